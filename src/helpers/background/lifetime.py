@@ -1,0 +1,273 @@
+"""What everything in the background has in common: start and stop, a name, events and failures."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import collections
+import contextlib
+import os
+import socket
+import threading
+import time
+import traceback
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar, Self
+
+from helpers.background.places import in_words, readers_line
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in the background: when, in seconds since the start, and what."""
+
+    seconds: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.seconds:8.3f} s  {self.text}"
+
+
+class BackgroundError(RuntimeError):
+    """Something in the background did not go as it should; the message says what to do."""
+
+
+class HandlerFailedError(BackgroundError):
+    """A handler raised in the background; `__cause__` is what it raised, with its own lines."""
+
+
+class BlockedLoopWarning(RuntimeWarning):
+    """A handler blocks its event loop, so that nobody else on that loop is served."""
+
+
+class Background(ABC):
+    """Keeps something alive beside the kernel, from `start()` to `stop()` or for a `with` block.
+
+    Started with `start()`, it is known by its name: starting another of that name (you run the
+    cell again) stops the first and takes over its port. What is still running when the kernel
+    exits is stopped then.
+    """
+
+    _running: ClassVar[dict[int, Background]] = {}
+    _named: ClassVar[dict[str, Background]] = {}
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        self.name = name
+        self.host = host
+        self.port = port
+        self._fixed_port = port
+        self._started_at = 0.0
+        self._events: collections.deque[Event] = collections.deque(maxlen=1000)
+        self._failures: collections.deque[Exception] = collections.deque(maxlen=100)
+        self._blocked: str | None = None
+        self._replaced = False
+        self._lock = threading.RLock()
+
+    def start(self) -> Self:
+        """Start, and return when it can be reached. Does nothing if it runs already.
+
+        Returns:
+            Itself, so that `server = BackgroundServer(handler).start()` is one line.
+
+        Raises:
+            BackgroundError: it can't start, for example because the port is taken.
+        """
+        with self._lock:
+            if self.running:
+                return self
+            before = self._named.get(self.name)
+            if before is not None and before is not self and before.running:
+                before._replaced = True
+                self.port = self.port or before.port
+                before._halt()
+            self._begin()
+            if before is not None and before._failures:
+                self._say(f"the one before had failed: {in_words(before._failures[0])}")
+            self._named[self.name] = self
+        return self
+
+    def stop(self) -> None:
+        """Stop, in about a second whatever the peers do. Does nothing if it doesn't run.
+
+        Called from a cell it blocks the kernel's loop. Clients that live on that loop can't answer
+        the close meanwhile, so it waits only a fifth of a second for them; they see the close
+        afterwards. `async with` and `await asyncio.to_thread(server.stop)` give them their time.
+
+        Raises:
+            HandlerFailedError: a handler failed and nobody has been told yet. It is stopped all the same.
+        """
+        self._halt()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what failed in the background since you last asked; each failure is told once.
+
+        A handler that blocked its loop is told with a `BlockedLoopWarning`.
+
+        Raises:
+            HandlerFailedError: from the handler's own exception, with the line that raised it.
+        """
+        blocked, self._blocked = self._blocked, None
+        if blocked:
+            warnings.warn(f"{self.name!r}: {blocked}", BlockedLoopWarning, stacklevel=3)
+        failures = self.failures
+        if failures:
+            more = f" (and {len(failures) - 1} more: see .events)" if len(failures) > 1 else ""
+            first = failures[0]
+            raise HandlerFailedError(
+                f"{self.name!r} failed in the background: {in_words(first)}{more}"
+            ) from first
+
+    @property
+    def failures(self) -> list[Exception]:
+        """What handlers raised since you last asked. Reading it clears it."""
+        failures = []
+        with contextlib.suppress(IndexError):
+            while True:
+                failures.append(self._failures.popleft())
+        return failures
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return id(self) in self._running
+
+    @property
+    def events(self) -> list[Event]:
+        """What happened so far, the last 1,000 events: peers that came and went, and what failed."""
+        return list(self._events)
+
+    @property
+    def url(self) -> str:
+        """The address to connect to, like `ws://127.0.0.1:40513`.
+
+        Raises:
+            BackgroundError: it doesn't run.
+            HandlerFailedError: a handler failed and nobody has been told yet.
+        """
+        if not self.running:
+            why = (
+                f"another {self.name!r} has taken its place; give each a name of its own, name=..."
+                if self._replaced
+                else "call .start() first, or use it inside `with`"
+            )
+            raise BackgroundError(f"{self.name!r} is not running: {why}")
+        self.check()
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self._scheme}://{host}:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http"
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Start, set `self.port`, and return when peers can connect."""
+
+    @abstractmethod
+    def _close(self, seconds: float | None) -> None:
+        """Stop and free everything; give peers at most `seconds` to answer (None: its own time)."""
+
+    def _begin(self) -> None:
+        self._started_at = time.monotonic()
+        self._events.clear()
+        self._failures.clear()
+        self._blocked = None
+        self._replaced = False
+        self._open()
+        self._running[id(self)] = self
+
+    def _halt(self) -> None:
+        with self._lock:
+            if self._running.pop(id(self), None) is not None:
+                self._close(0.2 if _loop_runs_here() else None)
+            if self._named.get(self.name) is self:
+                del self._named[self.name]
+
+    def _say(self, text: str) -> None:
+        self._events.append(Event(time.monotonic() - self._started_at, text))
+
+    def _trouble(self, text: str) -> None:
+        self._blocked = text
+        self._say(text)
+
+    def _fail(self, error: Exception) -> None:
+        self._failures.append(error)
+        where = readers_line(traceback.extract_tb(error.__traceback__))
+        places = [f"at {where}"] if where else getattr(error, "__notes__", [])
+        self._say(", ".join([f"the handler failed: {in_words(error)}", *places]))
+
+    def _port_error(self, error: OSError) -> BackgroundError:
+        holder = next((b for b in self._running.values() if b.port == self.port and b is not self), None)
+        what_to_do = (
+            f"your own {holder.name!r} holds it: stop that one first"
+            if holder
+            else "stop the program that holds it, choose another number, or leave port= out for a free one"
+        )
+        why = os.strerror(error.errno) if error.errno else error
+        return BackgroundError(f"port {self.port} on {self.host} can't be used ({why}): {what_to_do}")
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            if self.running:
+                raise BackgroundError(f"{self.name!r} runs already: use `with` or start(), not both")
+            self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._halt()
+        self._check_beside(error)
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._halt)
+        self._check_beside(error)
+
+    def _check_beside(self, error: BaseException | None) -> None:
+        if error is None:
+            self.check()
+        for failure in self.failures:
+            if error is not None:
+                error.add_note(f"{self.name!r} failed in the background as well: {in_words(failure)}")
+
+    def __repr__(self) -> str:
+        where = f"at {self._scheme}://{self.host}:{self.port}" if self.running else "stopped"
+        return f"<{type(self).__name__} {self.name!r} {where}>"
+
+
+def listening_socket(host: str, port: int, *, or_any: bool) -> socket.socket:
+    """A socket that listens on `host`; where `port` is taken and `or_any` is set, on a free one.
+
+    Raises:
+        OSError: the port is taken, not allowed, or the host isn't this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError:
+        if not (or_any and port):
+            raise
+        return socket.create_server((host, 0), family=family)
+
+
+def _loop_runs_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@atexit.register
+def _stop_everything() -> None:
+    for background in list(Background._running.values()):
+        background._halt()

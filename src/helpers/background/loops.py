@@ -1,0 +1,212 @@
+"""An event loop on a thread of its own, beside the one that runs the cells."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import ctypes
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from helpers.background.places import readers_line
+
+T = TypeVar("T")
+
+PATIENCE = 0.5
+"""How long, in seconds, a loop may not answer before its watchdog looks what blocks it."""
+
+
+class LoopBlockedError(RuntimeError):
+    """The background loop does not answer, because a handler on it blocks it."""
+
+
+class Abandoned(BaseException):
+    """Raised inside code that blocks a loop which has to end. Not an `Exception`, so few catch it."""
+
+
+class BackgroundLoop:
+    """An asyncio event loop on a daemon thread, kept while somebody uses it.
+
+    A watchdog notices when something blocks the loop for more than half a second, finds the line
+    that does it, and tells every user that gave a `blocked` callback.
+
+        loop = BackgroundLoop()
+        loop.hold(me)
+        loop.submit(coroutine).result(timeout=5)
+        loop.release(me)
+    """
+
+    def __init__(self, name: str = "background loop") -> None:
+        self.name = name
+        self.asyncio_loop = asyncio.new_event_loop()
+        self.asyncio_loop.set_exception_handler(self._unhandled)
+        self._executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix=name)
+        self.asyncio_loop.set_default_executor(self._executor)
+        self._users: dict[object, Callable[[str], None]] = {}
+        self._lock = threading.Lock()
+        self._ending = False
+        self._gone = threading.Event()
+        self.blocked_at: str | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._watchdog = threading.Thread(target=self._watch, name=f"{name} watchdog", daemon=True)
+        self._thread.start()
+        self._watchdog.start()
+
+    def hold(self, user: object, told: Callable[[str], None] = lambda text: None) -> bool:
+        """Keep the loop alive for `user`.
+
+        Args:
+            user: who needs the loop; the same object releases it.
+            told: is called on a background thread with a sentence about what goes wrong on the loop.
+
+        Returns:
+            Whether the loop still takes work; False when it has ended.
+        """
+        with self._lock:
+            if not self._ending:
+                self._users[user] = told
+            return not self._ending
+
+    def release(self, user: object) -> None:
+        """Let go of the loop. When nobody holds it any longer, it ends and its thread with it."""
+        with self._lock:
+            self._users.pop(user, None)
+            if self._users or self._ending:
+                return
+            self._ending = True
+        self._end()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the loop, from any thread.
+
+        Args:
+            coroutine: what to run.
+
+        Returns:
+            A future to wait for, as of `asyncio.run_coroutine_threadsafe`.
+
+        Raises:
+            RuntimeError: the loop has ended.
+        """
+        if self._ending:
+            coroutine.close()
+            raise RuntimeError(f"the {self.name} has ended")
+        return asyncio.run_coroutine_threadsafe(coroutine, self.asyncio_loop)
+
+    def call(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run a coroutine on the loop and wait for it, at most `timeout` seconds.
+
+        Raises:
+            LoopBlockedError: it did not end in time; the message names the line that blocks the loop,
+                where there is one.
+        """
+        future = self.submit(coroutine)
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                raise
+            future.cancel()
+            raise LoopBlockedError(
+                f"no answer from the {self.name} in {timeout:g} s"
+                + (f": it is blocked at {self.blocked_at}" if self.blocked_at else "")
+            ) from None
+
+    def _end(self) -> None:
+        """Stop the loop and wait until its thread is gone. Code that blocks it is broken off.
+
+        Python code without an `await` is ended by an exception. A call into C, like `time.sleep`,
+        can't be: its thread is left behind and ends when the call returns.
+        """
+        self.asyncio_loop.call_soon_threadsafe(self.asyncio_loop.stop)
+        if threading.current_thread() is self._thread:
+            return
+        for _ in range(40):
+            self._thread.join(0.05)
+            if not self._thread.is_alive():
+                self._watchdog.join()
+                return
+            if self.blocked_at:
+                _raise_in(self._thread, Abandoned)
+
+    def _run(self) -> None:
+        loop = self.asyncio_loop
+        asyncio.set_event_loop(loop)
+        while not self._ending:
+            with contextlib.suppress(Abandoned):
+                loop.run_forever()
+        with contextlib.suppress(Abandoned):
+            self._finish(loop)
+        self._gone.set()
+        asyncio.set_event_loop(None)
+        loop.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    def _finish(loop: asyncio.AbstractEventLoop) -> None:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, Abandoned):
+            return
+        text = f"{context['message']}: {error!r}" if error else context["message"]
+        self._tell(f"asyncio says: {text}")
+
+    def _tell(self, text: str) -> None:
+        for told in list(self._users.values()):
+            told(text)
+
+    def _watch(self) -> None:
+        while not self._gone.wait(PATIENCE / 2):
+            beat = threading.Event()
+            self._beat(beat)
+            if beat.wait(PATIENCE) or self._gone.is_set():
+                continue
+            where = self._where_it_is()
+            if where and not beat.wait(PATIENCE / 5):
+                self.blocked_at = where
+                self._tell(f"the loop is blocked at {where}; nobody on it is served meanwhile")
+            while not beat.wait(PATIENCE / 2) and not self._gone.is_set():
+                pass
+            self.blocked_at = None
+
+    def _beat(self, beat: threading.Event) -> None:
+        with contextlib.suppress(RuntimeError):  # closed between two looks at it
+            self.asyncio_loop.call_soon_threadsafe(beat.set)
+
+    def _where_it_is(self) -> str | None:
+        frame = sys._current_frames().get(self._thread.ident or -1)
+        return readers_line(traceback.extract_stack(frame)) if frame else None
+
+
+def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
+    """Raise `error` in another thread, at its next Python instruction (see CPython's C API)."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error))
+
+
+_shared: BackgroundLoop | None = None
+_shared_lock = threading.Lock()
+
+
+def hold_shared_loop(user: object, told: Callable[[str], None] = lambda text: None) -> BackgroundLoop:
+    """The one loop that servers, widget clients and taps share, held for `user` until released.
+
+    One loop for both ends of a connection keeps the full speed of two processes; two loops on two
+    threads hand the interpreter lock to and fro for every message.
+    """
+    global _shared
+    with _shared_lock:
+        if _shared is None or _shared.blocked_at or not _shared.hold(user, told):
+            _shared = BackgroundLoop("shared background loop")
+            _shared.hold(user, told)
+        return _shared

@@ -1,0 +1,119 @@
+"""A program in a child process beside the kernel, which ends with the kernel."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from helpers.background.lifetime import Background, BackgroundError, listening_socket
+
+
+class BackgroundProcess(Background):
+    """Keep a program running in the background, for example a server started by its command line.
+
+        web = BackgroundProcess(["python", "-m", "http.server", "{port}"], ready="Serving").start()
+        print(web.url, web.output[-1])
+        web.stop()
+
+    Args:
+        command: the program and its arguments; `{port}` in them becomes the port.
+        ready: a regular expression; the program is up when it prints a line in which this is found.
+        name: what it is called in messages; the program's name by default.
+        host: what `url` says; the program listens where its own options tell it.
+        port: what `{port}` becomes; 0 chooses a free one.
+        seconds: how long it may take until it is ready.
+        scheme: what `url` begins with.
+        environment: variables to set on top of the kernel's.
+        folder: where it runs; the kernel's folder by default.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        ready: str,
+        name: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seconds: float = 30,
+        scheme: str = "http",
+        environment: Mapping[str, str] | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        super().__init__(name or Path(command[0]).name, host, port)
+        self.command = list(command)
+        self._ready = re.compile(ready)
+        self._seconds = seconds
+        self._uri_scheme = scheme
+        self._environment = environment
+        self._folder = folder
+        self._output: collections.deque[str] = collections.deque(maxlen=1000)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._is_ready = threading.Event()
+
+    @property
+    def output(self) -> list[str]:
+        """What it printed so far, the last 1,000 lines."""
+        return list(self._output)
+
+    @property
+    def _scheme(self) -> str:
+        return self._uri_scheme
+
+    def _open(self) -> None:
+        try:
+            with listening_socket(self.host, self.port, or_any=not self._fixed_port) as sock:
+                self.port = sock.getsockname()[1]
+        except OSError as error:
+            raise self._port_error(error) from None
+        self._output.clear()
+        self._is_ready.clear()
+        command = [part.replace("{port}", str(self.port)) for part in self.command]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "helpers.background.guard", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=self._folder,
+            env={**os.environ, **(self._environment or {})},
+        )
+        self._reader = threading.Thread(target=self._read, name=f"output of {self.name!r}", daemon=True)
+        self._reader.start()
+        self._is_ready.wait(self._seconds)
+        ended = self._process.poll() is not None
+        if ended or not self._is_ready.is_set():
+            self._close(None)
+            why = "ended" if ended else f"was not ready in {self._seconds:g} s"
+            printed = "\n".join(self.output[-10:]) or "(nothing)"
+            raise BackgroundError(f"{self.name!r} {why}. It printed:\n{printed}")
+
+    def _close(self, seconds: float | None) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._reader is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._output.append(line.rstrip())
+            if not self._is_ready.is_set() and self._ready.search(line):
+                self._is_ready.set()
+        if not self._is_ready.is_set():
+            self._process.wait()
+            self._is_ready.set()
+        self._say("the program has ended")
