@@ -1,0 +1,32 @@
+"""The workbook's plumbing: threads, ports and drawing, so that the cells keep the lesson.
+
+Nothing heavy is loaded before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "BackgroundApp": "background",
+    "BackgroundError": "background",
+    "BackgroundProcess": "background",
+    "BackgroundServer": "background",
+    "HandlerFailedError": "background",
+    "BrowserClient": "widgets",
+    "ClientPanel": "widgets",
+    "NotConnectedError": "widgets",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'helpers' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"helpers.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -51,9 +51,9 @@ class BackgroundLoop:
         self._ending = False
         self._gone = threading.Event()
         self.blocked_at: str | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name=f"{name} watchdog", daemon=True)
-        self._thread.start()
+        self.thread.start()
         self._watchdog.start()
 
     def hold(self, user: object, told: Callable[[str], None] = lambda text: None) -> bool:
@@ -123,15 +123,15 @@ class BackgroundLoop:
         can't be: its thread is left behind and ends when the call returns.
         """
         self.asyncio_loop.call_soon_threadsafe(self.asyncio_loop.stop)
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self.thread:
             return
         for _ in range(40):
-            self._thread.join(0.05)
-            if not self._thread.is_alive():
+            self.thread.join(0.05)
+            if not self.thread.is_alive():
                 self._watchdog.join()
                 return
             if self.blocked_at:
-                _raise_in(self._thread, Abandoned)
+                _raise_in(self.thread, Abandoned)
 
     def _run(self) -> None:
         loop = self.asyncio_loop
@@ -185,7 +185,7 @@ class BackgroundLoop:
             self.asyncio_loop.call_soon_threadsafe(beat.set)
 
     def _where_it_is(self) -> str | None:
-        frame = sys._current_frames().get(self._thread.ident or -1)
+        frame = sys._current_frames().get(self.thread.ident or -1)
         return readers_line(traceback.extract_stack(frame)) if frame else None
 
 

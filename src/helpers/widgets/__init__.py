@@ -1,0 +1,7 @@
+"""Clients that a person drives: in the kernel, and in the reader's own browser."""
+
+from helpers.widgets.client import Client
+from helpers.widgets.conversation import Message, NotConnectedError
+from helpers.widgets.panel import BrowserClient, ClientPanel
+
+__all__ = ["BrowserClient", "Client", "ClientPanel", "Message", "NotConnectedError"]

@@ -1,0 +1,312 @@
+"""The panels: a conversation that a person sees and drives, in the kernel or in the browser."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import anywidget
+import traitlets
+
+from helpers.widgets.client import Client
+from helpers.widgets.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
+
+UPDATES_PER_SECOND = 20
+LONGEST_LINE = 400
+_HERE = Path(__file__).parent
+
+
+class Panel(anywidget.AnyWidget):
+    """What both panels show: name, state, address, message log, counters, a field to write in.
+
+    The log is sent to the page at most 20 times a second and holds the last 200 messages, so that a
+    flood neither freezes the page nor gets lost on the way; all messages are counted.
+    """
+
+    _esm = _HERE / "panel.js"
+    _css = _HERE / "panel.css"
+    _kind = traitlets.Unicode("kernel").tag(sync=True)
+    _mode = traitlets.Unicode("proxy").tag(sync=True)
+    _address = traitlets.Unicode().tag(sync=True)
+    _view = traitlets.Dict().tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, conversation: Conversation, url: str, **traits: Any) -> None:
+        self._conversation = conversation
+        super().__init__(name=conversation.name, _address=url, _view=_as_shown(conversation), **traits)
+        self.on_msg(self._from_the_page)
+
+    @property
+    def state(self) -> State:
+        """`"closed"`, `"connecting"`, `"open"` or `"closing"`."""
+        return self._conversation.state
+
+    @property
+    def detail(self) -> str:
+        """More about the state: after a close its code and reason, or why there is no connection."""
+        return self._conversation.detail
+
+    @property
+    def log(self) -> list[Message]:
+        """The last 200 messages and events, oldest first."""
+        return self._conversation.log
+
+    @property
+    def sent_count(self) -> int:
+        """How many messages were sent."""
+        return self._conversation.sent_count
+
+    @property
+    def received_count(self) -> int:
+        """How many messages were received."""
+        return self._conversation.received_count
+
+    async def received(self, wanted: Wanted = None, *, timeout: float = 2) -> Data:
+        """Wait for a message, or take one that has come already. Each is given out once.
+
+        Args:
+            wanted: the message itself, or a function that says whether it is the one; None takes any.
+            timeout: how long to wait, in seconds.
+
+        Returns:
+            The message.
+
+        Raises:
+            TimeoutError: it did not come in time; the message says what came instead.
+            NotConnectedError: the connection was closed meanwhile.
+        """
+        return await self._conversation.received(wanted, timeout=timeout)
+
+    def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}): {self.state}"
+
+
+class ClientPanel(Panel):
+    """A WebSocket client in the kernel that a person drives, and the next cell as well.
+
+        ann = ClientPanel("Ann", server.url)
+        await ann.connect()
+        ann.send("hi")
+
+    It lives on the background loop, so it receives while a cell runs. A new panel of the same name
+    (you run the cell again) closes the connection of the one before.
+
+    Args:
+        name: who it is.
+        url: the server's address.
+        **options: every other option of `websockets.asyncio.client.connect`, such as `subprotocols`.
+    """
+
+    _by_name: ClassVar[weakref.WeakValueDictionary[str, ClientPanel]] = weakref.WeakValueDictionary()
+
+    def __init__(self, name: str, url: str, **options: Any) -> None:
+        self._client = Client(name, url, changed=self._changed, **options)
+        self._armed = False
+        self._shown_at = 0.0
+        super().__init__(self._client, url)
+        before = self._by_name.get(name)
+        if before is not None:
+            before._client.end()
+        self._by_name[name] = self
+
+    @property
+    def client(self) -> Client:
+        """The client without its view."""
+        return self._client
+
+    async def connect(self, url: str | None = None) -> None:
+        """Connect, and return when the connection is open.
+
+        Args:
+            url: another address than the one shown.
+
+        Raises:
+            NotConnectedError: there is no connection, and why.
+        """
+        if url:
+            self._address = url
+        await self._client.connect(self._address)
+
+    async def disconnect(self) -> None:
+        """Close the connection with 1000 (normal closure), and return when it is closed."""
+        await self._client.disconnect()
+
+    def send(self, message: Data) -> None:
+        """Send a message: text, or bytes for a binary one. Returns at once; messages keep their order.
+
+        Raises:
+            NotConnectedError: the connection isn't open.
+        """
+        self._client.send(message)
+
+    def close(self) -> None:
+        """Close the connection and take the panel off the page."""
+        self._client.end()
+        super().close()
+
+    def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        try:
+            if content["do"] == "connect":
+                self._address = content["url"]
+                self._client.begin(content["url"])
+            elif content["do"] == "disconnect":
+                self._client.end()
+            else:
+                self._client.send(content["text"])
+        except NotConnectedError as error:
+            self._client.note(str(error))
+
+    def _changed(self) -> None:
+        """Have the page updated: soon after a pause, within a twentieth of a second in a flood."""
+        loop = self._client.loop
+        if loop is None or self._client.state == "closed":
+            self._show()  # there may be no loop any longer that would do it later
+            return
+        if self._armed:
+            return
+        self._armed = True
+        wait = max(0.0, self._shown_at + 1 / UPDATES_PER_SECOND - time.monotonic())
+        if threading.current_thread() is loop.thread:
+            loop.asyncio_loop.call_later(wait, self._show)
+        else:
+            loop.asyncio_loop.call_soon_threadsafe(loop.asyncio_loop.call_later, wait, self._show)
+
+    def _show(self) -> None:
+        self._armed = False
+        self._shown_at = time.monotonic()
+        self._view = _as_shown(self._client)
+
+
+class BrowserClient(Panel):
+    """A WebSocket client in the reader's own browser, opened by JavaScript, with the same panel.
+
+        web = BrowserClient("Your browser", server.url)
+        web                                  # show it, press Connect
+        await web.received("hi")
+
+    The page finds the way to the kernel's server by itself: through Jupyter's proxy, below the page's own
+    address, so that it works on Binder too; directly, where the page is not Jupyter's. It says which it took.
+    It goes on while the kernel is busy. Through the proxy close codes and reasons arrive as 1005 or 1006,
+    and `open` means that the proxy has answered, not yet the server.
+
+    Args:
+        name: who it is.
+        url: the server's address as the kernel sees it.
+        mode: `"proxy"`, or `"direct"` for a browser on the kernel's own machine.
+    """
+
+    def __init__(self, name: str, url: str, *, mode: Literal["proxy", "direct"] = "proxy") -> None:
+        if mode not in ("proxy", "direct"):
+            raise ValueError(f'mode must be "proxy" or "direct", not {mode!r}')
+        self.route = ""
+        """Which way the page took, in words; empty before it has connected."""
+        self._shown = concurrent.futures.Future[None]()
+        self._opening: concurrent.futures.Future[None] | None = None
+        self._closing: concurrent.futures.Future[None] | None = None
+        super().__init__(Conversation(name), url, _kind="browser", _mode=mode)
+
+    async def shown(self, timeout: float = 5) -> bool:
+        """Whether a browser shows this panel; waits for one at most `timeout` seconds."""
+        await asyncio.wait([asyncio.wrap_future(self._shown)], timeout=timeout)
+        return self._shown.done()
+
+    async def connect(self, *, timeout: float = 5) -> None:
+        """Have the browser connect, and return when it says that the connection is open.
+
+        Args:
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            NotConnectedError: no browser shows the panel, or there is no connection, and why.
+        """
+        if not await self.shown(timeout):
+            raise NotConnectedError(f"no browser shows {self.name!r}: run its cell in JupyterLab")
+        if self.state != "open":
+            self._opening = concurrent.futures.Future()
+            self._tell({"do": "connect", "url": self._address})
+            await asyncio.wait_for(asyncio.wrap_future(self._opening), timeout)
+
+    async def disconnect(self, *, timeout: float = 5) -> None:
+        """Have the browser close the connection with 1000, and return when it says that it is closed."""
+        if self.state != "closed":
+            self._closing = concurrent.futures.Future()
+            self._tell({"do": "disconnect"})
+            await asyncio.wait_for(asyncio.wrap_future(self._closing), timeout)
+
+    def send(self, message: Data) -> None:
+        """Have the browser send a message: text, or bytes for a binary one.
+
+        Raises:
+            NotConnectedError: the connection isn't open.
+        """
+        if self.state != "open":
+            raise NotConnectedError(f"{self.name} is not connected ({self.state}): press Connect")
+        if isinstance(message, str):
+            self._tell({"do": "send", "text": message})
+        else:
+            self._tell({"do": "send"}, [message])
+
+    def _tell(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        super().send(content, buffers)
+
+    def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        conversation = self._conversation
+        if content["do"] == "hello":
+            if not self._shown.done():
+                self._shown.set_result(None)
+            self._tell({"do": "restore", "view": _as_shown(conversation)})
+        elif content["do"] == "state":
+            self.route = content["route"]
+            conversation.enter(content["state"], content["detail"])
+            self._settle()
+        else:
+            binary = iter(buffers)
+            for direction, text in content["lines"]:
+                data = next(binary).tobytes() if text is None else text
+                if direction == "event":
+                    conversation.note(str(data))
+                else:
+                    (conversation.came if direction == "received" else conversation.sent)(data)
+            if content["skipped"]:
+                conversation.received_count += content["skipped"]
+                conversation.note(
+                    f"{content['skipped']:,} messages came too fast for the kernel; the browser has them"
+                )
+
+    def _settle(self) -> None:
+        opening, closing = self._opening, self._closing
+        if opening and not opening.done() and self.state == "open":
+            opening.set_result(None)
+        if self.state == "closed":
+            if opening and not opening.done():
+                opening.set_exception(NotConnectedError(f"{self.name} could not connect: {self.detail}"))
+            if closing and not closing.done():
+                closing.set_result(None)
+
+
+def _as_shown(conversation: Conversation) -> dict[str, Any]:
+    log = conversation.log
+    first = conversation.sent_count + conversation.received_count + conversation.event_count - len(log)
+    return {
+        "state": conversation.state,
+        "detail": conversation.detail,
+        "sent": conversation.sent_count,
+        "received": conversation.received_count,
+        "first": first,
+        "lines": [[message.at, message.direction, _as_text(message.data)] for message in log],
+    }
+
+
+def _as_text(data: Data) -> str:
+    if isinstance(data, str):
+        return data if len(data) <= LONGEST_LINE else f"{data[:LONGEST_LINE]}… ({len(data):,} characters)"
+    more = "…" if len(data) > 24 else ""
+    return f"{len(data):,} bytes: {data[:24].hex(' ')}{more}"
