@@ -212,24 +212,24 @@ function draw(session, model, el) {
   const state = make("span", "wsbook-state", { role: "status" });
   const counts = make("span", "wsbook-counts");
   const address = make("input", "wsbook-address", { "aria-label": `${name}: address of the server`, spellcheck: "false" });
-  const toggle = make("button", "wsbook-connect", { type: "submit", "data-lm-suppress-shortcuts": "true" });
+  const toggle = make("button", "wsbook-connect", { type: "submit" });
   const log = make("div", "wsbook-log", {
     role: "log",
     tabindex: "0",
     "aria-label": `${name}: messages`,
-    "data-lm-suppress-shortcuts": "true",
   });
   const text = make("input", "wsbook-text", {
     "aria-label": `${name}: message to send`,
     placeholder: "Type a message and press Enter",
     autocomplete: "off",
   });
-  const send = make("button", "wsbook-send", { type: "submit", "data-lm-suppress-shortcuts": "true" }, "Send");
+  const send = make("button", "wsbook-send", { type: "submit" }, "Send");
   const route = make("div", "wsbook-route");
   const top = make("form", "wsbook-row", {}, address, toggle);
   const bottom = make("form", "wsbook-row", {}, text, send);
   const head = make("div", "wsbook-head", {}, make("span", "wsbook-name", {}, name), state, counts);
   const panel = make("div", "wsbook-panel", { role: "group", "aria-label": `WebSocket client ${name}` });
+  for (const node of [toggle, log, send]) node.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter
   panel.append(head, top, log, bottom, route);
   el.classList.add("wsbook-widget");
   el.replaceChildren(panel);
@@ -284,6 +284,13 @@ function draw(session, model, el) {
         state.dataset.state = "connecting";
       }
     }, KERNEL_BUSY_MS);
+  }
+  for (const [field, form] of [[address, top], [text, bottom]]) {
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault();
+      form.requestSubmit();
+    });
   }
   top.addEventListener("submit", (event) => {
     event.preventDefault();
