@@ -25,9 +25,9 @@ python3 run.py COMMAND [arguments that are passed on]
   setup    only make the environment                           run.py setup
   lock     refresh constraints.txt with the newest versions    run.py lock
 
-The first command makes .venv and installs requirements.txt into it: a minute or two, once, and again when the
-requirements change. You get the newest versions that requirements.txt allows; with the environment variable CI
-set, the exact versions of constraints.txt, which are known to work together."""
+The first command makes .venv and installs requirements.txt into it: a minute or two, once, and again when
+the requirements change. You get the newest versions that requirements.txt allows; with the environment
+variable CI set, the exact versions of constraints.txt, which are known to work together."""
 
 
 # Quoted, because this much has to run on the Pythons that the message is for.
@@ -333,7 +333,11 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
     """What a command comes to, in the environment."""
     python = str(PYTHON)
     if command == "lab":
-        options = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{START}"]
+        options = [
+            f"--ServerApp.root_dir={ROOT}",
+            f"--LabApp.default_url=/lab/tree/{START}",
+            "--KernelManager.transport_encryption=auto",  # or ipykernel warns at every start
+        ]
         return [python, "-m", "jupyterlab", *options, *arguments]
     if command == "test":
         return [python, "-m", "pytest", "--nbval", *arguments]

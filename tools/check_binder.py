@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGE = [
     "ipykernel==7.0.1",
     "ipywidgets==8.1.7",
-    "jupyter-offlinenotebook==0.3.1",
-    "jupyter-resource-usage==1.1.1",
+    "jupyter-offlinenotebook==0.3.2",
+    "jupyter-resource-usage==1.2.0",
     "jupyter_server==2.17.0",
     "jupyterhub==5.4.0",
     "jupyterlab==4.4.9",
@@ -38,7 +38,9 @@ def runtime() -> str:
 def find_python(version: str) -> str | None:
     """Return the path of a Python of that version: pyenv's newest, or the one on the PATH."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    found = sorted(pyenv.glob(f"{version}.*/bin/python"), key=lambda path: int(path.parts[-3].rpartition(".")[2]))
+    found = sorted(
+        pyenv.glob(f"{version}.*/bin/python"), key=lambda path: int(path.parts[-3].rpartition(".")[2])
+    )
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
@@ -48,7 +50,9 @@ def call(*command: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build Binder's environment here and run the notebooks in it.")
+    parser = argparse.ArgumentParser(
+        description="Build Binder's environment here and run the notebooks in it."
+    )
     parser.add_argument("notebooks", nargs="*", default=["notebooks"], help="what pytest --nbval runs")
     options = parser.parse_args()
     base = find_python(runtime())

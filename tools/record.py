@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_TIMEOUT = 60  # seconds, as in the tests
@@ -112,6 +113,7 @@ def record(path: Path, sanitize: Replacements) -> bool:
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
         record_timing=False,
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # or ipykernel warns
     )
     client.execute()
     tidy(notebook, before, sanitize)
