@@ -95,6 +95,14 @@ REMEDIES = [
         "The newest versions don't fit together: set the environment variable CI=1 and run this again.",
     ),
     (
+        ("require a different python version",),
+        "A package has no version for this Python: try another one (3.11 to 3.13).",
+    ),
+    (
+        ("(from versions: none)",),  # all that pip says of a network that is down, with PIP_RETRIES=0
+        "The package index can't be reached or lacks a package: check the network, then run this again.",
+    ),
+    (
         ("No matching distribution found", "Could not find a version"),
         "A package has no version for this Python and system: try another Python (3.11 to 3.13).",
     ),
@@ -338,6 +346,8 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
             f"--LabApp.default_url=/lab/tree/{START}",
             "--KernelManager.transport_encryption=auto",  # or ipykernel warns at every start
         ]
+        if sys.platform != "win32" and os.geteuid() == 0:
+            options.append("--allow-root")  # in a container; JupyterLab refuses otherwise
         return [python, "-m", "jupyterlab", *options, *arguments]
     if command == "test":
         return [python, "-m", "pytest", "--nbval", *arguments]
