@@ -37,10 +37,13 @@ def runtime() -> str:
 
 def find_python(version: str) -> str | None:
     """Return the path of a Python of that version: pyenv's newest, or the one on the PATH."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    found = sorted(
-        pyenv.glob(f"{version}.*/bin/python"), key=lambda path: int(path.parts[-3].rpartition(".")[2])
-    )
+    pyenv = os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv"))
+    if shutil.which("pyenv"):
+        pyenv = subprocess.run(
+            ["pyenv", "root"], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
+    every = Path(pyenv, "versions").glob(f"{version}.*/bin/python")
+    found = sorted(every, key=lambda path: int(path.parts[-3].rpartition(".")[2]))
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
