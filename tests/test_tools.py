@@ -1,0 +1,155 @@
+"""The tools that `run.py` calls: the public address, recorded notebooks, exact versions, Binder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import address  # noqa: E402
+import record  # noqa: E402
+from nbclient.exceptions import CellExecutionError  # noqa: E402
+
+START = "lab/tree/notebooks/00_start_here.ipynb"
+
+
+def readme_block(root: Path) -> str:
+    text = (root / "README.md").read_text("utf-8")
+    return text.split("<!-- address -->\n")[1].split("<!-- /address -->")[0]
+
+
+def test_the_readme_says_what_the_one_place_says() -> None:
+    assert readme_block(ROOT) == address.block(address.read_address()), "run `python3 run.py address URL`"
+
+
+def test_an_address_goes_to_both_files_and_can_be_taken_back(tmp_path: Path) -> None:
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    address.write_address("", tmp_path)
+    unset = readme_block(tmp_path)
+    assert "https://mybinder.org/)" in unset
+    assert "v2/gh" not in unset
+
+    address.write_address("https://github.com/ann/web.sockets.git", tmp_path)
+    assert address.read_address(tmp_path) == "https://github.com/ann/web.sockets.git"
+    assert f"(https://mybinder.org/v2/gh/ann/web.sockets/HEAD?urlpath={START})" in readme_block(tmp_path)
+    assert "(https://codespaces.new/ann/web.sockets)" in readme_block(tmp_path)
+
+    address.write_address("", tmp_path)
+    assert readme_block(tmp_path) == unset
+
+
+@pytest.mark.parametrize("wrong", ["github.com/a/b", "https://example.org/a/b", "https://github.com/a"])
+def test_another_kind_of_address_changes_nothing(tmp_path: Path, wrong: str) -> None:
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    with pytest.raises(ValueError, match="no address of the form"):
+        address.write_address(wrong, tmp_path)
+    assert (tmp_path / "pyproject.toml").read_text() == (ROOT / "pyproject.toml").read_text()
+
+
+def notebook(path: Path, *sources: str) -> Path:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"widgets": {}}), path)
+    return path
+
+
+SANITIZE = record.replacements(ROOT / "nbval_sanitize.cfg")
+
+
+def test_a_recorded_notebook_is_small_and_stays_the_same(tmp_path: Path) -> None:
+    path = notebook(
+        tmp_path / "00_try.ipynb",
+        "import sys\nprint('a', flush=True); print('b', flush=True); print('c', file=sys.stderr)",
+        "object()",
+        "import ipywidgets; ipywidgets.IntSlider(3)",
+    )
+    ids = [cell.id for cell in nbformat.read(path, 4).cells]
+    assert record.record(path, SANITIZE)
+    first = path.read_bytes()
+    recorded = nbformat.read(path, 4)
+    assert set(recorded.metadata) == {"kernelspec", "language_info"}
+    assert recorded.metadata.language_info == {"name": "python"}
+    assert [cell.id for cell in recorded.cells] == ids
+    assert [cell.execution_count for cell in recorded.cells] == [1, 2, 3]
+    assert all("execution" not in cell.metadata for cell in recorded.cells)
+    assert [o.text for o in recorded.cells[0].outputs if o.name == "stdout"] == ["a\nb\n"]
+    assert list(recorded.cells[2].outputs[0].data) == ["text/plain"]
+
+    assert not record.record(path, SANITIZE), "another object address is no change"
+    assert path.read_bytes() == first
+
+
+def test_a_changed_output_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "value").write_text("1")
+    path = notebook(tmp_path / "00_try.ipynb", "print(open('value').read())")
+    record.record(path, SANITIZE)
+    (tmp_path / "value").write_text("2")
+    assert record.record(path, SANITIZE)
+    assert nbformat.read(path, 4).cells[0].outputs[0].text == "2\n"
+
+
+def test_a_cell_that_raises_is_shown_and_the_file_left(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "00_try.ipynb", "print('kept')", "1 / 0  # the reader's line")
+    before = path.read_bytes()
+    with pytest.raises(CellExecutionError, match=r"(?s)the reader's line.*ZeroDivisionError"):
+        record.record(path, SANITIZE)
+    assert path.read_bytes() == before
+
+
+def test_streams_merge_only_with_their_neighbour() -> None:
+    def piece(name: str, text: str) -> dict[str, str]:
+        return {"output_type": "stream", "name": name, "text": text}
+
+    shown = {"output_type": "display_data", "data": {"text/plain": "x"}, "metadata": {}}
+    pieces = [piece("stdout", "a"), piece("stdout", "b"), piece("stderr", "c"), shown, piece("stdout", "d")]
+    assert record.merge_streams(pieces) == [
+        piece("stdout", "ab"),
+        piece("stderr", "c"),
+        shown,
+        piece("stdout", "d"),
+    ]
+
+
+def test_notebooks_are_found_by_number_name_and_path(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no notebooks in"):
+        record.find([], tmp_path)
+    first, second = (notebook(tmp_path / name) for name in ("00_start_here.ipynb", "03_run_a_server.ipynb"))
+    assert record.find([], tmp_path) == [first, second]
+    assert record.find(["03", "notebooks/00_start_here.ipynb"], tmp_path) == [second, first]
+    with pytest.raises(ValueError, match="no notebook is called '3'"):
+        record.find(["3"], tmp_path)
+
+
+def names(text: str) -> set[str]:
+    lines = (line.split("#")[0].strip() for line in text.splitlines())
+    found = (re.match(r"[A-Za-z][\w.-]*", line) for line in lines)
+    return {re.sub(r"[-_.]+", "-", match[0]).lower() for match in found if match}
+
+
+def test_constraints_are_exact_and_hold_all_that_is_required() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    required = names((ROOT / "requirements.txt").read_text("utf-8"))
+    required |= names((ROOT / "binder" / "requirements.txt").read_text("utf-8"))
+    required |= names("\n".join(project["optional-dependencies"]["test"]))
+    assert len(required) > 15
+    assert required - names("\n".join(pins)) == set(), "run `python3.11 run.py lock`"
+
+
+def test_binder_installs_ours_with_the_exact_versions() -> None:
+    lines = (ROOT / "binder" / "requirements.txt").read_text("utf-8").splitlines()
+    assert "-c ../constraints.txt" in lines
+    assert "-r ../requirements.txt" in lines
+    assert (ROOT / "requirements.txt").read_text("utf-8").splitlines()[-1] == "-e ."
+    assert re.fullmatch(r"python-3\.1[1-9]\n", (ROOT / "binder" / "runtime.txt").read_text("utf-8"))

@@ -1,0 +1,165 @@
+"""Run notebooks in a fresh kernel and write them back with their outputs, small and without noise.
+
+Usage: `run.py record` for all notebooks, `run.py record 00 04_talk_both_ways` for some.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from traitlets.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+CELL_TIMEOUT = 60  # seconds, as in the tests
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+Replacements = list[tuple[re.Pattern[str], str]]
+
+
+def replacements(path: Path) -> Replacements:
+    """Read what nbval leaves out of its comparison (`--nbval-sanitize-with`)."""
+    config = configparser.RawConfigParser(strict=False)
+    config.read(path, encoding="utf-8")
+    return [(re.compile(config[name]["regex"]), config[name]["replace"]) for name in config.sections()]
+
+
+def merge_streams(outputs: list[Any]) -> list[Any]:
+    """Join neighbouring pieces of the same stream: where they were cut is chance."""
+    merged: list[Any] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and output["output_type"] == last["output_type"] == "stream"
+            and output["name"] == last["name"]
+        ):
+            last["text"] += output["text"]
+        else:
+            merged.append(output)
+    return merged
+
+
+def without_widget_ids(outputs: list[Any]) -> list[Any]:
+    """Leave a widget's text; its view is useless without the kernel that drew it."""
+    for output in outputs:
+        data = output.get("data", {})
+        if "text/plain" in data:
+            data.pop(WIDGET_VIEW, None)
+    return outputs
+
+
+def compared(outputs: list[Any], sanitize: Replacements) -> str:
+    text = json.dumps(outputs, sort_keys=True)
+    for pattern, replacement in sanitize:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def tidy(notebook: Any, before: Any, sanitize: Replacements) -> None:
+    """Remove from an executed notebook what differs from run to run.
+
+    An output that nbval would call equal to the one recorded before is left as it was, so that recording
+    again changes no line without a reason.
+    """
+    notebook.metadata = nbformat.from_dict(  # type: ignore[no-untyped-call]
+        {
+            **{key: value for key, value in notebook.metadata.items() if key != "widgets"},
+            "kernelspec": KERNELSPEC,
+            "language_info": {"name": "python"},
+        }
+    )
+    earlier = {cell.get("id"): cell for cell in before.cells if cell.cell_type == "code"}
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.metadata.pop("execution", None)
+        cell.outputs = without_widget_ids(merge_streams(cell.outputs))
+        old = earlier[cell.id]
+        if old.execution_count is None:
+            continue
+        for output in old.outputs:
+            if output["output_type"] == "execute_result":
+                output["execution_count"] = cell.execution_count
+        if compared(old.outputs, sanitize) == compared(cell.outputs, sanitize):
+            cell.outputs = old.outputs
+
+
+def record(path: Path, sanitize: Replacements) -> bool:
+    """Execute one notebook and write it back.
+
+    Returns:
+        Whether the file changed.
+
+    Raises:
+        CellExecutionError: a cell raised. The file is left as it was.
+        CellTimeoutError: a cell took longer than a minute. The file is left as it was.
+    """
+    text = path.read_text("utf-8")
+    notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    before = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name=KERNELSPEC["name"],
+        resources={"metadata": {"path": str(path.parent)}},
+        store_widget_state=False,
+        record_timing=False,
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # or ipykernel warns
+    )
+    client.execute()
+    tidy(notebook, before, sanitize)
+    nbformat.validate(notebook)
+    new: str = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
+    path.write_text(new, "utf-8", newline="\n")
+    return new != text
+
+
+def find(names: list[str], folder: Path) -> list[Path]:
+    """Return the notebooks that the names mean: `03`, `03_run_a_server`, or a path. All, without names.
+
+    Raises:
+        ValueError: a name fits no notebook, or there are none at all.
+    """
+    every = sorted(folder.glob("*.ipynb"))
+    if not every:
+        raise ValueError(f"there are no notebooks in {folder}")
+    chosen = []
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        fitting = [path for path in every if path.stem == stem or path.stem.startswith(f"{stem}_")]
+        if not fitting:
+            raise ValueError(f"no notebook is called {name!r} in {folder}")
+        chosen += fitting
+    return chosen or every
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        paths = find(arguments, ROOT / "notebooks")
+    except ValueError as error:
+        print(f"record: {error}", file=sys.stderr)
+        return 1
+    sanitize = replacements(ROOT / "nbval_sanitize.cfg")
+    failed = 0
+    for path in paths:
+        try:
+            changed = record(path, sanitize)
+        except (CellExecutionError, CellTimeoutError) as error:
+            failed += 1
+            print(f"{path.name}: FAILED, left as it was\n{error}", file=sys.stderr)
+        else:
+            print(f"{path.name}: {'recorded' if changed else 'recorded, nothing changed'}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
