@@ -66,6 +66,14 @@ def test_a_cell_reports_what_it_printed_showed_and_raised() -> None:
     assert stopped.state == "raised KeyboardInterrupt"
 
 
+def test_all_that_a_cell_printed_is_there() -> None:
+    async def conversation() -> Outcome:
+        async with ChildKernel() as kernel:
+            return await kernel.run("for number in range(500): print(number, flush=True)")
+
+    assert in_loop(conversation()).printed.split() == [str(number) for number in range(500)]
+
+
 def test_it_is_this_python_with_a_profile_of_its_own() -> None:
     async def conversation() -> Outcome:
         async with ChildKernel() as kernel:
@@ -231,9 +239,12 @@ def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         descriptors = process.num_handles() if sys.platform == "win32" else process.num_fds()
         return descriptors, process.num_threads(), process.children()
 
+    kernels: list[ChildKernel] = []
+
     async def conversation() -> None:
         async def once() -> None:
             async with ChildKernel() as kernel:
+                kernels.append(kernel)
                 assert (await kernel.run("6 * 7")).result == "42"
 
         await once()
@@ -247,7 +258,7 @@ def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_ends_when_its_parent_is_killed() -> None:
+def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     script = """
         import asyncio
         from helpers.background.kernel import ChildKernel
@@ -259,7 +270,9 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 
         asyncio.run(main())
     """
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE) as parent:
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert psutil.pid_exists(pid)
