@@ -161,7 +161,7 @@ class ChildKernel:
         (outcome,) = await self.run_all([code], timeout=timeout)
         return outcome
 
-    async def run_all(self, cells: Iterable[str], *, timeout: float = 3.0) -> Outcomes:  # noqa: ASYNC109
+    async def run_all(self, cells: Iterable[str], *, timeout: float = 10.0) -> Outcomes:  # noqa: ASYNC109
         """Send all cells at once, as JupyterLab's *Run All* does, and wait for their replies.
 
         A kernel answers the requests of one channel in the order of their arrival. So each reply is followed
