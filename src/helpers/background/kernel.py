@@ -145,7 +145,7 @@ class ChildKernel:
         """End the kernel, whatever it is doing."""
         await self._end()
 
-    async def run(self, code: str, *, timeout: float = 30.0) -> Outcome:  # noqa: ASYNC109
+    async def run(self, code: str, *, timeout: float = 30.0) -> Outcome:
         """Run one cell and wait for it.
 
         Args:
@@ -161,7 +161,7 @@ class ChildKernel:
         (outcome,) = await self.run_all([code], timeout=timeout)
         return outcome
 
-    async def run_all(self, cells: Iterable[str], *, timeout: float = 10.0) -> Outcomes:  # noqa: ASYNC109
+    async def run_all(self, cells: Iterable[str], *, timeout: float = 10.0) -> Outcomes:
         """Send all cells at once, as JupyterLab's *Run All* does, and wait for their replies.
 
         A kernel answers the requests of one channel in the order of their arrival. So each reply is followed
