@@ -45,7 +45,8 @@ def pytest_runtest_makereport(
     """Add pictures of the pages to the report of a test that failed."""
     report = yield
     if report.failed and report.when == "call":
-        for number, page in enumerate(item.stash.get(PAGES, list[NotebookPage]())):
+        pages: list[NotebookPage] = item.stash.get(PAGES, [])
+        for number, page in enumerate(pages):
             report.sections.append(("Browser", picture(page, f"{item.name}-{number}")))
     return report
 
