@@ -87,7 +87,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def lab(browser: Browser) -> Iterator[JupyterLab]:
     """A JupyterLab that serves a copy of the project's notebooks."""
-    with JupyterLab(NOTEBOOKS.glob("*")) as lab:
+    with JupyterLab(NOTEBOOKS.glob("[!.]*")) as lab:
         yield lab
 
 

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -44,7 +45,7 @@ class JupyterLab:
     def __init__(
         self, notebooks: Iterable[Path] = (), *, base_url: str = "/", start_timeout: float = 60
     ) -> None:
-        self.base_url = base_url
+        self.base_url = f"/{base_url.strip('/')}/".replace("//", "/")
         self.token = secrets.token_hex(16)
         self.url = ""
         self._notebooks = [Path(source) for source in notebooks]
@@ -84,8 +85,9 @@ class JupyterLab:
         news.write_text(json.dumps(NO_NEWS), encoding="utf-8")
 
     def notebook_url(self, name: str) -> str:
-        """The address that opens the notebook ``name`` in an empty workspace."""
-        return f"{self.url}lab/tree/{quote(name)}?reset&token={self.token}"
+        """An address that opens the notebook ``name``, in a new workspace: nothing else is open beside it."""
+        workspace = secrets.token_hex(4)
+        return f"{self.url}lab/workspaces/{workspace}/tree/{quote(name)}?token={self.token}"
 
     def request(self, method: str, path: str) -> Any:
         """Call Jupyter Server's REST API (jupyter-server.readthedocs.io, "The REST API").
@@ -190,6 +192,7 @@ class JupyterLab:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            for child in family:
-                if child.is_running():
+            _, alive = psutil.wait_procs(family, timeout=3)
+            for child in alive:
+                with suppress(psutil.NoSuchProcess):
                     child.kill()
