@@ -42,11 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add pictures of the pages to the report of a test that failed."""
+    """Add JupyterLab's log and pictures of the pages to the report of a test that failed."""
     report = yield
     if report.failed and report.when == "call":
         pages: list[NotebookPage] = item.stash.get(PAGES, [])
         for number, page in enumerate(pages):
+            report.sections.append(("JupyterLab", page.lab.log()))
             report.sections.append(("Browser", picture(page, f"{item.name}-{number}")))
     return report
 

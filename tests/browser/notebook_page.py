@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -18,8 +19,9 @@ HARMLESS = (
     r"Could not restore the debugger state: Canceled future for debug_request",
 )
 
-# Chromium draws no picture higher than this.
+# Pixels. Chromium draws no picture higher than this, and JupyterLab's status bar needs its place.
 HIGHEST_PICTURE = 16_000
+BELOW_NOTEBOOK = 40
 
 Theme = Literal["JupyterLab Light", "JupyterLab Dark"]
 
@@ -61,6 +63,7 @@ RUN_CELL = """async (app, panel, [index, wait]) => {
   app.shell.activateById(panel.id);
   panel.content.deselectAll();
   panel.content.activeCellIndex = index;
+  panel.content.activeCell.model.executionCount = null;
   const ran = app.commands.execute("notebook:run-cell");
   return wait ? await ran : true;
 }"""
@@ -89,6 +92,16 @@ RESTART = """async (app, panel) => {
   await panel.sessionContext.session.kernel.info;
 }"""
 
+# The last cell's end counts: JupyterLab lets you scroll past it by a window's height.
+WHOLE = """async (app, panel) => {
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
+  const area = panel.content.node.querySelector(".jp-WindowedPanel-outer");
+  area.scrollTop = 0;
+  const { x, y, width } = area.getBoundingClientRect();
+  const last = [...area.querySelectorAll(".jp-Notebook-cell")].at(-1);
+  return { x, y, width, height: last.getBoundingClientRect().bottom + 10 - y };
+}"""
+
 SHOW_CELL = "async (app, panel, index) => panel.content.scrollToItem(index, 'smart')"
 
 
@@ -115,8 +128,8 @@ class NotebookPage:
 
     def __init__(self, page: Page, lab: JupyterLab, *, timeout: float = 90) -> None:
         self.page = page
+        self.lab = lab
         self.name = ""
-        self._lab = lab
         self.timeout = timeout
         self._errors: list[str] = []
         page.on("console", self._console)
@@ -139,10 +152,11 @@ class NotebookPage:
             name: The notebook's path below the served folder.
 
         Raises:
-            TimeoutError: No kernel answered; the message holds the open dialogs and JupyterLab's log.
+            playwright.sync_api.TimeoutError: JupyterLab did not show the notebook.
+            TimeoutError: No kernel answered; the message holds the text of open dialogs.
         """
         self.name = name
-        self.page.goto(self._lab.notebook_url(name))
+        self.page.goto(self.lab.notebook_url(name))
         self.page.wait_for_function(
             "name => window.jupyterapp?.shell && [...jupyterapp.shell.widgets('main')]"
             ".some(widget => widget.context?.path === name && widget.sessionContext)",
@@ -170,7 +184,7 @@ class NotebookPage:
         Raises:
             CellFailed: The cell raised, or did not end in time (only with ``wait``).
         """
-        self._ran(RUN_CELL, [index, wait])
+        self._ran(RUN_CELL, index, wait)
 
     def find_cell(self, text: str) -> int:
         """The index of the first code cell whose source contains ``text``.
@@ -227,33 +241,38 @@ class NotebookPage:
 
         Args:
             path: Where to save it, as ``.png``.
-            whole: Show the notebook from its first cell to its last, and nothing else; otherwise the window.
+            whole: Show the notebook from its first cell to its last, but no more than `HIGHEST_PICTURE`;
+                otherwise the window.
         """
         if not whole:
             self.page.screenshot(path=path)
             return
         size = self.page.viewport_size
         assert size is not None, "the page has no fixed viewport"
-        notebook = self.page.locator(f"#{self._call('(app, panel) => panel.id')} .jp-WindowedPanel-outer")
+        height = size["height"]
+        # JupyterLab leaves cells out of sight undrawn, and only estimates their height.
+        style = self.page.add_style_tag(
+            content=".jp-Notebook-cell { content-visibility: visible !important; }"
+        )
         try:
-            # A cell's height is an estimate until it was drawn: the window may have to grow more than once.
             for _ in range(10):
-                missing = notebook.evaluate("node => node.scrollHeight - node.clientHeight")
-                now = cast("dict[str, int]", self.page.viewport_size)["height"]
-                if missing <= 0 or now == HIGHEST_PICTURE:
+                area = self._call(WHOLE)
+                missing = area["y"] + area["height"] + BELOW_NOTEBOOK - height
+                if missing <= 0 or height == HIGHEST_PICTURE:
                     break
-                height = min(now + missing, HIGHEST_PICTURE)
+                height = min(height + math.ceil(missing), HIGHEST_PICTURE)
                 self.page.set_viewport_size({"width": size["width"], "height": height})
-                self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
-            notebook.screenshot(path=path)
+            area["height"] = min(area["height"], height - area["y"] - BELOW_NOTEBOOK)
+            self.page.screenshot(path=path, clip=area)
         finally:
+            style.evaluate("node => node.remove()")
             self.page.set_viewport_size(size)
 
     def close(self) -> None:
         """Close the page and end the notebook's kernel."""
         self.page.close()
         if self.name:
-            self._lab.shut_down_kernels(self.name)
+            self.lab.shut_down_kernels(self.name)
 
     def _wait_for_no_splash(self) -> None:
         """Wait until the page is uncovered; switching the theme again before that makes errors."""
@@ -278,13 +297,13 @@ class NotebookPage:
     def _cells(self) -> list[dict[str, Any]]:
         return cast("list[dict[str, Any]]", self._call(CELLS))
 
-    def _ran(self, work: str, argument: Any = None) -> None:
-        answer = self._ask(work, argument)
+    def _ran(self, work: str, only: int | None = None, wait: bool = True) -> None:
+        answer = self._ask(work, [only, wait])
         if answer.get("value") is True:
             return
-        cells = dict(enumerate(self._cells()))
+        cells = {index: cell for index, cell in enumerate(self._cells()) if only in (None, index)}
         for index, cell in cells.items():
-            for output in cell["outputs"]:
+            for output in cell["outputs"] if cell["ran"] else []:
                 if output["output_type"] == "error" and "raises-exception" not in cell["tags"]:
                     raise CellFailed(f"{self.name}, cell {index} raised\n{traceback_of(output)}")
         waiting = [index for index, cell in cells.items() if not cell["ran"]]
@@ -300,7 +319,7 @@ class NotebookPage:
 
     def _circumstances(self) -> str:
         dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
-        return f"\nDialogs: {dialogs}\nConsole: {self._errors}\nJupyterLab's log:\n{self._lab.log()}"
+        return f"\nDialogs: {dialogs}\nConsole: {self._errors}"
 
 
 def traceback_of(output: dict[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import nbformat
 import pytest
@@ -31,6 +33,8 @@ class Echo(anywidget.AnyWidget):
 echo = Echo()
 echo"""
 
+BAR = "from IPython.display import HTML\nHTML('<div style=\"background: {}; height: 50px\">bar</div>')"
+
 ERRORS = """\
 from IPython.display import Javascript
 Javascript("console.error('broken on purpose'); setTimeout(() => nowhere(), 0)")"""
@@ -50,10 +54,10 @@ server.server_port"""
 NOTEBOOKS = {
     "widgets": [BUTTON, "text.value"],
     "anywidget": [ANYWIDGET, "echo.seen"],
-    "raises": ["1 + 1", "def divide(a):\n    return a / 0\ndivide(1)", "print('never')"],
+    "raises": ["1 + 1", "def divide(a):\n    return a / 0\ndivide(1)", "print('never')", "nowhere"],
     "may_raise": ["1 / 0", "print('after')"],
     "hangs": ["print('first')", "import time; time.sleep(60)", "print('never')"],
-    "long": [f"for line in range(20):\n    print({n}, line)" for n in range(30)],
+    "long": [BAR.format("red"), *["for n in range(20): print(n)"] * 10, BAR.format("blue")],
     "state": ["try:\n    runs += 1\nexcept NameError:\n    runs = 1\nruns"],
     "errors": [ERRORS],
     "proxied": [PROXIED],
@@ -125,6 +129,9 @@ def test_a_raising_cell_is_reported(page: NotebookPage) -> None:
     assert page.outputs(3) == []
     with pytest.raises(CellFailed, match="cell 2 raised"):
         page.run_cell(2)
+    page.run_cell(1)
+    with pytest.raises(CellFailed, match=r"(?s)cell 4 raised.*NameError"):
+        page.run_cell(4)
 
 
 def test_a_cell_that_may_raise_is_no_failure(page: NotebookPage) -> None:
@@ -167,9 +174,10 @@ def test_the_theme_changes_and_is_forgotten(
     page.set_theme("JupyterLab Light")
     expect(body).to_have_attribute("data-jp-theme-light", "true")
     page.set_theme("JupyterLab Dark")
+    page.close()
     hub_lab.reset()
     later = new_page(hub_lab)
-    later.open("widgets.ipynb")
+    later.open("state.ipynb")
     expect(later.page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
 
 
@@ -178,14 +186,30 @@ def test_the_whole_notebook_is_on_the_picture(page: NotebookPage, tmp_path: Path
     page.run_all()
     page.screenshot(tmp_path / "window.png")
     page.screenshot(tmp_path / "whole.png", whole=True)
-    assert height_of(tmp_path / "window.png") == 900
-    assert height_of(tmp_path / "whole.png") > 30 * 20 * 12  # 30 cells with 20 lines of at least 12 pixels
+    red, blue = [255, 0, 0], [0, 0, 255]
+    window = column_of_pixels(page, tmp_path / "window.png")
+    whole = column_of_pixels(page, tmp_path / "whole.png")
+    assert len(window) == 900
+    assert red not in window or blue not in window
+    assert whole.index(red) < 200
+    assert whole.index(blue) > 10 * 20 * 12  # 10 cells with 20 lines of at least 12 pixels
+    assert whole[::-1].index(blue) < 50
     assert page.page.viewport_size == {"width": 1280, "height": 900}
 
 
-def height_of(png: Path) -> int:
-    """A picture's height in pixels (PNG specification, 11.2.1 IHDR)."""
-    return int.from_bytes(png.read_bytes()[20:24], "big")
+def column_of_pixels(page: NotebookPage, png: Path) -> list[list[int]]:
+    """The colours down the middle of a picture; the browser decodes it."""
+    work = """async (source) => {
+      const image = new Image();
+      image.src = source;
+      await image.decode();
+      const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+      context.drawImage(image, 0, 0);
+      const { data } = context.getImageData(image.width / 2, 0, 1, image.height);
+      return Array.from({ length: image.height }, (_, y) => [...data.slice(4 * y, 4 * y + 3)]);
+    }"""
+    source = "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
+    return cast("list[list[int]]", page.page.evaluate(work, source))
 
 
 def test_console_errors_are_seen(page: NotebookPage) -> None:
