@@ -1,0 +1,113 @@
+"""The exercises of `04_talk_both_ways`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from helpers.checks.trial import Answer, Peer, try_function, try_handler
+from helpers.checks.verdict import NotYet, Verdict
+
+
+def thermostat(handler: Any) -> Verdict:
+    """Check a handler that sends the temperature every 0.1 s, unasked, and obeys `set N` meanwhile."""
+
+    async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
+        ann, bob = await Peer.join(url), await Peer.join(url)
+        for _ in range(3):
+            _is(await ann.hears("Ann is silent, and"), "20", "Ann has said nothing yet")
+        await ann.says("set 23")
+        heard = [await ann.hears("after `set 23`") for _ in range(6)]
+        if "ok" not in heard:
+            raise NotYet(
+                f"after `set 23` there came {heard}, without `ok`",
+                'the loop that reads answers: `await connection.send("ok")`',
+            )
+        _is(heard[-1], "23", "after `set 23` and some more readings")
+        started = time.monotonic()
+        readings = [await ann.hears("Ann is silent again, and") for _ in range(5)]
+        for reading in readings:
+            _is(reading, "23", "Ann has set 23")
+        if time.monotonic() - started < 0.15:
+            raise NotYet("five readings came in a bunch", "wait with `await asyncio.sleep(0.1)` between two")
+        _is(await bob.hears("Bob is silent, and"), "20", "it was Ann who has set 23, and not Bob")
+        await ann.leaves()
+        await bob.leaves()
+        await _nothing_is_left(loop)
+        return "readings came unasked, `set` was obeyed at once, and each peer had a temperature of its own"
+
+    return try_handler(handler, scenario)
+
+
+def collect(function: Any) -> Verdict:
+    """Check a client, `async def collect(url)`, that returns all messages and the close code."""
+
+    async def scenario(answer: Answer) -> str:
+        for code, reason, messages in (
+            (1000, "", ["one", "two", "three"]),
+            (4000, "enough", ["only this"]),
+            (1011, "broken", []),
+        ):
+            returned = await _collected(answer, code, reason, messages)
+            if not (isinstance(returned, tuple) and len(returned) == 2):
+                raise NotYet(
+                    f"`collect` returned `{returned!r}`", "return two things: `messages, connection.close_code`"
+                )
+            if list(returned[0]) != messages:
+                raise NotYet(
+                    f"the server sent {messages} and closed with {code}; you returned {returned[0]!r}",
+                    "append every message to a list until the iteration ends",
+                )
+            if returned[1] != code:
+                raise NotYet(
+                    f"the server closed with {code}; you returned {returned[1]!r}",
+                    "when it is over, `connection.close_code` tells",
+                )
+        return "you had every message and the close code, whether the end was 1000, 4000 or 1011"
+
+    return try_function(function, scenario, arguments="url")
+
+
+async def _collected(answer: Answer, code: int, reason: str, messages: list[str]) -> Any:
+    async def speaker(connection: ServerConnection) -> None:
+        for message in messages:
+            await connection.send(message)
+        await connection.close(code, reason)
+
+    async with serve(speaker, "127.0.0.1", 0, compression=None, close_timeout=0.5) as server:
+        port = server.sockets[0].getsockname()[1]
+        try:
+            return await answer(f"ws://127.0.0.1:{port}")
+        except NotYet as not_yet:
+            said = not_yet.verdict.said.replace(", 4000", " 4000")
+            hint = "only 1000 and 1001 end `async for` quietly; for other codes it raises `ConnectionClosedError`"
+            raise NotYet(f"the server closed with {code}; {said}", hint) from not_yet
+
+
+async def _nothing_is_left(loop: asyncio.AbstractEventLoop) -> None:
+    """Make sure that the handler's loop has no task left, a second after the last peer has gone."""
+    for _ in range(20):
+        left = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_other_tasks(), loop))
+        if not left:
+            return
+        await asyncio.sleep(0.05)
+    raise NotYet(
+        f"both peers have left, and tasks of your handler still run: {left}",
+        "cancel the task in a `finally`, or let an `asyncio.TaskGroup` own it",
+    )
+
+
+async def _other_tasks() -> list[str]:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    return [getattr(task.get_coro(), "__name__", "?") for task in tasks]
+
+
+def _is(came: str | bytes, wanted: str, when: str) -> None:
+    if came != wanted:
+        raise NotYet(
+            f"{when}: there came `{came!r}`, expected was the reading `{wanted!r}`",
+            "keep the temperature in a variable of this one connection, and send it as a text like `20`",
+        )

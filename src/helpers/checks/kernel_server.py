@@ -1,0 +1,80 @@
+"""The exercises of `03_run_a_server_in_the_kernel`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+from helpers.checks.trial import PATIENCE, Answer, Peer, try_function, try_handler
+from helpers.checks.verdict import NotYet, Verdict
+
+
+def librarian(handler: Any) -> Verdict:
+    """Check a handler that answers with `look_up(word)`, which blocks for 0.4 s, and lets nobody wait."""
+
+    async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
+        words = ["stressed", "drawer", "live", "pots", "parts"]
+        peers = [await Peer.join(url) for _ in words]
+        asked = time.monotonic()
+        for peer, word in zip(peers, words, strict=True):
+            await peer.says(word)
+        for peer, word in zip(peers, words, strict=True):
+            answer = await peer.hears(f"after `{word}`", within=2.7)
+            if answer != word[::-1]:
+                raise NotYet(
+                    f"after `{word}` there came `{answer!r}`, expected was `{word[::-1]!r}`",
+                    "send what `look_up(word)` returns",
+                )
+        waited = time.monotonic() - asked
+        if waited > 1.4:
+            raise NotYet(
+                f"five readers asked at the same moment, and the last one waited {waited:.1f} s: "
+                "they were served one after the other",
+                "`await asyncio.to_thread(look_up, word)` runs it on another thread, and the loop goes on",
+            )
+        return "five readers asked at the same moment, and nobody waited for another"
+
+    return try_handler(handler, scenario)
+
+
+def tell(function: Any) -> Verdict:
+    """Check `def tell(loop, queue, text)`, which hands a text to a task on a loop in another thread."""
+
+    async def scenario(answer: Answer) -> str:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="loop to be told", daemon=True)
+        thread.start()
+        try:
+            queue: asyncio.Queue[str] = asyncio.Queue()
+            for text in ("first", "second"):
+                reading = asyncio.run_coroutine_threadsafe(queue.get(), loop)
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))
+                await answer(loop, queue, text, within=PATIENCE)
+                await _expect(reading, text)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            await asyncio.to_thread(thread.join)
+            loop.close()
+        return "both texts arrived at once: the sleeping loop was woken"
+
+    return try_function(function, scenario, arguments="loop, queue, text", coroutine=False)
+
+
+async def _idle() -> None:
+    """Return when whatever was ready on this loop has had its turn."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def _expect(reading: Any, text: str) -> None:
+    try:
+        came = await asyncio.wait_for(asyncio.wrap_future(reading), 0.5)
+    except TimeoutError:
+        raise NotYet(
+            f"`{text}` did not arrive in 0.5 s: the loop sleeps, and nobody has woken it",
+            "from another thread use `loop.call_soon_threadsafe(...)` or `asyncio.run_coroutine_threadsafe(...)`",
+        ) from None
+    if came != text:
+        raise NotYet(f"`{came!r}` arrived, expected was `{text!r}`", "put `text` into the queue")

@@ -1,0 +1,69 @@
+"""The exercises of `00_start_here`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from helpers.checks.trial import Answer, Peer, try_function, try_handler
+from helpers.checks.verdict import NotYet, Verdict
+
+
+def shout(handler: Any) -> Verdict:
+    """Check a handler that answers each message with the same text in capitals."""
+
+    async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
+        ann, bob = await Peer.join(url), await Peer.join(url)
+        for peer, message in ((ann, "hello"), (bob, "is anybody there?"), (ann, "goodbye")):
+            await peer.says(message)
+            answer = await peer.hears(f"after `{message}`")
+            if answer != message.upper():
+                raise NotYet(
+                    f"after `{message}` there came `{answer!r}`, expected was `{message.upper()!r}`",
+                    "a text has a method `upper()`; send what it returns",
+                )
+        await ann.hears_nothing("after the answer to `goodbye`")
+        await ann.leaves()
+        await bob.says("still here")
+        await bob.hears("Ann has left, and Bob says `still here`; then")
+        return "each message came back in capitals, to the peer that had sent it"
+
+    return try_handler(handler, scenario)
+
+
+def ask(function: Any) -> Verdict:
+    """Check a client, `async def ask(url, question)`, that sends a question and returns the answer."""
+
+    async def scenario(answer: Answer) -> str:
+        heard: list[str | bytes] = []
+
+        async def oracle(connection: ServerConnection) -> None:
+            try:
+                async for question in connection:
+                    heard.append(question)
+                    await connection.send(f"the answer to {question!r} is 42")
+            except ConnectionClosed:
+                pass  # the client left without a close; it is looked at what it returned
+
+        async with serve(oracle, "127.0.0.1", 0, compression=None, close_timeout=0.5) as server:
+            port = server.sockets[0].getsockname()[1]
+            for question in ("What is six times seven?", "Are you sure?"):
+                heard.clear()
+                returned = await answer(f"ws://127.0.0.1:{port}", question)
+                if question not in heard:
+                    raise NotYet(
+                        f"the server was asked {heard!r}, expected was `{question!r}`",
+                        "send it with `await connection.send(question)`",
+                    )
+                if returned != f"the answer to {question!r} is 42":
+                    raise NotYet(
+                        f"`ask` returned `{returned!r}`, the server had answered "
+                        f"`{f'the answer to {question!r} is 42'!r}`",
+                        "`return` what `await connection.recv()` gives you",
+                    )
+        return "the server heard both questions, and you returned its answers"
+
+    return try_function(function, scenario, arguments="url, question")

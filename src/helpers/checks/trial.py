@@ -1,0 +1,256 @@
+"""Runs the reader's code against real peers, with a deadline, and survives whatever it does."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import concurrent.futures
+import inspect
+import textwrap
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from helpers.background.lifetime import BackgroundError
+from helpers.background.loops import BackgroundLoop
+from helpers.background.places import in_words, readers_line
+from helpers.background.server import BackgroundServer
+from helpers.checks.verdict import NotYet, Verdict
+
+DEADLINE = 3.0
+"""How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""
+
+PATIENCE = 1.2
+"""How long a peer waits for an answer, in seconds."""
+
+
+HandlerScenario = Callable[[str, asyncio.AbstractEventLoop], Coroutine[Any, Any, str]]
+
+
+class Peer:
+    """The other end of the reader's handler; says in words what it missed.
+
+    Args:
+        connection: an open client connection.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def join(cls, url: str) -> Self:
+        """Connect to the reader's server."""
+        return cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+
+    async def says(self, message: str) -> None:
+        """Send a message; a connection that the handler has closed is noticed when something is heard."""
+        with suppress(ConnectionClosed):
+            await self._connection.send(message)
+
+    async def hears(self, when: str, *, within: float = PATIENCE) -> str | bytes:
+        """The next message.
+
+        Args:
+            when: the situation, for the verdict, like "after `hello`".
+            within: how long to wait, in seconds.
+
+        Raises:
+            NotYet: none came, or the connection was closed.
+        """
+        try:
+            return await asyncio.wait_for(self._connection.recv(), within)
+        except TimeoutError:
+            raise NotYet(
+                f"{when}, nothing came for {within:g} s",
+                "send the answer with `await connection.send(...)`, inside the loop that reads",
+            ) from None
+        except ConnectionClosed:
+            raise NotYet(
+                f"{when}, the connection was closed ({self._connection.close_code})",
+                "a connection closes when its handler returns or raises: keep reading until the peer leaves",
+            ) from None
+
+    async def hears_nothing(self, when: str, *, within: float = 0.2) -> None:
+        """Make sure that no message comes.
+
+        Raises:
+            NotYet: one came.
+        """
+        with suppress(TimeoutError, ConnectionClosed):
+            message = await asyncio.wait_for(self._connection.recv(), within)
+            raise NotYet(f"{when}, there came one more message: `{message!r}`", "send it once only")
+
+    async def leaves(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+
+def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
+    """Serve with the reader's handler, on a loop of its own, and play a scenario against it.
+
+    Args:
+        handler: the reader's `async def handler(connection)`.
+        scenario: is called on another loop, with the server's address and the handler's loop; returns
+            what went right, or raises `NotYet`.
+
+    Returns:
+        The verdict, within five seconds whatever the handler does.
+    """
+    name = _name(handler)
+    try:
+        server = BackgroundServer(handler, where="own", name=f"check of {name}", compression=None)
+    except TypeError as error:
+        return _unfit(handler, str(error))
+    server.start()
+    try:
+        verdict = _play(scenario(server.url, server.loop))
+        failures, blocked = server.failures, server.blocked
+    finally:
+        with suppress(BackgroundError):  # told by the verdict
+            server.stop()
+    return _explained(verdict, handler, failures[0] if failures else None, blocked)
+
+
+class Answer:
+    """The reader's function, run on a loop of its own, so that it may block.
+
+    Args:
+        function: the reader's function, a coroutine function or a plain one.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.loop = BackgroundLoop("loop of your code")
+        self.error: Exception | None = None
+        self._function = function
+        self._name = _name(function)
+
+    async def __call__(self, *arguments: object, within: float = PATIENCE) -> Any:
+        """Call it, and wait for what it returns.
+
+        Raises:
+            NotYet: it raised, or did not return in time.
+        """
+        future = self.loop.submit(self._call(arguments))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), within)
+        except TimeoutError:
+            if future.done() and not future.cancelled():
+                self.error = future.exception()  # type: ignore[assignment]
+            raise NotYet(
+                f"`{self._name}` did not return within {within:g} s",
+                "what does it wait for, and who would end the waiting?",
+            ) from None
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.error = error
+            raise NotYet(f"`{self._name}` raised {in_words(error)}") from error
+
+    async def _call(self, arguments: tuple[object, ...]) -> Any:
+        try:
+            result = self._function(*arguments)
+            return await result if isinstance(result, Awaitable) else result
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"{type(error).__name__} would end the kernel") from error
+
+
+def try_function(
+    function: Any,
+    scenario: Callable[[Answer], Coroutine[Any, Any, str]],
+    *,
+    arguments: str,
+    coroutine: bool = True,
+) -> Verdict:
+    """Play a scenario in which the reader's function is called.
+
+    Args:
+        function: the reader's function.
+        scenario: is called with the function as an `Answer`, on another loop.
+        arguments: the names of the function's arguments, like `"url, question"`.
+        coroutine: whether it has to be a coroutine function.
+
+    Returns:
+        The verdict, within five seconds whatever the function does.
+    """
+    names = arguments.split(", ")
+    if not callable(function):
+        return _unfit(function, f"the answer must be a function, not `{function!r}`")
+    try:
+        inspect.signature(function).bind(*names)
+    except (TypeError, ValueError) as error:
+        return _unfit(function, f"`{_name(function)}` is called as `{_name(function)}({arguments})`: {error}")
+    if coroutine and not inspect.iscoroutinefunction(function):
+        return _unfit(function, f"`{_name(function)}` must be a coroutine function: write `async def`")
+    answer = Answer(function)
+    answer.loop.hold(answer)
+    try:
+        verdict = _play(scenario(answer))
+        blocked = answer.loop.blocked_at
+    finally:
+        answer.loop.release(answer)
+    return _explained(verdict, function, answer.error, blocked)
+
+
+def _play(scenario: Coroutine[Any, Any, str]) -> Verdict:
+    examiner = BackgroundLoop("examiner")
+    examiner.hold(scenario)
+    future = examiner.submit(scenario)
+    try:
+        return Verdict(True, future.result(DEADLINE))
+    except NotYet as not_yet:
+        return not_yet.verdict
+    except concurrent.futures.TimeoutError:
+        future.cancel()
+        return Verdict(False, f"the trial was not over after {DEADLINE:g} s", "what does your code wait for?")
+    except (ConnectionClosed, OSError, TimeoutError) as error:
+        return Verdict(False, f"the connection broke: {in_words(error)}", "does your handler end too early?")
+    finally:
+        examiner.release(scenario)
+
+
+def _explained(verdict: Verdict, code: object, error: Exception | None, blocked: str | None) -> Verdict:
+    """A verdict with the deeper reason, where one is known."""
+    if verdict and not error:
+        return verdict
+    if _unfinished(code):
+        return Verdict(
+            False, f"`{_name(code)}` still has a `...` in it", "put your own lines in the place of the `...`"
+        )
+    if blocked:
+        return Verdict(
+            False,
+            f"{blocked} — blocks the event loop, so nobody else is served",
+            "`await` something there instead, such as `asyncio.sleep`, or hand the work to `asyncio.to_thread`",
+        )
+    if error:
+        where = readers_line(traceback.extract_tb(error.__traceback__))
+        return Verdict(
+            False,
+            f"`{_name(code)}` raised {in_words(error)}" + (f", at {where}" if where else ""),
+            verdict.hint or "read the message: what did that line expect?",
+        )
+    return verdict
+
+
+def _unfit(code: object, why: str) -> Verdict:
+    if code is ... or _unfinished(code):
+        return Verdict(False, "there is still a `...`", "put your own lines in the place of the `...`")
+    return Verdict(False, why, "look at the first line of the stub")
+
+
+def _unfinished(code: object) -> bool:
+    if code is ...:
+        return True
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))  # type: ignore[arg-type]
+    except (OSError, TypeError, SyntaxError):
+        return False
+    return any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(tree))
+
+
+def _name(code: object) -> str:
+    return str(getattr(code, "__name__", "your answer"))

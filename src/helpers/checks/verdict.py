@@ -1,0 +1,59 @@
+"""What a check says: right, or not yet and which way to look."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to an answer. True when it is right; shows itself as text and as HTML.
+
+    Args:
+        right: whether the reader's code does what the exercise asks.
+        said: what happened, in a sentence.
+        hint: which way to look; empty where it is right.
+    """
+
+    right: bool
+    said: str
+    hint: str = ""
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def __str__(self) -> str:
+        mark = "✓" if self.right else "✗ not yet:"
+        return f"{mark} {self.said}" + (f"\n  → {self.hint}" if self.hint else "")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        colour = "--jp-success-color1, #2e7d32" if self.right else "--jp-warn-color1, #b26a00"
+        mark = "✓" if self.right else "✗ not yet:"
+        hint = f'<div style="margin-top: 4px">→ {_marked(self.hint)}</div>' if self.hint else ""
+        return (
+            f'<div role="status" style="border-left: 4px solid var({colour}); padding: 6px 12px">'
+            f"<b>{mark}</b> {_marked(self.said)}{hint}</div>"
+        )
+
+
+class NotYet(Exception):
+    """Ends a trial: the answer isn't right yet.
+
+    Args:
+        said: what was expected and what came.
+        hint: which way to look.
+    """
+
+    def __init__(self, said: str, hint: str = "") -> None:
+        super().__init__(said)
+        self.verdict = Verdict(False, said, hint)
+
+
+def _marked(text: str) -> str:
+    """Text as HTML, with what stands between backticks as code."""
+    parts = html.escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
