@@ -86,3 +86,24 @@ def talk(url: str, message: str = "hi") -> str | bytes:
             return await asyncio.wait_for(connection.recv(), 10)
 
     return asyncio.run(ask())
+
+
+@contextlib.contextmanager
+def sync_pings(url: str) -> Iterator[Callable[[], int]]:
+    """A client in a thread that talks all the time; gives a function that counts its answers."""
+    import websockets.sync.client
+
+    answers, stop = [0], threading.Event()
+
+    def ping() -> None:
+        with websockets.sync.client.connect(url, proxy=None, compression=None) as client:
+            while not stop.is_set():
+                client.send("x")
+                client.recv(timeout=30)
+                answers[0] += 1
+
+    thread = threading.Thread(target=ping)
+    thread.start()
+    yield lambda: answers[0]
+    stop.set()
+    thread.join(30)

@@ -19,6 +19,7 @@ from websockets.protocol import State
 
 from helpers.background.lifetime import Background, BackgroundError, listening_socket
 from helpers.background.loops import Abandoned, BackgroundLoop, LoopBlockedError, hold_shared_loop
+from helpers.background.places import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -193,6 +194,7 @@ class Serving:
         def create_connection(*args: Any, **kwargs: Any) -> ServerConnection:
             connection: ServerConnection = make(*args, **kwargs)
             self._made.add(connection)
+            connection.connection_lost_waiter.add_done_callback(lambda _: self._say_why_refused(connection))
             return connection
 
         logger = options.pop("logger", None) or _logger_that_tells(self._say)
@@ -243,7 +245,18 @@ class Serving:
             await connection.close()
         finally:
             reason = f" ({connection.close_reason})" if connection.close_reason else ""
+            wrong = connection.protocol.parser_exc
+            if wrong is not None and not isinstance(wrong, EOFError):
+                reason += f"; the peer broke the protocol: {in_words(wrong)}"
             self._say(f"connection {number} closed: {connection.close_code}{reason}")
+
+    def _say_why_refused(self, connection: ServerConnection) -> None:
+        """Say it for a peer that never became a connection; `websockets` itself logs nothing of rubbish."""
+        answer = connection.response
+        if answer is None or answer.status_code != 101:
+            answered = f" ({answer.status_code} {answer.reason_phrase})" if answer else ""
+            why = _with_causes(connection.protocol.handshake_exc)
+            self._say(f"a peer did not complete the handshake{answered}{why}")
 
 
 def _check_handler(handler: object) -> None:
@@ -277,7 +290,7 @@ def _end_by_force(handler: asyncio.Task[None]) -> None:
     """End a task that swallows `CancelledError`, by closing the coroutine under it."""
     if not handler.done():
         with contextlib.suppress(RuntimeError):  # swallowed as well
-            handler.get_coro().close()  # type: ignore[union-attr]
+            handler.get_coro().close()
         handler.cancel()
 
 
@@ -293,13 +306,13 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text in _SAID_BY_EVENTS or text.startswith("server listening"):
+        if text in _SAID_BY_EVENTS or text.startswith(("server listening", "connection rejected")):
             return
-        error = record.exc_info[1] if record.exc_info else None
-        while error is not None:
-            text += f": {error}"
-            error = error.__cause__
-        self._say(text)
+        self._say(text + _with_causes(record.exc_info[1] if record.exc_info else None))
+
+
+def _with_causes(error: BaseException | None) -> str:
+    return f": {in_words(error)}{_with_causes(error.__cause__)}" if error else ""
 
 
 _SAID_BY_EVENTS = {"connection open", "connection closed", "server closing", "server closed"}
