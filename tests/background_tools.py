@@ -1,4 +1,4 @@
-"""What the tests of `helpers.background` share: counting what is left over, and waiting for what must come."""
+"""What the tests of `helpers.background` share: counting what is left, waiting for what must come."""
 
 from __future__ import annotations
 

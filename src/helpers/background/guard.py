@@ -35,7 +35,8 @@ def main() -> int:
 
 
 def _end_with_the_parent(program: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin: its lock would break the exit of the other thread
+        pass
     program.terminate()
     try:
         program.wait(1)
