@@ -27,7 +27,6 @@ def says(background: object, text: str) -> bool:
 
 
 def descriptors() -> int:
-    gc.collect()
     return psutil.Process().num_fds() if os.name == "posix" else psutil.Process().num_handles()
 
 
@@ -46,6 +45,7 @@ def nothing_left(seconds: float = 3) -> Iterator[None]:
 
     deadline = time.monotonic() + seconds
     while left() and time.monotonic() < deadline:
+        gc.collect()
         time.sleep(0.02)
     assert left() == []
 

@@ -72,12 +72,14 @@ EVERYTHING = """
             except BaseException:
                 pass
 
-    servers = [BackgroundServer(echo, where=where, name=where).start() for where in ("shared", "own", "process")]
-    stuck = [BackgroundServer(clings, where=where, name="stuck " + where).start() for where in ("own", "process")]
+    places = ["shared", "own", "process"]
+    servers = [BackgroundServer(echo, where=where, name=where).start() for where in places]
+    stuck = [BackgroundServer(clings, where=where, name="stuck " + where).start() for where in places[1:]]
     web = BackgroundApp(app).start()
-    grandchild = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)'])"
-    program = BackgroundProcess([sys.executable, "-c", grandchild + "; print('up', flush=True); time.sleep(999)"],
-                                ready="up").start()
+    waits = "import time; time.sleep(999)"
+    starts = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {waits!r}])"
+    command = [sys.executable, "-c", f"{starts}; print('up', flush=True); {waits}"]
+    program = BackgroundProcess(command, ready="up").start()
     print(*[server.url for server in servers])
 """
 

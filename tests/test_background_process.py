@@ -75,7 +75,7 @@ def test_a_program_or_folder_that_does_not_exist():
     with nothing_left():
         with pytest.raises(BackgroundError, match="no-such-program can't be started: No such file"):
             BackgroundProcess(["no-such-program"], ready="x").start()
-        with pytest.raises(BackgroundError, match="can't be started.*/no/such/folder"):
+        with pytest.raises(BackgroundError, match=r"can't be started.*/no/such/folder"):
             python(WAITS, folder="/no/such/folder").start()
 
 
