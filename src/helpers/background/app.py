@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Callable
 from typing import Any
 
-from helpers.background.lifetime import Background, listening_socket
+from helpers.background.lifetime import Background, BackgroundError, listening_socket
 from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
+from helpers.background.places import in_words
 
 
 class BackgroundApp(Background):
@@ -20,7 +21,7 @@ class BackgroundApp(Background):
 
     Args:
         app: the ASGI application.
-        name: what it is called in messages; the class of the app by default.
+        name: what it is called in messages; the name of the app's function or class by default.
         host: the address to listen on; only this machine can reach the default.
         port: the port to listen on; 0 lets the system choose a free one.
         **options: every other option of `uvicorn.Config`, such as `ws` or `lifespan`.
@@ -31,7 +32,7 @@ class BackgroundApp(Background):
     def __init__(
         self, app: Any, *, name: str | None = None, host: str = "127.0.0.1", port: int = 0, **options: Any
     ) -> None:
-        super().__init__(name or type(app).__name__, host, port)
+        super().__init__(name or str(getattr(app, "__name__", type(app).__name__)), host, port)
         self.app = app
         self._options = options
         self._loop: BackgroundLoop | None = None
@@ -41,14 +42,14 @@ class BackgroundApp(Background):
     def _open(self) -> None:
         import uvicorn
 
+        options = {"timeout_graceful_shutdown": 1, "lifespan": "auto", **self._options, "log_config": None}
+        self._server = uvicorn.Server(uvicorn.Config(self.app, **options))
         try:
             sock = listening_socket(self.host, self.port, or_any=not self._fixed_port)
         except OSError as error:
             raise self._port_error(error) from None
         self.port = sock.getsockname()[1]
-        options = {"timeout_graceful_shutdown": 1, "lifespan": "auto", **self._options, "log_config": None}
-        self._server = uvicorn.Server(uvicorn.Config(self.app, **options))
-        self._loop = hold_shared_loop(self, self._say)
+        self._loop = hold_shared_loop(self, self._say, self._trouble)
         try:
             self._loop.call(self._until_started(sock), timeout=20)
         except BaseException:
@@ -61,23 +62,27 @@ class BackgroundApp(Background):
         while not self._server.started:
             await asyncio.wait([self._task], timeout=0.01)
             if self._task.done():
-                raise RuntimeError(f"{self.name!r} ended while it started: see .events")
+                said = "\n".join(event.text for event in self.events[-3:]) or "(nothing)"
+                raise BackgroundError(f"{self.name!r} ended while it started. It said:\n{said}")
 
     async def _serve(self, sock: Any) -> None:
-        teller = _Teller(self._say)
+        _app_served_here.set(self)
+        teller = _Teller(self)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(teller)
         try:
             await self._server.serve(sockets=[sock])
         except SystemExit:
-            self._say("uvicorn gave up; its own words stand above")
+            self._say("uvicorn gave up")
+        except Exception as error:
+            self._say(in_words(error))
         finally:
             logger.removeHandler(teller)
 
     def _close(self, seconds: float | None) -> None:
         assert self._loop is not None
         try:
-            self._loop.call(self._until_stopped(), timeout=4)
+            self._loop.call(self._until_stopped(), timeout=4, insist=True)
         except LoopBlockedError as error:
             self._say(str(error))
         finally:
@@ -88,8 +93,10 @@ class BackgroundApp(Background):
         self._server.should_exit = True
         await asyncio.wait([self._task], timeout=2)
         if not self._task.done():
-            self._server.force_exit = True
-            await asyncio.wait([self._task], timeout=1)
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
+        for connection in self._server.server_state.connections:  # peers that don't answer the close
+            connection.transport.abort()
 
     def _let_go(self) -> None:
         loop, self._loop = self._loop, None
@@ -97,10 +104,16 @@ class BackgroundApp(Background):
             loop.release(self)
 
 
+_app_served_here: contextvars.ContextVar[BackgroundApp] = contextvars.ContextVar("app served here")
+
+
 class _Teller(logging.Handler):
-    def __init__(self, say: Callable[[str], None]) -> None:
+    """Tells an app what uvicorn logs in the tasks that serve it: all apps share uvicorn's one logger."""
+
+    def __init__(self, app: BackgroundApp) -> None:
         super().__init__(logging.WARNING)
-        self._say = say
+        self._app = app
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(self.format(record))
+        if _app_served_here.get(None) is self._app:
+            self._app._say(self.format(record))

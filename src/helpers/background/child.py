@@ -1,15 +1,17 @@
 """A `websockets` server in a child process: both ends of the pipe between the kernel and the child.
 
 The parent sends the handler; the child answers with a line of JSON for its port and for each event.
-The child ends when the parent closes the pipe, which also happens when the parent is killed.
+The child ends when the parent closes the pipe, which also happens when the parent is killed. What the
+handler prints comes through a pipe of its own, so that it can't be taken for one of these lines.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import collections
 import contextlib
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -21,7 +23,9 @@ from typing import Any
 
 import cloudpickle
 
+from helpers.background.guard import OWN_GROUP
 from helpers.background.lifetime import BackgroundError, listening_socket
+from helpers.background.loops import BackgroundLoop, LoopBlockedError
 from helpers.background.places import in_words, readers_line
 from helpers.background.server import Handler, Serving
 
@@ -35,6 +39,7 @@ class ChildServer:
         options: for `websockets.asyncio.server.serve`.
         say: takes a sentence about what happened.
         fail: takes what the handler raised.
+        blocked: takes a sentence about what blocks the child's loop.
 
     Raises:
         BackgroundError: the handler can't be copied, or the child ended before it listened.
@@ -48,11 +53,14 @@ class ChildServer:
         options: dict[str, Any],
         say: Callable[[str], None],
         fail: Callable[[Exception], None],
+        blocked: Callable[[str], None],
     ) -> None:
         self._say = say
         self._fail = fail
+        self._blocked = blocked
         self._listens = threading.Event()
         self._refused: OSError | None = None
+        self._printed: collections.deque[str] = collections.deque(maxlen=10)
         self.port = 0
         try:
             parcel = cloudpickle.dumps((handler, address, options))
@@ -62,23 +70,45 @@ class ChildServer:
                 "create what can't be copied, like sockets and locks, inside the handler"
             ) from error
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from helpers.background.child import main; main()"],
+            [sys.executable, "-u", "-c", "from helpers.background.child import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
+            **OWN_GROUP,
         )
-        self._reader = threading.Thread(target=self._read, name="child server reader", daemon=True)
-        self._reader.start()
-        self._write(json.dumps(sys.path).encode() + b"\n")
-        self._write(base64.b64encode(parcel) + b"\n")
-        self._listens.wait(20)
+        self._readers = [
+            threading.Thread(target=read, name="child server reader", daemon=True)
+            for read in (self._read_reports, self._read_prints)
+        ]
+        for reader in self._readers:
+            reader.start()
+        try:
+            self._write(json.dumps(sys.path).encode() + b"\n")
+            self._write(base64.b64encode(parcel) + b"\n")
+            self._listens.wait(20)
+        finally:
+            if not self.port:
+                self.close(0)
         if not self.port:
-            self.close()
-            raise self._refused or BackgroundError("the child process ended before it listened; see .events")
+            raise self._refused or BackgroundError(
+                f"the child process ended before it listened. It printed:\n{self._last_words()}"
+            )
+
+    def ended(self) -> str | None:
+        """Why the child no longer runs; None while it does."""
+        if self._process.poll() is None:
+            return None
+        self._join_readers()
+        return (
+            f"the child process has ended (status {self._process.returncode}). "
+            f"It printed:\n{self._last_words()}"
+        )
 
     def close(self, seconds: float = 1, reason: str = "") -> None:
         """End the child: politely, and after `seconds` by force."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self._write(json.dumps([seconds, reason]).encode() + b"\n")
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -88,26 +118,30 @@ class ChildServer:
             self._process.kill()
             self._process.wait()
             self._say("the child process did not end in time and was killed")
-        self._reader.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._join_readers()
+        if not any(reader.is_alive() for reader in self._readers):  # a grandchild may hold the pipes
+            self._process.stdout.close()
+            self._process.stderr.close()
+
+    def _last_words(self) -> str:
+        return "\n".join(self._printed) or "(nothing)"
+
+    def _join_readers(self) -> None:
+        for reader in self._readers:
+            reader.join(1)
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except (BrokenPipeError, OSError):
+        except OSError:
             self._say("the child process has ended")
 
-    def _read(self) -> None:
+    def _read_reports(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            try:
-                kind, content = json.loads(line)
-            except ValueError:
-                self._say(f"the child process printed: {line.decode(errors='replace').rstrip()}")
-                continue
+            kind, content = json.loads(line)
             if kind == "port":
                 self.port = content
                 self._listens.set()
@@ -115,9 +149,18 @@ class ChildServer:
                 self._refused = OSError(*content)
             elif kind == "event":
                 self._say(content)
+            elif kind == "blocked":
+                self._blocked(content)
             else:
                 self._fail(_rebuilt(content))
         self._listens.set()
+
+    def _read_prints(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            text = line.decode(errors="replace").rstrip()
+            self._printed.append(text)
+            self._say(f"the child process printed: {text}")
 
 
 def _rebuilt(content: dict[str, Any]) -> Exception:
@@ -135,34 +178,48 @@ def _rebuilt(content: dict[str, Any]) -> Exception:
 def main() -> None:
     """The child's end: serve until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting the kernel is not for us
+    tell = _Reports()
     sys.path[:] = json.loads(sys.stdin.buffer.readline())
     handler, (host, port, or_any), options = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
     try:
         sock = listening_socket(host, port, or_any=or_any)
     except OSError as error:
-        _tell("refused", [error.errno, error.strerror])
+        tell("refused", [error.errno, error.strerror])
         return
-    asyncio.run(_serve(handler, options | {"sock": sock}))
-
-
-async def _serve(handler: Handler, options: dict[str, Any]) -> None:
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[tuple[float, str]] = loop.create_future()
+    port = sock.getsockname()[1]
+    loop = BackgroundLoop("loop of the child process")
+    loop.hold(tell, lambda text: tell("event", text), lambda text: tell("blocked", text))
     serving = Serving(
-        handler, lambda text: _tell("event", text), lambda error: _tell("failure", _taken_apart(error))
+        handler, lambda text: tell("event", text), lambda error: tell("failure", _taken_apart(error))
     )
-    port = options["sock"].getsockname()[1]
-    await serving.open(options)
-    threading.Thread(target=_wait_for_the_end, args=(loop, ended), daemon=True).start()
-    _tell("port", port)
-    await serving.close(*await ended)
-
-
-def _wait_for_the_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[tuple[float, str]]) -> None:
+    loop.call(serving.open(options | {"sock": sock}), timeout=10)
+    tell("port", port)
     line = sys.stdin.buffer.readline()
-    loop.call_soon_threadsafe(
-        ended.set_result, tuple(json.loads(line)) if line else (0, "the kernel has ended")
-    )
+    seconds, reason = json.loads(line) if line else (0, "the kernel has ended")
+    try:
+        loop.call(serving.close(seconds, reason), timeout=seconds + 1, insist=True)
+    except LoopBlockedError as error:
+        tell("event", str(error))
+    os._exit(0)  # whatever threads the handler has left behind
+
+
+class _Reports:
+    """Sends reports to the parent; what anybody else prints goes to standard error from now on."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._file = os.fdopen(os.dup(1), "wb")
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+
+    def __call__(self, kind: str, content: object) -> None:
+        line = json.dumps([kind, content]).encode() + b"\n"
+        try:
+            with self._lock:
+                self._file.write(line)
+                self._file.flush()
+        except BrokenPipeError:
+            pass  # the kernel has ended, and so will we
 
 
 def _taken_apart(error: Exception) -> dict[str, Any]:
@@ -174,8 +231,3 @@ def _taken_apart(error: Exception) -> dict[str, Any]:
         (place.filename, place.lineno, place.name) for place in traceback.extract_tb(error.__traceback__)
     ]
     return {"pickle": base64.b64encode(pickled).decode(), "text": in_words(error), "stack": stack}
-
-
-def _tell(kind: str, content: object) -> None:
-    sys.stdout.buffer.write(json.dumps([kind, content]).encode() + b"\n")
-    sys.stdout.buffer.flush()

@@ -8,6 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import Any
+
+OWN_GROUP: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
+"""For `Popen`: an interrupted or killed kernel signals its whole group, which is not for its children."""
 
 
 def main() -> int:
@@ -17,26 +21,27 @@ def main() -> int:
         The program's exit status.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting the kernel is not for the program
-    own_group = {"process_group": 0} if os.name == "posix" else {}
     try:
-        program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, **own_group)  # type: ignore[call-overload]
+        program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, **OWN_GROUP)
     except OSError as error:
         print(f"{sys.argv[1]} can't be started: {error.strerror}", flush=True)
         return 127
     threading.Thread(target=_end_with_the_parent, args=(program,), daemon=True).start()
-    return int(program.wait())
+    status = program.wait()
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(program.pid, signal.SIGKILL)  # what the program itself has started
+    return int(status)
 
 
 def _end_with_the_parent(program: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin: its lock would break the exit of the other thread
+        pass
     program.terminate()
     try:
         program.wait(1)
     except subprocess.TimeoutExpired:
         program.kill()
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGKILL)  # what the program itself has started
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import collections
 import contextlib
-import os
+import errno
 import socket
 import threading
 import time
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Self
 
+from helpers.background.loops import on_background_loop
 from helpers.background.places import in_words, readers_line
 
 
@@ -43,6 +44,12 @@ class BlockedLoopWarning(RuntimeWarning):
     """A handler blocks its event loop, so that nobody else on that loop is served."""
 
 
+warnings.simplefilter("always", BlockedLoopWarning, append=True)  # each time, not once a line
+
+_CONNECTABLE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where to connect to when a server listens on all addresses."""
+
+
 class Background(ABC):
     """Keeps something alive beside the kernel, from `start()` to `stop()` or for a `with` block.
 
@@ -64,6 +71,8 @@ class Background(ABC):
         self._failures: collections.deque[Exception] = collections.deque(maxlen=100)
         self._blocked: str | None = None
         self._replaced = False
+        self._end: str | None = None
+        self._end_told = False
         self._lock = threading.RLock()
 
     def start(self) -> Self:
@@ -75,16 +84,18 @@ class Background(ABC):
         Raises:
             BackgroundError: it can't start, for example because the port is taken.
         """
+        _refuse_on_background_loop()
         with self._lock:
             if self.running:
                 return self
             before = self._named.get(self.name)
-            if before is not None and before is not self and before.running:
+            if before is not None and before is not self:
                 before._replaced = True
                 self.port = self.port or before.port
                 before._halt()
+            self._halt()
             self._begin()
-            if before is not None and before._failures:
+            if before is not None and before is not self and before._failures:
                 self._say(f"the one before had failed: {in_words(before._failures[0])}")
             self._named[self.name] = self
         return self
@@ -98,6 +109,7 @@ class Background(ABC):
 
         Raises:
             HandlerFailedError: a handler failed and nobody has been told yet. It is stopped all the same.
+            BackgroundError: its process had ended by itself and nobody has been told yet.
         """
         self._halt()
         self.check()
@@ -109,8 +121,9 @@ class Background(ABC):
 
         Raises:
             HandlerFailedError: from the handler's own exception, with the line that raised it.
+            BackgroundError: its process has ended by itself; with its last words.
         """
-        blocked, self._blocked = self._blocked, None
+        blocked = self.blocked
         if blocked:
             warnings.warn(f"{self.name!r}: {blocked}", BlockedLoopWarning, stacklevel=3)
         failures = self.failures
@@ -120,6 +133,10 @@ class Background(ABC):
             raise HandlerFailedError(
                 f"{self.name!r} failed in the background: {in_words(first)}{more}"
             ) from first
+        why = self._why_ended()
+        if why and not self._end_told:
+            self._end_told = True
+            raise BackgroundError(f"{self.name!r} is not running: {why}")
 
     @property
     def failures(self) -> list[Exception]:
@@ -131,9 +148,15 @@ class Background(ABC):
         return failures
 
     @property
+    def blocked(self) -> str | None:
+        """What blocked the handler's loop since you last asked, in words. Reading it clears it."""
+        blocked, self._blocked = self._blocked, None
+        return blocked
+
+    @property
     def running(self) -> bool:
-        """Whether it has been started and not stopped."""
-        return id(self) in self._running
+        """Whether it has been started, not been stopped, and not ended by itself."""
+        return id(self) in self._running and self._ended() is None
 
     @property
     def events(self) -> list[Event]:
@@ -148,16 +171,19 @@ class Background(ABC):
             BackgroundError: it doesn't run.
             HandlerFailedError: a handler failed and nobody has been told yet.
         """
-        if not self.running:
-            why = (
-                f"another {self.name!r} has taken its place; give each a name of its own, name=..."
-                if self._replaced
-                else "call .start() first, or use it inside `with`"
-            )
-            raise BackgroundError(f"{self.name!r} is not running: {why}")
         self.check()
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self._scheme}://{host}:{self.port}"
+        if not self.running:
+            if self._replaced:
+                why = f"another {self.name!r} has taken its place; give each a name of its own, name=..."
+            else:
+                why = self._why_ended() or "call .start() first, or use it inside `with`"
+            raise BackgroundError(f"{self.name!r} is not running: {why}")
+        return self._address
+
+    @property
+    def _address(self) -> str:
+        host = _CONNECTABLE.get(self.host, self.host)
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def _scheme(self) -> str:
@@ -171,18 +197,30 @@ class Background(ABC):
     def _close(self, seconds: float | None) -> None:
         """Stop and free everything; give peers at most `seconds` to answer (None: its own time)."""
 
+    def _ended(self) -> str | None:
+        """Why what was started no longer runs although nobody has stopped it."""
+        return None
+
+    def _why_ended(self) -> str | None:
+        return self._ended() if id(self) in self._running else self._end
+
     def _begin(self) -> None:
         self._started_at = time.monotonic()
         self._events.clear()
         self._failures.clear()
         self._blocked = None
         self._replaced = False
+        self._end = None
+        self._end_told = False
         self._open()
         self._running[id(self)] = self
 
     def _halt(self) -> None:
+        _refuse_on_background_loop()
         with self._lock:
-            if self._running.pop(id(self), None) is not None:
+            if id(self) in self._running:
+                self._end = self._ended()
+                del self._running[id(self)]
                 self._close(0.2 if _loop_runs_here() else None)
             if self._named.get(self.name) is self:
                 del self._named[self.name]
@@ -201,19 +239,24 @@ class Background(ABC):
         self._say(", ".join([f"the handler failed: {in_words(error)}", *places]))
 
     def _port_error(self, error: OSError) -> BackgroundError:
-        holder = next((b for b in self._running.values() if b.port == self.port and b is not self), None)
-        what_to_do = (
-            f"your own {holder.name!r} holds it: stop that one first"
-            if holder
-            else "stop the program that holds it, choose another number, or leave port= out for a free one"
-        )
-        why = os.strerror(error.errno) if error.errno else error
+        running = list(self._running.values())
+        holder = next((b for b in running if b.port == self.port and b is not self), None)
+        if error.errno != errno.EADDRINUSE:
+            what_to_do = "host= must be an address of this machine, and port= one that you may use"
+        elif holder:
+            what_to_do = f"your own {holder.name!r} holds it: stop that one first"
+        else:
+            what_to_do = (
+                "stop the program that holds it, choose another number, or leave port= out for a free one"
+            )
+        why = (error.strerror or str(error)).partition(" (while")[0]
         return BackgroundError(f"port {self.port} on {self.host} can't be used ({why}): {what_to_do}")
 
     def __enter__(self) -> Self:
         with self._lock:
             if self.running:
                 raise BackgroundError(f"{self.name!r} runs already: use `with` or start(), not both")
+            self._halt()
             self._begin()
         return self
 
@@ -240,7 +283,7 @@ class Background(ABC):
                 error.add_note(f"{self.name!r} failed in the background as well: {in_words(failure)}")
 
     def __repr__(self) -> str:
-        where = f"at {self._scheme}://{self.host}:{self.port}" if self.running else "stopped"
+        where = f"at {self._address}" if self.running else "stopped"
         return f"<{type(self).__name__} {self.name!r} {where}>"
 
 
@@ -259,6 +302,14 @@ def listening_socket(host: str, port: int, *, or_any: bool) -> socket.socket:
         return socket.create_server((host, 0), family=family)
 
 
+def _refuse_on_background_loop() -> None:
+    if on_background_loop():
+        raise BackgroundError(
+            "start() and stop() wait for a background loop, so code that runs on one can't call them: "
+            "write `await asyncio.to_thread(server.stop)` there"
+        )
+
+
 def _loop_runs_here() -> bool:
     try:
         asyncio.get_running_loop()
@@ -270,4 +321,5 @@ def _loop_runs_here() -> bool:
 @atexit.register
 def _stop_everything() -> None:
     for background in list(Background._running.values()):
-        background._halt()
+        with contextlib.suppress(Exception):  # the next one must be stopped all the same
+            background._halt()

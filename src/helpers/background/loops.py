@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -28,11 +29,20 @@ class Abandoned(BaseException):
     """Raised inside code that blocks a loop which has to end. Not an `Exception`, so few catch it."""
 
 
+class _LoopThread(threading.Thread):
+    """A thread that runs a background loop, and so must not wait for one."""
+
+
+def on_background_loop() -> bool:
+    """Whether this thread runs a background loop: waiting for the loop here would wait for ever."""
+    return isinstance(threading.current_thread(), _LoopThread)
+
+
 class BackgroundLoop:
     """An asyncio event loop on a daemon thread, kept while somebody uses it.
 
     A watchdog notices when something blocks the loop for more than half a second, finds the line
-    that does it, and tells every user that gave a `blocked` callback.
+    that does it, and tells every user of the loop.
 
         loop = BackgroundLoop()
         loop.hold(me)
@@ -46,29 +56,36 @@ class BackgroundLoop:
         self.asyncio_loop.set_exception_handler(self._unhandled)
         self._executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix=name)
         self.asyncio_loop.set_default_executor(self._executor)
-        self._users: dict[object, Callable[[str], None]] = {}
+        self._users: dict[object, tuple[Callable[[str], None], Callable[[str], None]]] = {}
         self._lock = threading.Lock()
         self._ending = False
         self._gone = threading.Event()
         self.blocked_at: str | None = None
-        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._blocked_since = 0.0
+        self.thread = _LoopThread(target=self._run, name=name, daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name=f"{name} watchdog", daemon=True)
         self.thread.start()
         self._watchdog.start()
 
-    def hold(self, user: object, told: Callable[[str], None] = lambda text: None) -> bool:
+    def hold(
+        self,
+        user: object,
+        told: Callable[[str], None] = lambda text: None,
+        blocked: Callable[[str], None] | None = None,
+    ) -> bool:
         """Keep the loop alive for `user`.
 
         Args:
             user: who needs the loop; the same object releases it.
             told: is called on a background thread with a sentence about what goes wrong on the loop.
+            blocked: is called instead of `told` when something blocks the loop.
 
         Returns:
             Whether the loop still takes work; False when it has ended.
         """
         with self._lock:
             if not self._ending:
-                self._users[user] = told
+                self._users[user] = (told, blocked or told)
             return not self._ending
 
     def release(self, user: object) -> None:
@@ -97,49 +114,59 @@ class BackgroundLoop:
             raise RuntimeError(f"the {self.name} has ended")
         return asyncio.run_coroutine_threadsafe(coroutine, self.asyncio_loop)
 
-    def call(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+    def call(self, coroutine: Coroutine[Any, Any, T], timeout: float, *, insist: bool = False) -> T:
         """Run a coroutine on the loop and wait for it, at most `timeout` seconds.
+
+        Args:
+            coroutine: what to run.
+            timeout: in seconds.
+            insist: break off what blocks the loop. Python code without an `await` is ended by an
+                exception; a call into C, like `time.sleep`, can't be and is waited for half a second.
 
         Raises:
             LoopBlockedError: it did not end in time; the message names the line that blocks the loop,
                 where there is one.
         """
         future = self.submit(coroutine)
-        try:
-            return future.result(timeout)
-        except concurrent.futures.TimeoutError:
-            if future.done():
-                raise
-            future.cancel()
-            raise LoopBlockedError(
-                f"no answer from the {self.name} in {timeout:g} s"
-                + (f": it is blocked at {self.blocked_at}" if self.blocked_at else "")
-            ) from None
+        begin = time.monotonic()
+        deadline = begin + timeout
+        while not future.done() and (left := deadline - time.monotonic()) > 0:
+            concurrent.futures.wait([future], min(left, 0.05) if insist else left)
+            if insist and self.blocked_at and not future.done():
+                deadline = min(deadline, max(begin, self._blocked_since) + PATIENCE)
+                _raise_in(self.thread, Abandoned)
+        if future.done():
+            return future.result()
+        future.cancel()
+        raise LoopBlockedError(
+            f"no answer from the {self.name} in {time.monotonic() - begin:.1f} s"
+            + (f": it is blocked at {self.blocked_at}" if self.blocked_at else "")
+        )
 
     def _end(self) -> None:
         """Stop the loop and wait until its thread is gone. Code that blocks it is broken off.
 
-        Python code without an `await` is ended by an exception. A call into C, like `time.sleep`,
-        can't be: its thread is left behind and ends when the call returns.
+        A thread in a call into C, like `time.sleep`, is left behind and ends when the call returns.
         """
         self.asyncio_loop.call_soon_threadsafe(self.asyncio_loop.stop)
-        if threading.current_thread() is self.thread:
+        if on_background_loop():
             return
-        for _ in range(40):
+        deadline = time.monotonic() + 2
+        while self.thread.is_alive() and time.monotonic() < deadline:
             self.thread.join(0.05)
-            if not self.thread.is_alive():
-                self._watchdog.join()
-                return
-            if self.blocked_at:
+            if self.blocked_at and self.thread.is_alive():
+                deadline = min(deadline, self._blocked_since + 2 * PATIENCE)
                 _raise_in(self.thread, Abandoned)
+        if not self.thread.is_alive():
+            self._watchdog.join()
 
     def _run(self) -> None:
         loop = self.asyncio_loop
         asyncio.set_event_loop(loop)
         while not self._ending:
-            with contextlib.suppress(Abandoned):
+            with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt):
                 loop.run_forever()
-        with contextlib.suppress(Abandoned):
+        with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt, RuntimeError):
             self._finish(loop)
         self._gone.set()
         asyncio.set_event_loop(None)
@@ -163,22 +190,28 @@ class BackgroundLoop:
         self._tell(f"asyncio says: {text}")
 
     def _tell(self, text: str) -> None:
-        for told in list(self._users.values()):
+        for told, _ in list(self._users.values()):
             told(text)
 
     def _watch(self) -> None:
         while not self._gone.wait(PATIENCE / 2):
             beat = threading.Event()
             self._beat(beat)
-            if beat.wait(PATIENCE) or self._gone.is_set():
+            if beat.wait(PATIENCE):
                 continue
-            where = self._where_it_is()
-            if where and not beat.wait(PATIENCE / 5):
-                self.blocked_at = where
-                self._tell(f"the loop is blocked at {where}; nobody on it is served meanwhile")
-            while not beat.wait(PATIENCE / 2) and not self._gone.is_set():
-                pass
+            while not (beat.is_set() or self._gone.is_set()):
+                where = self._where_it_is()
+                if self._is_silent(beat) and where and self._where_it_is() and not self.blocked_at:
+                    self._blocked_since = time.monotonic()
+                    self.blocked_at = where
+                    for _, blocked in list(self._users.values()):
+                        blocked(f"the loop is blocked at {where}; nobody on it is served meanwhile")
             self.blocked_at = None
+
+    def _is_silent(self, beat: threading.Event) -> bool:
+        """Whether the loop is silent although this thread is served; if both wait, it is for the GIL."""
+        begin = time.monotonic()
+        return not beat.wait(PATIENCE / 5) and time.monotonic() - begin < PATIENCE / 2
 
     def _beat(self, beat: threading.Event) -> None:
         with contextlib.suppress(RuntimeError):  # closed between two looks at it
@@ -198,7 +231,11 @@ _shared: BackgroundLoop | None = None
 _shared_lock = threading.Lock()
 
 
-def hold_shared_loop(user: object, told: Callable[[str], None] = lambda text: None) -> BackgroundLoop:
+def hold_shared_loop(
+    user: object,
+    told: Callable[[str], None] = lambda text: None,
+    blocked: Callable[[str], None] | None = None,
+) -> BackgroundLoop:
     """The one loop that servers, widget clients and taps share, held for `user` until released.
 
     One loop for both ends of a connection keeps the full speed of two processes; two loops on two
@@ -206,7 +243,7 @@ def hold_shared_loop(user: object, told: Callable[[str], None] = lambda text: No
     """
     global _shared
     with _shared_lock:
-        if _shared is None or _shared.blocked_at or not _shared.hold(user, told):
+        if _shared is None or _shared.blocked_at or not _shared.hold(user, told, blocked):
             _shared = BackgroundLoop("shared background loop")
-            _shared.hold(user, told)
+            _shared.hold(user, told, blocked)
         return _shared

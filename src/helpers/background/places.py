@@ -28,5 +28,8 @@ def readers_line(stack: Iterable[traceback.FrameSummary]) -> str | None:
 
 def in_words(error: BaseException) -> str:
     """An exception as `ValueError: what it says`."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # a class of the reader's own may fail even here
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -11,20 +11,21 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from helpers.background import guard
 from helpers.background.lifetime import Background, BackgroundError, listening_socket
 
 
 class BackgroundProcess(Background):
     """Keep a program running in the background, for example a server started by its command line.
 
-        web = BackgroundProcess(["python", "-m", "http.server", "{port}"], ready="Serving").start()
+        web = BackgroundProcess([sys.executable, "-m", "http.server", "{port}"], ready="Serving").start()
         print(web.url, web.output[-1])
         web.stop()
 
     Args:
         command: the program and its arguments; `{port}` in them becomes the port.
         ready: a regular expression; the program is up when it prints a line in which this is found.
-        name: what it is called in messages; the program's name by default.
+        name: what it is called in messages; the command by default.
         host: what `url` says; the program listens where its own options tell it.
         port: what `{port}` becomes; 0 chooses a free one.
         seconds: how long it may take until it is ready.
@@ -46,7 +47,7 @@ class BackgroundProcess(Background):
         environment: Mapping[str, str] | None = None,
         folder: str | Path | None = None,
     ) -> None:
-        super().__init__(name or Path(command[0]).name, host, port)
+        super().__init__(name or " ".join([Path(command[0]).name, *command[1:]]), host, port)
         self.command = list(command)
         self._ready = re.compile(ready)
         self._seconds = seconds
@@ -76,25 +77,43 @@ class BackgroundProcess(Background):
         self._output.clear()
         self._is_ready.clear()
         command = [part.replace("{port}", str(self.port)) for part in self.command]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "helpers.background.guard", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=self._folder,
-            env={**os.environ, **(self._environment or {})},
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", guard.__file__, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                cwd=self._folder,
+                env={**os.environ, **(self._environment or {})},
+                **guard.OWN_GROUP,
+            )
+        except OSError as error:
+            raise BackgroundError(f"{self.name!r} can't be started: {error}") from None
         self._reader = threading.Thread(target=self._read, name=f"output of {self.name!r}", daemon=True)
         self._reader.start()
-        self._is_ready.wait(self._seconds)
+        try:
+            self._is_ready.wait(self._seconds)
+        except BaseException:  # the kernel was interrupted
+            self._close(None)
+            raise
         ended = self._process.poll() is not None
         if ended or not self._is_ready.is_set():
             self._close(None)
             why = "ended" if ended else f"was not ready in {self._seconds:g} s"
-            printed = "\n".join(self.output[-10:]) or "(nothing)"
-            raise BackgroundError(f"{self.name!r} {why}. It printed:\n{printed}")
+            raise BackgroundError(f"{self.name!r} {why}. It printed:\n{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return "\n".join(self.output[-10:]) or "(nothing)"
+
+    def _ended(self) -> str | None:
+        assert self._process is not None
+        assert self._reader is not None
+        if self._process.poll() is None:
+            return None
+        self._reader.join(1)
+        return f"the program has ended (status {self._process.returncode}). It printed:\n{self._last_words()}"
 
     def _close(self, seconds: float | None) -> None:
         assert self._process is not None

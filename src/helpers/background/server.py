@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import inspect
 import itertools
 import logging
+import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from helpers.background.lifetime import Background, BackgroundError, listening_socket
-from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
+from helpers.background.loops import Abandoned, BackgroundLoop, LoopBlockedError, hold_shared_loop
+from helpers.background.places import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -54,14 +59,17 @@ class BackgroundServer(Background):
     ) -> None:
         if where not in ("shared", "own", "process"):
             raise ValueError(f'where must be "shared", "own" or "process", not {where!r}')
-        super().__init__(name or str(getattr(handler, "__name__", type(handler).__name__)), host, port)
+        super().__init__(name or _name_of(handler), host, port)
         _check_handler(handler)
+        if "sock" in options:
+            raise TypeError("the server makes its own socket: give host= and port= instead of sock=")
         self.handler = handler
         self.where = where
         self._close_timeout = close_timeout
         self._options = options
         self._loop: BackgroundLoop | None = None
         self._serving: Serving | None = None
+        self._socket: socket.socket | None = None
         self._child: Any = None
 
     @property
@@ -98,17 +106,19 @@ class BackgroundServer(Background):
             address = (self.host, self.port, not self._fixed_port)
             options = {"close_timeout": self._close_timeout, **self._options}
             try:
-                self._child = ChildServer(self.handler, address, options, self._say, self._fail)
+                self._child = ChildServer(
+                    self.handler, address, options, self._say, self._fail, self._trouble
+                )
             except OSError as error:
                 raise self._port_error(error) from None
             self.port = self._child.port
             return
         self._loop = self._hold_loop()
         try:
-            sock = listening_socket(self.host, self.port, or_any=not self._fixed_port)
-            self.port = sock.getsockname()[1]
+            self._socket = listening_socket(self.host, self.port, or_any=not self._fixed_port)
+            self.port = self._socket.getsockname()[1]
             self._serving = Serving(self.handler, self._say, self._fail)
-            options = {"close_timeout": self._close_timeout, **self._options, "sock": sock}
+            options = {"close_timeout": self._close_timeout, **self._options, "sock": self._socket}
             self._loop.call(self._serving.open(options), timeout=10)
         except OSError as error:
             self._let_go()
@@ -127,7 +137,7 @@ class BackgroundServer(Background):
         assert self._loop is not None
         assert self._serving is not None
         try:
-            self._loop.call(self._serving.close(seconds, reason), timeout=seconds + 2)
+            self._loop.call(self._serving.close(seconds, reason), timeout=seconds + 2, insist=True)
         except LoopBlockedError as error:
             self._say(str(error))
         finally:
@@ -135,15 +145,22 @@ class BackgroundServer(Background):
 
     def _hold_loop(self) -> BackgroundLoop:
         if self.where == "shared":
-            return hold_shared_loop(self, self._trouble)
+            return hold_shared_loop(self, self._say, self._trouble)
         loop = BackgroundLoop(f"loop of {self.name!r}")
-        loop.hold(self, self._trouble)
+        loop.hold(self, self._say, self._trouble)
         return loop
 
     def _let_go(self) -> None:
         loop, self._loop, self._serving = self._loop, None, None
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()  # where the loop is blocked, nobody else frees the port
         if loop is not None:
             loop.release(self)
+
+    def _ended(self) -> str | None:
+        why: str | None = self._child.ended() if self._child else None
+        return why
 
 
 class Serving:
@@ -177,6 +194,7 @@ class Serving:
         def create_connection(*args: Any, **kwargs: Any) -> ServerConnection:
             connection: ServerConnection = make(*args, **kwargs)
             self._made.add(connection)
+            connection.connection_lost_waiter.add_done_callback(lambda _: self._say_why_refused(connection))
             return connection
 
         logger = options.pop("logger", None) or _logger_that_tells(self._say)
@@ -194,13 +212,18 @@ class Serving:
         await asyncio.wait([closed], timeout=seconds)
         if not closed.done():
             for connection in self._made:
-                connection.transport.abort()
+                if hasattr(connection, "transport"):  # not before its TLS handshake
+                    connection.transport.abort()
             for handler in handlers:
                 handler.cancel()
-            await asyncio.wait([closed], timeout=1)
+            await asyncio.wait([closed], timeout=0.3)
+        if not closed.done():
+            for handler in handlers:
+                _end_by_force(handler)
+            await asyncio.wait([closed], timeout=0.3)
         if not closed.done():
             closed.cancel()
-            self._say("a handler did not end when it was cancelled; it has been left behind")
+            self._say("a connection did not end when it was broken off; it has been left behind")
 
     async def _handle(self, connection: ServerConnection) -> None:
         number = next(self._numbers)
@@ -208,34 +231,67 @@ class Serving:
         try:
             await self._handler(connection)
         except (SystemExit, KeyboardInterrupt) as error:
-            self._fail(RuntimeError(f"the handler raised {type(error).__name__}, which would end the loop"))
+            failure = RuntimeError(f"the handler raised {type(error).__name__}, which would end the loop")
+            self._fail(_from_the_handlers_line(failure.with_traceback(error.__traceback__)))
             await connection.close(1011)
-        except ConnectionClosed as error:
-            if connection.state.name == "OPEN":  # it talked to another connection, which was closed
+        except Abandoned:
+            self._say("the handler blocked its loop and was broken off")
+        except Exception as error:
+            # Closed itself, it is no failure; still open, it talked to another one that was closed.
+            if not _is_connection_closed(error) or connection.state is State.OPEN:
                 self._fail(_from_the_handlers_line(error))
                 await connection.close(1011)
-        except Exception as error:
-            self._fail(_from_the_handlers_line(error))
-            await connection.close(1011)
         else:
             await connection.close()
         finally:
             reason = f" ({connection.close_reason})" if connection.close_reason else ""
+            wrong = connection.protocol.parser_exc
+            if wrong is not None and not isinstance(wrong, EOFError):
+                reason += f"; the peer broke the protocol: {in_words(wrong)}"
             self._say(f"connection {number} closed: {connection.close_code}{reason}")
+
+    def _say_why_refused(self, connection: ServerConnection) -> None:
+        """Say it for a peer that never became a connection; `websockets` itself logs nothing of rubbish."""
+        answer = connection.response
+        if answer is None or answer.status_code != 101:
+            answered = f" ({answer.status_code} {answer.reason_phrase})" if answer else ""
+            why = _with_causes(connection.protocol.handshake_exc)
+            self._say(f"a peer did not complete the handshake{answered}{why}")
 
 
 def _check_handler(handler: object) -> None:
-    call = handler if inspect.isroutine(handler) or not callable(handler) else type(handler).__call__
     if not callable(handler):
         raise TypeError(f"the handler must be a function, `async def handler(connection)`, not {handler!r}")
-    function = getattr(handler, "func", call)
-    if not inspect.iscoroutinefunction(function):
-        name = getattr(handler, "__name__", repr(handler))
-        raise TypeError(f"{name} must be a coroutine function: write `async def {name}(connection)`")
+    function = handler.func if isinstance(handler, functools.partial) else handler
+    call = function if inspect.isroutine(function) else type(function).__call__
+    if not inspect.iscoroutinefunction(call):
+        name = _name_of(handler)
+        why = " and without `yield`" if inspect.isasyncgenfunction(call) else ""
+        raise TypeError(f"{name} must be a coroutine function: write `async def {name}(connection)`{why}")
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
         raise TypeError(f"the handler is called with one argument, the connection: {error}") from None
+
+
+def _name_of(handler: object) -> str:
+    function = handler.func if isinstance(handler, functools.partial) else handler
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _is_connection_closed(error: BaseException) -> bool:
+    """Whether it is `ConnectionClosed`, also as a task group raises it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_connection_closed(part) for part in error.exceptions)
+    return isinstance(error, ConnectionClosed)
+
+
+def _end_by_force(handler: asyncio.Task[None]) -> None:
+    """End a task that swallows `CancelledError`, by closing the coroutine under it."""
+    if not handler.done():
+        with contextlib.suppress(RuntimeError):  # swallowed as well
+            handler.get_coro().close()
+        handler.cancel()
 
 
 def _from_the_handlers_line(error: Exception) -> Exception:
@@ -250,13 +306,13 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text in _SAID_BY_EVENTS or text.startswith("server listening"):
+        if text in _SAID_BY_EVENTS or text.startswith(("server listening", "connection rejected")):
             return
-        error = record.exc_info[1] if record.exc_info else None
-        while error is not None:
-            text += f": {error}"
-            error = error.__cause__
-        self._say(text)
+        self._say(text + _with_causes(record.exc_info[1] if record.exc_info else None))
+
+
+def _with_causes(error: BaseException | None) -> str:
+    return f": {in_words(error)}{_with_causes(error.__cause__)}" if error else ""
 
 
 _SAID_BY_EVENTS = {"connection open", "connection closed", "server closing", "server closed"}

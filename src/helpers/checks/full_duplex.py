@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import Any
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 
-from helpers.checks.trial import Answer, Peer, try_function, try_handler
+from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict
 
 
@@ -54,7 +54,8 @@ def collect(function: Any) -> Verdict:
             returned = await _collected(answer, code, reason, messages)
             if not (isinstance(returned, tuple) and len(returned) == 2):
                 raise NotYet(
-                    f"`collect` returned `{returned!r}`", "return two things: `messages, connection.close_code`"
+                    f"`collect` returned `{returned!r}`",
+                    "return two things: `messages, connection.close_code`",
                 )
             if list(returned[0]) != messages:
                 raise NotYet(
@@ -77,12 +78,11 @@ async def _collected(answer: Answer, code: int, reason: str, messages: list[str]
             await connection.send(message)
         await connection.close(code, reason)
 
-    async with serve(speaker, "127.0.0.1", 0, compression=None, close_timeout=0.5) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(speaker) as url:
         try:
-            return await answer(f"ws://127.0.0.1:{port}")
+            return await answer(url)
         except NotYet as not_yet:
-            said = not_yet.verdict.said.replace(", 4000", " 4000")
+            said = not_yet.verdict.said
             hint = "only 1000 and 1001 end `async for` quietly; for other codes it raises `ConnectionClosedError`"
             raise NotYet(f"the server closed with {code}; {said}", hint) from not_yet
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from helpers.checks.trial import Answer, Peer, try_function, try_handler
+from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict
 
 
@@ -48,11 +48,10 @@ def ask(function: Any) -> Verdict:
             except ConnectionClosed:
                 pass  # the client left without a close; it is looked at what it returned
 
-        async with serve(oracle, "127.0.0.1", 0, compression=None, close_timeout=0.5) as server:
-            port = server.sockets[0].getsockname()[1]
+        async with serving(oracle) as url:
             for question in ("What is six times seven?", "Are you sure?"):
                 heard.clear()
-                returned = await answer(f"ws://127.0.0.1:{port}", question)
+                returned = await answer(url, question)
                 if question not in heard:
                     raise NotYet(
                         f"the server was asked {heard!r}, expected was `{question!r}`",

@@ -8,11 +8,12 @@ import concurrent.futures
 import inspect
 import textwrap
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from helpers.background.lifetime import BackgroundError
@@ -115,6 +116,13 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     return _explained(verdict, handler, failures[0] if failures else None, blocked)
 
 
+@asynccontextmanager
+async def serving(handler: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[str]:
+    """A server of ours, for an exercise in which the reader writes the client; gives its address."""
+    async with serve(handler, "127.0.0.1", 0, compression=None, close_timeout=0.5) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
 class Answer:
     """The reader's function, run on a loop of its own, so that it may block.
 
@@ -125,8 +133,10 @@ class Answer:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.loop = BackgroundLoop("loop of your code")
         self.error: Exception | None = None
+        self.blocked: str | None = None
         self._function = function
         self._name = _name(function)
+        self.loop.hold(self, blocked=self._is_blocked)
 
     async def __call__(self, *arguments: object, within: float = PATIENCE) -> Any:
         """Call it, and wait for what it returns.
@@ -149,6 +159,13 @@ class Answer:
         except Exception as error:
             self.error = error
             raise NotYet(f"`{self._name}` raised {in_words(error)}") from error
+
+    def end(self) -> None:
+        """Stop its loop, and break off what blocks it."""
+        self.loop.release(self)
+
+    def _is_blocked(self, text: str) -> None:
+        self.blocked = text
 
     async def _call(self, arguments: tuple[object, ...]) -> Any:
         try:
@@ -186,13 +203,11 @@ def try_function(
     if coroutine and not inspect.iscoroutinefunction(function):
         return _unfit(function, f"`{_name(function)}` must be a coroutine function: write `async def`")
     answer = Answer(function)
-    answer.loop.hold(answer)
     try:
         verdict = _play(scenario(answer))
-        blocked = answer.loop.blocked_at
     finally:
-        answer.loop.release(answer)
-    return _explained(verdict, function, answer.error, blocked)
+        answer.end()
+    return _explained(verdict, function, answer.error, answer.blocked)
 
 
 def _play(scenario: Coroutine[Any, Any, str]) -> Verdict:
@@ -223,7 +238,7 @@ def _explained(verdict: Verdict, code: object, error: Exception | None, blocked:
     if blocked:
         return Verdict(
             False,
-            f"{blocked} — blocks the event loop, so nobody else is served",
+            blocked,
             "`await` something there instead, such as `asyncio.sleep`, or hand the work to `asyncio.to_thread`",
         )
     if error:

@@ -1,0 +1,109 @@
+"""What the tests of `helpers.background` share: counting what is left, waiting for what must come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10, what: str = "it") -> None:
+    """Wait until a condition holds that nobody announces, such as the end of another process."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
+        time.sleep(0.02)
+
+
+def says(background: object, text: str) -> bool:
+    return any(text in event.text for event in background.events)  # type: ignore[attr-defined]
+
+
+def descriptors() -> int:
+    return psutil.Process().num_fds() if os.name == "posix" else psutil.Process().num_handles()
+
+
+@contextlib.contextmanager
+def nothing_left(seconds: float = 3) -> Iterator[None]:
+    """Fail when threads, descriptors or child processes are left over at the end."""
+    gc.collect()
+    threads, before = set(threading.enumerate()), descriptors()
+    children = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+
+    def left() -> list[object]:
+        rest: list[object] = [thread for thread in threading.enumerate() if thread not in threads]
+        rest += [c for c in psutil.Process().children(recursive=True) if c.pid not in children]
+        return rest + ["descriptors"] * max(0, descriptors() - before)
+
+    deadline = time.monotonic() + seconds
+    while left() and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.02)
+    assert left() == []
+
+
+@contextlib.contextmanager
+def takes_at_most(seconds: float) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    assert time.monotonic() - begin < seconds
+
+
+def tcp(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def ws_by_hand(port: int) -> socket.socket:
+    """A peer that made the handshake and then does nothing of its own accord."""
+    peer = tcp(port)
+    peer.sendall(
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert b" 101 " in peer.recv(4096)
+    return peer
+
+
+async def echo(connection):  # type: ignore[no-untyped-def]
+    async for message in connection:
+        await connection.send(message)
+
+
+def talk(url: str, message: str = "hi") -> str | bytes:
+    async def ask() -> str | bytes:
+        from websockets.asyncio.client import connect
+
+        async with connect(url, proxy=None, compression=None) as connection:
+            await connection.send(message)
+            return await asyncio.wait_for(connection.recv(), 10)
+
+    return asyncio.run(ask())
+
+
+@contextlib.contextmanager
+def sync_pings(url: str) -> Iterator[Callable[[], int]]:
+    """A client in a thread that talks all the time; gives a function that counts its answers."""
+    import websockets.sync.client
+
+    answers, stop = [0], threading.Event()
+
+    def ping() -> None:
+        with websockets.sync.client.connect(url, proxy=None, compression=None) as client:
+            while not stop.is_set():
+                client.send("x")
+                client.recv(timeout=30)
+                answers[0] += 1
+
+    thread = threading.Thread(target=ping)
+    thread.start()
+    yield lambda: answers[0]
+    stop.set()
+    thread.join(30)

@@ -1,0 +1,18 @@
+"""For all tests: what is still running in the background after a test is that test's mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from helpers.background.lifetime import Background
+
+
+@pytest.fixture(autouse=True)
+def background_is_stopped() -> Iterator[None]:
+    yield
+    left = list(Background._running.values())
+    for background in left:
+        background._halt()
+    assert left == []

@@ -1,0 +1,192 @@
+"""In a real kernel: what a cell shows, and what is left when the kernel exits, restarts or is killed."""
+
+from __future__ import annotations
+
+import signal
+import textwrap
+
+import psutil
+import pytest
+from background_tools import talk, wait_until
+from jupyter_client.manager import KernelManager
+
+
+class Kernel:
+    """A kernel whose cells are run one by one; what it prints itself goes into a file."""
+
+    def __init__(self, log):
+        self.log = log
+        self.manager = KernelManager(kernel_name="python3", transport_encryption="auto")
+        self.file = log.open("w")  # a restart gives it to the next kernel
+        self.manager.start_kernel(stdout=self.file, stderr=self.file)
+        self.connect()
+
+    def connect(self):
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=30)
+
+    @property
+    def pid(self):
+        return self.manager.provisioner.process.pid
+
+    def run(self, cell):
+        """Run a cell; returns what it printed on stdout, and on stderr or as a traceback."""
+        out, red = [], []
+
+        def hear(message):
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                (out if content["name"] == "stdout" else red).append(content["text"])
+            elif message["msg_type"] == "error":
+                red.extend(content["traceback"])
+
+        self.client.execute_interactive(textwrap.dedent(cell), timeout=30, output_hook=hear)
+        return "".join(out), "".join(red)
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    kernel = Kernel(tmp_path / "kernel.log")
+    yield kernel
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=True)
+    kernel.file.close()
+
+
+EVERYTHING = """
+    import sys
+    from helpers.background import BackgroundApp, BackgroundProcess, BackgroundServer
+
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+
+    async def clings(connection):
+        while True:
+            try:
+                await connection.recv()
+            except BaseException:
+                pass
+
+    places = ["shared", "own", "process"]
+    servers = [BackgroundServer(echo, where=where, name=where).start() for where in places]
+    stuck = [BackgroundServer(clings, where=where, name="stuck " + where).start() for where in places[1:]]
+    web = BackgroundApp(app).start()
+    waits = "import time; time.sleep(999)"
+    starts = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {waits!r}])"
+    command = [sys.executable, "-c", f"{starts}; print('up', flush=True); {waits}"]
+    program = BackgroundProcess(command, ready="up").start()
+    print(*[server.url for server in servers])
+"""
+
+STICK = """
+    import asyncio
+    from websockets.asyncio.client import connect
+    clients = [await connect(server.url, proxy=None) for server in servers + stuck]
+    for client in clients[-2:]:
+        client.transport.abort()
+    await asyncio.sleep(0.3)
+"""
+
+
+def started(kernel):
+    out, red = kernel.run(EVERYTHING)
+    assert red == ""
+    assert kernel.run(STICK) == ("", "")
+    children = psutil.Process(kernel.pid).children(recursive=True)
+    assert len(children) == 5  # two child servers; the guard, its program and what that started
+    return out.split(), children
+
+
+def test_exit_and_restart_stop_everything_without_a_traceback(kernel):
+    _, children = started(kernel)
+    kernel.client.stop_channels()
+    kernel.manager.restart_kernel(now=False)
+    kernel.connect()
+    wait_until(lambda: not any(child.is_running() for child in children), what="the end of the children")
+    urls, _ = started(kernel)
+    assert talk(urls[0]) == "hi"
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=False)
+    assert "Traceback" not in kernel.log.read_text()
+    assert "Error" not in kernel.log.read_text()
+
+
+@pytest.mark.parametrize("how", ["group", "process"])
+def test_a_killed_kernel_leaves_no_orphans(kernel, how):
+    _, children = started(kernel)
+    if how == "group":  # as Jupyter does it
+        kernel.manager.shutdown_kernel(now=True)
+    else:
+        psutil.Process(kernel.pid).send_signal(signal.SIGKILL)
+    wait_until(lambda: not any(child.is_running() for child in children), what="the end of the children")
+    assert "Traceback" not in kernel.log.read_text()
+
+
+def test_an_interrupt_leaves_everything_alive(kernel):
+    urls, children = started(kernel)
+    request = kernel.client.execute("import time; print('in it'); time.sleep(60)")
+    while kernel.client.get_iopub_msg(timeout=10)["content"].get("text") != "in it\n":
+        pass
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=10)
+    assert reply["parent_header"]["msg_id"] == request
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert [talk(url) for url in urls] == ["hi", "hi", "hi"]
+    assert all(child.is_running() for child in children)
+
+
+@pytest.mark.parametrize("where", ["shared", "process"])
+def test_the_cell_shows_the_readers_own_line(kernel, where):
+    _, red = kernel.run(f"""
+        from helpers.background import BackgroundServer
+        from websockets.asyncio.client import connect
+        import asyncio, random
+
+        class Greeting:
+            def __str__(self):
+                return "hello " + random.choice(["you"])
+
+        async def handler(connection):
+            await connection.send(str(Greeting()))
+            raise ValueError("no such room")  # the reader's line
+
+        server = BackgroundServer(handler, where="{where}").start()
+        async with connect(server.url, proxy=None) as client:
+            assert await client.recv() == "hello you"
+            await client.wait_closed()
+        while not any("failed" in event.text for event in server.events):
+            await asyncio.sleep(0.01)
+    """)
+    assert red == ""
+    _, red = kernel.run("server.url")
+    assert "HandlerFailedError" in red
+    assert "the reader's line" in red
+    assert kernel.run("print(server.url == server.url); server.stop()") == ("True\n", "")
+
+
+def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(kernel):
+    cell = """
+        import asyncio, time
+        from helpers.background import BackgroundServer
+        from websockets.asyncio.client import connect
+
+        async def naps(connection):
+            time.sleep(1.2)
+
+        server = BackgroundServer(naps).start()
+        print(server.port)
+        async with connect(server.url, proxy=None) as client:
+            await client.wait_closed()
+        server.check()
+    """
+    (first, warned), (second, again) = kernel.run(cell), kernel.run(cell)
+    assert first == second
+    for red in (warned, again):
+        assert "BlockedLoopWarning" in red
+        assert "naps(): time.sleep(1.2)" in red
+        assert "Traceback" not in red

@@ -1,0 +1,158 @@
+"""The loop beside the kernel: who holds it, what blocks it, and no false alarm when somebody else is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from background_tools import echo, nothing_left, says, sync_pings, takes_at_most, wait_until
+
+from helpers.background import BackgroundServer
+from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
+
+
+@pytest.fixture
+def loop():
+    user, loop = object(), BackgroundLoop("loop of the test")
+    told, blocked = [], []
+    loop.hold(user, told.append, blocked.append)
+    loop.told, loop.blocked = told, blocked
+    yield loop
+    loop.release(user)
+
+
+async def answer():
+    return 42
+
+
+async def spin():
+    while True:
+        pass
+
+
+def test_it_lives_while_somebody_holds_it():
+    with nothing_left():
+        one, two = object(), object()
+        loop = hold_shared_loop(one)
+        assert hold_shared_loop(two) is loop
+        loop.release(one)
+        assert loop.call(answer(), timeout=5) == 42
+        loop.release(two)
+        assert not loop.hold(one)
+        with pytest.raises(RuntimeError, match="has ended"):
+            loop.call(answer(), timeout=5)
+        again = hold_shared_loop(one)
+        assert again is not loop
+        again.release(one)
+
+
+def test_many_threads_that_hold_and_release():
+    with nothing_left():
+        wrong = []
+
+        def use():
+            for _ in range(30):
+                user = object()
+                loop = hold_shared_loop(user)
+                if loop.call(answer(), timeout=10) != 42:
+                    wrong.append(loop)
+                loop.release(user)
+
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert wrong == []
+
+
+def test_what_a_coroutine_raises_comes_back(loop):
+    async def timeout():
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        loop.call(timeout(), timeout=5)
+
+
+def test_a_call_that_does_not_end_is_given_up(loop):
+    ended = threading.Event()
+
+    async def sleeps():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    with pytest.raises(LoopBlockedError, match=r"no answer from the loop of the test in 0\.\d s$"):
+        loop.call(sleeps(), timeout=0.1)
+    assert ended.wait(5)
+
+
+@pytest.mark.parametrize("exit_with", [SystemExit, KeyboardInterrupt])
+def test_an_exit_does_not_end_the_loop(loop, exit_with):
+    async def leave():
+        raise exit_with
+
+    with pytest.raises(exit_with):
+        loop.call(leave(), timeout=5)
+    assert loop.call(answer(), timeout=5) == 42
+
+
+def test_what_blocks_is_named_and_broken_off(loop):
+    future = loop.submit(spin())
+    wait_until(lambda: loop.blocked)
+    assert "spin()" in loop.blocked[0]
+    assert loop.told == []
+    with pytest.raises(LoopBlockedError, match=r"blocked at line \d+ of spin\(\)"):
+        loop.call(answer(), timeout=0.2)
+    assert loop.call(answer(), timeout=3, insist=True) == 42
+    assert future.done()
+    wait_until(lambda: loop.blocked_at is None)
+    assert len(loop.blocked) == 1
+
+
+def test_a_blocked_shared_loop_is_not_given_to_the_next():
+    one, two = object(), object()
+    loop = hold_shared_loop(one)
+    loop.submit(spin())
+    wait_until(lambda: loop.blocked_at)
+    other = hold_shared_loop(two)
+    assert other.call(answer(), timeout=5) == 42
+    with nothing_left(), takes_at_most(3):
+        loop.release(one)
+        other.release(two)
+
+
+BUSY = {
+    "a pure-Python loop": lambda: sum(i * i for i in range(2_000_000)),
+    "a long call into C": lambda: sorted(NUMBERS),
+}
+NUMBERS = [random.random() for _ in range(1_200_000)]
+
+
+@pytest.mark.parametrize("what", BUSY)
+def test_no_false_alarm_while_the_foreground_is_busy(what):
+    with BackgroundServer(echo) as server, sync_pings(server.url) as count:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            BUSY[what]()
+        wait_until(lambda: count())
+        assert not says(server, "blocked")
+
+
+def test_no_false_alarm_while_both_cores_are_busy():
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        with BackgroundServer(echo) as server, sync_pings(server.url) as count:
+            sum(i * i for i in range(8_000_000))
+            wait_until(lambda: count() > 10)
+            assert not says(server, "blocked")
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()

@@ -1,0 +1,145 @@
+"""A program beside the kernel."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import textwrap
+import threading
+import urllib.request
+
+import psutil
+import pytest
+from background_tools import nothing_left, takes_at_most, wait_until
+
+from helpers.background import BackgroundError, BackgroundProcess
+
+
+def python(program, **options):
+    options = {"ready": "ready", "name": "program", **options}
+    return BackgroundProcess([sys.executable, "-u", "-c", textwrap.dedent(program), "{port}"], **options)
+
+
+def web():
+    command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
+    return BackgroundProcess(command, ready="Serving")
+
+
+WAITS = "import time; print('ready', flush=True); time.sleep(3600)"
+
+
+def test_it_is_ready_when_its_line_comes_and_leaves_nothing():
+    with nothing_left():
+        for _ in range(3):
+            with web() as server:
+                assert urllib.request.urlopen(server.url, timeout=5).status == 200
+                assert any("Serving" in line for line in server.output)
+
+
+def test_the_same_command_takes_its_place_and_another_does_not():
+    first, other = web().start(), python(WAITS, name=None).start()
+    second = web().start()
+    assert second.port == first.port
+    assert not first.running
+    assert other.running
+    assert urllib.request.urlopen(second.url, timeout=5).status == 200
+    second.stop()
+    other.stop()
+
+
+def test_environment_folder_and_scheme(tmp_path):
+    program = (
+        "import os, sys, time; print('ready', os.environ['ROOM'], os.getcwd(), sys.argv[1]); time.sleep(3600)"
+    )
+    with python(program, environment={"ROOM": "blue"}, folder=tmp_path, scheme="ws") as server:
+        assert server.output == [f"ready blue {tmp_path.resolve()} {server.port}"]
+        assert server.url == f"ws://127.0.0.1:{server.port}"
+
+
+def test_never_ready():
+    with (
+        nothing_left(),
+        pytest.raises(BackgroundError, match=r"not ready in 0.5 s[^$]*warming up"),
+        takes_at_most(5),
+    ):
+        python("import time; print('warming up'); time.sleep(3600)", seconds=0.5).start()
+
+
+def test_ends_early_with_its_output():
+    with nothing_left(), pytest.raises(BackgroundError, match=r"'program' ended[^$]*ValueError: no disk"):
+        python("raise ValueError('no disk')").start()
+
+
+def test_a_program_or_folder_that_does_not_exist():
+    with nothing_left():
+        with pytest.raises(BackgroundError, match="no-such-program can't be started: No such file"):
+            BackgroundProcess(["no-such-program"], ready="x").start()
+        with pytest.raises(BackgroundError, match=r"can't be started.*/no/such/folder"):
+            python(WAITS, folder="/no/such/folder").start()
+
+
+def test_a_taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as stranger, nothing_left():
+        port = stranger.getsockname()[1]
+        with pytest.raises(BackgroundError, match=rf"port {port} .*stop the program that holds it"):
+            python(WAITS, port=port).start()
+
+
+GRANDCHILD = """
+    import subprocess, sys, time
+    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])
+    print('ready', child.pid, flush=True)
+"""
+
+
+@pytest.mark.parametrize("then", ["time.sleep(3600)", "pass"])
+def test_what_the_program_has_started_ends_with_it(then):
+    server = python(GRANDCHILD + "    " + then)
+    with nothing_left():
+        with pytest.raises(BackgroundError, match="has ended") if then == "pass" else server:
+            if then == "pass":
+                server.start()
+                wait_until(lambda: not server.running)
+                server.stop()
+        pid = int(server.output[0].split()[1])
+        wait_until(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_program_that_ignores_the_request_to_end():
+    with nothing_left():
+        server = python("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + WAITS).start()
+        with takes_at_most(3):
+            server.stop()
+
+
+def test_a_program_that_ended_is_noticed_at_the_next_call():
+    server = python("import sys, time; print('ready'); time.sleep(0.3); sys.exit('out of paper')")
+    server.start()
+    wait_until(lambda: not server.running)
+    with pytest.raises(BackgroundError, match=r"status 1[^$]*out of paper"):
+        _ = server.url
+    server.stop()
+
+
+def test_an_interrupt_is_not_for_the_program():
+    with python(WAITS) as server:
+        psutil.Process(server._process.pid).send_signal(signal.SIGINT)
+        assert server.running
+        assert psutil.Process(server._process.pid).children()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX")
+def test_an_interrupted_start_leaves_nothing():
+    started = threading.Event()
+
+    def interrupt():
+        started.wait(5)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    server = python("import time; time.sleep(3600)")
+    begin = server._is_ready.wait
+    server._is_ready.wait = lambda seconds: (started.set(), begin(seconds))
+    with nothing_left(), pytest.raises(KeyboardInterrupt):
+        server.start()
