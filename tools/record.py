@@ -70,7 +70,7 @@ def tidy(notebook: Any, before: Any, sanitize: Replacements) -> None:
     An output that nbval would call equal to the one recorded before is left as it was, so that recording
     again changes no line without a reason.
     """
-    notebook.metadata = nbformat.from_dict(  # type: ignore[no-untyped-call]
+    notebook.metadata = nbformat.from_dict(
         {
             **{key: value for key, value in notebook.metadata.items() if key != "widgets"},
             "kernelspec": KERNELSPEC,
@@ -104,8 +104,8 @@ def record(path: Path, sanitize: Replacements) -> bool:
         CellTimeoutError: a cell took longer than a minute. The file is left as it was.
     """
     text = path.read_text("utf-8")
-    notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-    before = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.reads(text, as_version=4)
+    before = nbformat.reads(text, as_version=4)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
@@ -118,7 +118,7 @@ def record(path: Path, sanitize: Replacements) -> bool:
     client.execute()
     tidy(notebook, before, sanitize)
     nbformat.validate(notebook)
-    new: str = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
+    new: str = nbformat.writes(notebook) + "\n"
     path.write_text(new, "utf-8", newline="\n")
     return new != text
 

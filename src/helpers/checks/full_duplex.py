@@ -83,7 +83,7 @@ async def _collected(answer: Answer, code: int, reason: str, messages: list[str]
             return await answer(url)
         except NotYet as not_yet:
             said = not_yet.verdict.said
-            hint = "only 1000 and 1001 end `async for` quietly; for other codes it raises `ConnectionClosedError`"
+            hint = "only 1000 and 1001 end `async for` quietly; others raise `ConnectionClosedError`"
             raise NotYet(f"the server closed with {code}; {said}", hint) from not_yet
 
 

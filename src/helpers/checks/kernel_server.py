@@ -74,7 +74,7 @@ async def _expect(reading: Any, text: str) -> None:
     except TimeoutError:
         raise NotYet(
             f"`{text}` did not arrive in 0.5 s: the loop sleeps, and nobody has woken it",
-            "from another thread use `loop.call_soon_threadsafe(...)` or `asyncio.run_coroutine_threadsafe(...)`",
+            "from another thread, `loop.call_soon_threadsafe(...)` wakes the loop",
         ) from None
     if came != text:
         raise NotYet(f"`{came!r}` arrived, expected was `{text!r}`", "put `text` into the queue")

@@ -25,7 +25,7 @@ def shout(handler: Any) -> Verdict:
                     f"after `{message}` there came `{answer!r}`, expected was `{message.upper()!r}`",
                     "a text has a method `upper()`; send what it returns",
                 )
-        await ann.hears_nothing("after the answer to `goodbye`")
+            await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
         await ann.leaves()
         await bob.says("still here")
         await bob.hears("Ann has left, and Bob says `still here`; then")

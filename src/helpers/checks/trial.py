@@ -101,11 +101,13 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     Returns:
         The verdict, within five seconds whatever the handler does.
     """
+    if _unfinished(handler):
+        return UNFINISHED
     name = _name(handler)
     try:
-        server = BackgroundServer(handler, where="own", name=f"check of {name}", compression=None)
+        server = BackgroundServer(handler, where="own", name=f"check of {name}", close_timeout=0.2)
     except TypeError as error:
-        return _unfit(handler, str(error))
+        return _unfit(str(error))
     server.start()
     try:
         verdict = _play(scenario(server.url, server.loop))
@@ -193,15 +195,17 @@ def try_function(
     Returns:
         The verdict, within five seconds whatever the function does.
     """
+    if _unfinished(function):
+        return UNFINISHED
     names = arguments.split(", ")
     if not callable(function):
-        return _unfit(function, f"the answer must be a function, not `{function!r}`")
+        return _unfit(f"the answer must be a function, not `{function!r}`")
     try:
         inspect.signature(function).bind(*names)
     except (TypeError, ValueError) as error:
-        return _unfit(function, f"`{_name(function)}` is called as `{_name(function)}({arguments})`: {error}")
+        return _unfit(f"`{_name(function)}` is called as `{_name(function)}({arguments})`: {error}")
     if coroutine and not inspect.iscoroutinefunction(function):
-        return _unfit(function, f"`{_name(function)}` must be a coroutine function: write `async def`")
+        return _unfit(f"`{_name(function)}` must be a coroutine function: write `async def`")
     answer = Answer(function)
     try:
         verdict = _play(scenario(answer))
@@ -231,29 +235,26 @@ def _explained(verdict: Verdict, code: object, error: Exception | None, blocked:
     """A verdict with the deeper reason, where one is known."""
     if verdict and not error:
         return verdict
-    if _unfinished(code):
-        return Verdict(
-            False, f"`{_name(code)}` still has a `...` in it", "put your own lines in the place of the `...`"
-        )
     if blocked:
         return Verdict(
             False,
             blocked,
-            "`await` something there instead, such as `asyncio.sleep`, or hand the work to `asyncio.to_thread`",
+            "`await` something there, such as `asyncio.sleep`, or hand the work to `asyncio.to_thread`",
         )
     if error:
         where = readers_line(traceback.extract_tb(error.__traceback__))
         return Verdict(
             False,
             f"`{_name(code)}` raised {in_words(error)}" + (f", at {where}" if where else ""),
-            verdict.hint or "read the message: what did that line expect?",
+            "read the message: what did that line expect?",
         )
     return verdict
 
 
-def _unfit(code: object, why: str) -> Verdict:
-    if code is ... or _unfinished(code):
-        return Verdict(False, "there is still a `...`", "put your own lines in the place of the `...`")
+UNFINISHED = Verdict(False, "there is still a `...`", "put your own lines in its place")
+
+
+def _unfit(why: str) -> Verdict:
     return Verdict(False, why, "look at the first line of the stub")
 
 
