@@ -47,8 +47,9 @@ class Probe:
         return statistics.median(self.round_trips)
 
     def __repr__(self) -> str:
+        trips = "round trip" if len(self.round_trips) == 1 else "round trips"
         return (
-            f"{len(self.round_trips):,} round trips, median {1000 * self.median:,.1f} ms, "
+            f"{len(self.round_trips):,} {trips}, median {1000 * self.median:,.1f} ms, "
             f"longest {1000 * self.longest:,.1f} ms"
         )
 
