@@ -20,6 +20,7 @@ _HOMES = {
     "HandlerFailedError": "background",
     "NotConnectedError": "widgets",
     "Probe": "experiments",
+    "StopButton": "widgets",
     "check_environment": "environment",
 }
 
