@@ -1,0 +1,3 @@
+"""What goes over the wire: a decoder for the bytes of a connection, and a tap to put in front of a server."""
+
+from __future__ import annotations
