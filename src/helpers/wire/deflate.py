@@ -25,7 +25,9 @@ class DeflateParameters:
 
     Attributes:
         no_context_takeover: Whether every message starts with an empty window.
-        max_window_bits: Base-2 logarithm of the window's size, 8 to 15.
+        max_window_bits: Base-2 logarithm of the window's size, 8 to 15. The window that is inflated with is
+            always the largest: it understands what was compressed with any smaller one (RFC 7692 §7.1.2), and
+            zlib holds a sender to a smaller one only across the pieces it happens to be given.
     """
 
     no_context_takeover: bool
@@ -127,6 +129,4 @@ class Inflater:
             del self._window[:-_WINDOW]
 
     def _new(self) -> zlib._Decompress:
-        return zlib.decompressobj(
-            wbits=-self._parameters.max_window_bits, zdict=bytes(self._window[-_WINDOW:])
-        )
+        return zlib.decompressobj(wbits=-15, zdict=bytes(self._window[-_WINDOW:]))
