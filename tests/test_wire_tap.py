@@ -782,6 +782,15 @@ class TestTapped:
         assert tap.stats.to_server.bytes == 4
         assert isinstance(tap.events()[0], TcpOpened)
 
+    def test_it_is_used_once(self) -> None:
+        before = threading.active_count()
+        link = tapped("ws://127.0.0.1:1")
+        with link:
+            pass
+        with pytest.raises(RuntimeError), link:
+            pass
+        assert threading.active_count() == before
+
     def test_another_loop(self) -> None:
         """The loop may be somebody else's, and goes on afterwards."""
         loop = asyncio.new_event_loop()

@@ -8,6 +8,7 @@ import dataclasses
 import random
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -25,6 +26,7 @@ _DIRECTIONS: Final[tuple[Direction, Direction]] = (TO_SERVER, TO_CLIENT)
 _NOTIFY: Final = 0.05  # seconds between two calls of a listener
 _NOTIFY_CHUNKS: Final = 200  # chunks that are decoded for a listener before the relay has its turn again
 _BACKLOG: Final = 512
+_RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # struct linger: on, 0 s
 _LINGER: Final = 1.0  # seconds that a connection cut with FIN waits for the peers' FIN
 _PATIENCE: Final = 10.0  # seconds that another thread waits for the tap's loop
 
@@ -448,7 +450,7 @@ class _Side(asyncio.Protocol):
         """Close with a reset, at once."""
         if self.transport is not None:
             sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def finish(self) -> None:
@@ -680,7 +682,11 @@ class tapped:
         self._own: _LoopThread | None = None
 
     def __enter__(self) -> Tap:
-        self._begin().result(_PATIENCE)
+        try:
+            self._begin().result(_PATIENCE)
+        except BaseException:
+            self._stop()
+            raise
         return self._tap
 
     def __exit__(
@@ -692,7 +698,11 @@ class tapped:
             self._stop()
 
     async def __aenter__(self) -> Tap:
-        await asyncio.wrap_future(self._begin())
+        try:
+            await asyncio.wrap_future(self._begin())
+        except BaseException:
+            self._stop()
+            raise
         return self._tap
 
     async def __aexit__(
@@ -716,6 +726,7 @@ class tapped:
     def _stop(self) -> None:
         if self._own is not None:
             self._own.stop()
+            self._own = self._submit = None
 
 
 class _LoopThread:
