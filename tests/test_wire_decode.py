@@ -200,6 +200,17 @@ class TestDeflate:
         assert reasons(events) == []
         assert message_of(events[0]).data == data
 
+    def test_nothing_is_held_back_at_the_end_of_a_step(self) -> None:
+        """The inflater works in steps of 64 KiB; the end of a message may lie anywhere around one."""
+        for size in range(65536 - 270, 65536 + 270):
+            packer = zlib.compressobj(wbits=-15)
+            packed = (packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            frame = b"\xc2" + (
+                bytes([len(packed)]) if len(packed) < 126 else b"\x7e\0" + bytes([len(packed)])
+            )
+            events = after_handshake(TO_CLIENT, frame + packed, extensions="permessage-deflate")
+            assert message_of(events[0]).length == size
+
     def test_bomb_is_not_inflated(self) -> None:
         packer = zlib.compressobj(wbits=-15)
         packed = packer.compress(bytes(10_000_000)) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -367,7 +378,9 @@ class TestHttp:
     def test_server_sent_events(self) -> None:
         stream = b": hi\n\ndata: a\ndata: b\nid: 7\n\nevent: tick\r\ndata:c\r\n\r\ndata\r\rdata: lost"
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
-        events = decode([(TO_SERVER, b"GET / HTTP/1.1\r\n\r\n"), (TO_CLIENT, head + stream)])
+        said: Conversation = [(TO_SERVER, b"GET / HTTP/1.1\r\n\r\n"), (TO_CLIENT, head + stream)]
+        events = decode(said)
+        assert decode(rechunk(said, [1] * 1000)) == events
         found = [event for event in events if isinstance(event, ServerSentEvent)]
         assert [(event.event, event.data, event.id, event.length) for event in found] == [
             ("message", "a\nb", "7", 23),
@@ -411,6 +424,14 @@ class TestHttp:
             "the connection ended after 5 bytes of an unfinished message",
         ]
         assert [event.undecoded for event in events if isinstance(event, TcpClosed)] == [1, 5]
+
+
+def test_length_that_no_frame_may_have() -> None:
+    events = after_handshake(TO_CLIENT, "82 7f ff 00 00 00 00 00 00 00 41", end=True)
+    assert reasons(events) == [
+        "the most significant bit of the length is set",
+        "the connection ended after 11 bytes of an unfinished message",
+    ]
 
 
 def test_a_giant_frame_costs_no_memory() -> None:

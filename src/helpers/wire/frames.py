@@ -62,17 +62,29 @@ class FrameReader:
         Raises:
             EOFError: If the stream ends before the frame does.
         """
+        try:
+            yield from self._read()
+        except EOFError:
+            self._emit_violations()
+            raise
+        self._emit_violations()
+
+    def _emit_violations(self) -> None:
+        for why, rule in self._broken:
+            self._emit(Violation(**self._stamp(), reason=why, rule=rule))
+        self._broken.clear()
+
+    def _read(self) -> Generator[None, None, None]:
         reader = self._reader
         header = bytes((yield from reader.read_exact(2)))
         first, second = header
         fin, rsv1, rsv2, rsv3 = bool(first & 0x80), bool(first & 0x40), bool(first & 0x20), bool(first & 0x10)
         opcode = first & 0x0F
-        length, form = second & 0x7F, 7
+        length = second & 0x7F
         length_form: Literal[7, 16, 64] = 7
         if length >= 126:
             length_form = 16 if length == 126 else 64
-            form = length_form
-            header += yield from reader.read_exact(form // 8)
+            header += yield from reader.read_exact(length_form // 8)
             length = int.from_bytes(header[2:])
         mask: bytes | None = None
         if second & 0x80:
@@ -112,9 +124,6 @@ class FrameReader:
                 message=done,
             )
         )
-        for why, rule in self._broken:
-            self._emit(Violation(**self._stamp(), reason=why, rule=rule))
-        self._broken.clear()
 
     def _read_payload(
         self, length: int, mask: bytes | None, message: _Message | None

@@ -98,7 +98,6 @@ class Line:
         self._sink: asyncio.WriteTransport | None = None
         self._queue: deque[tuple[float, bytes | memoryview | How]] = deque()
         self._queued = 0
-        self._last_ready = 0.0
         self._free_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._stalled = False
@@ -166,8 +165,7 @@ class Line:
     def _put(self, item: bytes | How) -> None:
         shape = self._shape
         wait = shape.delay + (self._dice.uniform(0, shape.jitter) if shape.jitter else 0.0)
-        self._last_ready = max(self._last_ready, self._loop.time() + wait)
-        self._queue.append((self._last_ready, item))
+        self._queue.append((self._loop.time() + wait, item))
         self._direct = False
         if self._timer is None:
             self._pump()
