@@ -205,10 +205,8 @@ class TestDeflate:
         for size in range(65536 - 270, 65536 + 270):
             packer = zlib.compressobj(wbits=-15)
             packed = (packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
-            frame = b"\xc2" + (
-                bytes([len(packed)]) if len(packed) < 126 else b"\x7e\0" + bytes([len(packed)])
-            )
-            events = after_handshake(TO_CLIENT, frame + packed, extensions="permessage-deflate")
+            frame = bytes([0xC2, 0x7E, 0, len(packed)]) + packed
+            events = after_handshake(TO_CLIENT, frame, extensions="permessage-deflate")
             assert message_of(events[0]).length == size
 
     def test_bomb_is_not_inflated(self) -> None:
@@ -347,9 +345,9 @@ class TestHttp:
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nHel\r\n2;x=y\r\nlo\r\n0\r\n\r\n",
             ),
             (TO_SERVER, b"HEAD /c HTTP/1.1\r\nHost: x\r\n\r\n"),
-            (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+            (TO_CLIENT, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
             (TO_SERVER, b"GET /d HTTP/1.1\r\nHost: x\r\n\r\n"),
-            (TO_CLIENT, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n"),
+            (TO_CLIENT, b"HTTP/1.1 304 Not Modified\r\n\r\n"),
             (TO_SERVER, b"GET /e HTTP/1.1\r\nHost: x\r\n\r\n"),
             (TO_CLIENT, b"HTTP/1.0 200 OK\r\n\r\nuntil"),
             (TO_CLIENT, b" close"),
@@ -360,7 +358,7 @@ class TestHttp:
         chunks = [event for event in events if isinstance(event, HttpChunk)]
         bodies = [event for event in events if isinstance(event, HttpBody)]
         assert [request.target for request in requests] == ["/a", "/b", "/c", "/d", "/e"]
-        assert [response.status for response in responses] == [200, 200, 200, 100, 304, 200]
+        assert [response.status for response in responses] == [200, 200, 100, 200, 304, 200]
         assert responses[-1].version == "HTTP/1.0"
         assert [(chunk.length, chunk.wire_length, chunk.data) for chunk in chunks] == [
             (3, 8, b"Hel"),
@@ -397,6 +395,7 @@ class TestHttp:
             (TO_SERVER, b"GET / HTTP/1.1\r\nbad header\r\n\r\n"),
             (TO_SERVER, b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc"),
             (TO_SERVER, b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
+            (TO_SERVER, b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcde\r\n"),
             (TO_CLIENT, b"220 mail.example.org ESMTP\r\n"),
             (TO_CLIENT, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
             (TO_CLIENT, b"HTTP/1.1 200 OK\n\n"),

@@ -599,6 +599,15 @@ class TestShape:
         assert 0.02 < max(times) < 0.1
 
     @in_loop
+    async def test_less_delay_overtakes_nothing(self) -> None:
+        async with linked(delay=0.1) as (tap, client, server):
+            client[1].write(b"first")
+            await until(lambda: tap.stats.to_server.bytes == 5)
+            tap.shape(delay=0.0)
+            client[1].write(b"second")
+            assert await server[0].readexactly(11) == b"firstsecond"
+
+    @in_loop
     async def test_rate(self) -> None:
         async with linked(rate=200_000) as (_, client, server):
             begin = time.monotonic()
@@ -714,6 +723,8 @@ class TestStall:
             assert await reader.readexactly(7) == b"goes on"
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(quiet.read(1), 0.1)
+            stats = tap.stats
+            assert (stats.to_client if stalled == TO_CLIENT else stats.to_server).bytes == 0
             tap.resume()
             assert await quiet.read() == b"held"
 
