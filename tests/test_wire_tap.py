@@ -15,6 +15,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
@@ -81,6 +82,8 @@ async def tcp_server(handler: Handler) -> AsyncIterator[int]:
         tasks.append(task)
         try:
             await handler(reader, writer)
+        except asyncio.CancelledError:
+            pass  # by the end of the test
         finally:
             writer.close()
 
@@ -461,6 +464,18 @@ class TestRelay:
             await until(lambda: tap.stats.open == 0)
 
     @in_loop
+    async def test_nothing_is_sent_to_a_client_that_has_reset(self) -> None:
+        async with linked(delay=0.3) as (tap, client, server):
+            reset(client[1])
+            await until(lambda: any(isinstance(event, TcpClosed) for event in tap.events()))
+            tap.shape(delay=0.0)  # the reset keeps its time of arrival
+            server[1].write(b"are you there?")
+            await until(lambda: tap.stats.to_client.bytes == 14)
+            assert tap.stats.to_client.relayed == 0
+            with pytest.raises(ConnectionResetError):
+                await server[0].read()
+
+    @in_loop
     async def test_the_client_closes_while_the_server_sends(self) -> None:
         async with linked() as (tap, client, server):
             client[1].close()
@@ -559,32 +574,40 @@ class TestBackpressure:
 class TestShape:
     @in_loop
     async def test_delay(self) -> None:
-        async with echo_server() as url, tapped(url, delay=0.05) as tap:
-            begin = time.monotonic()
-            async with connect(tap.url, proxy=None, compression=None) as websocket:
-                opened = time.monotonic()
-                await websocket.send("Hello")
-                await websocket.recv()
-                answered = time.monotonic()
-                tap.shape(delay=0.0)
-                await websocket.send("Hello")
-                await websocket.recv()
-                at_once = time.monotonic()
-        assert 0.2 <= opened - begin < 0.4  # TCP and HTTP: two round trips
-        assert 0.1 <= answered - opened < 0.2
-        assert at_once - answered < 0.05
+        """A delay is never shorter than it should be; at best, on a busy machine, not much longer."""
+        times = []
+        async with echo_server() as url, tapped(url) as tap:
+            for _ in range(5):
+                tap.shape(delay=0.05)
+                marks = [time.monotonic()]
+                async with connect(tap.url, proxy=None, compression=None) as websocket:
+                    for delay in (0.05, 0.05, 0.0):
+                        tap.shape(delay=delay)
+                        marks.append(time.monotonic())
+                        await websocket.send("Hello")
+                        await websocket.recv()
+                    marks.append(time.monotonic())
+                times.append([after - before for before, after in pairwise(marks)])
+        opening, first, second, at_once = (min(column) for column in zip(*times, strict=True))
+        assert 0.2 <= opening < 0.3  # TCP and HTTP: two round trips
+        assert 0.1 <= first < 0.2
+        assert 0.1 <= second < 0.2
+        assert at_once < 0.05
 
     @in_loop
     async def test_the_first_bytes_of_the_server_come_after_two_round_trips(self) -> None:
         async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 ready\r\n")
 
+        times = []
         async with tcp_server(handler) as port, Tap("127.0.0.1", port, delay=0.05) as tap:
-            begin = time.monotonic()
-            reader, writer = await asyncio.open_connection("127.0.0.1", tap.port)
-            await reader.readline()
-            assert 0.2 <= time.monotonic() - begin < 0.4
-            writer.close()
+            for _ in range(5):
+                begin = time.monotonic()
+                reader, writer = await asyncio.open_connection("127.0.0.1", tap.port)
+                await reader.readline()
+                times.append(time.monotonic() - begin)
+                writer.close()
+        assert 0.2 <= min(times) < 0.3
 
     @in_loop
     async def test_jitter(self) -> None:
@@ -595,8 +618,8 @@ class TestShape:
                 client[1].write(b"x")
                 await server[0].readexactly(1)
                 times.append(time.monotonic() - begin)
-        assert min(times) < 0.01
-        assert 0.02 < max(times) < 0.1
+        quartiles = statistics.quantiles(times)
+        assert quartiles[0] + 0.005 < quartiles[2] < 0.06
 
     @in_loop
     async def test_less_delay_overtakes_nothing(self) -> None:
@@ -616,8 +639,21 @@ class TestShape:
             first = time.monotonic() - begin
             await server[0].readexactly(99_999)
             last = time.monotonic() - begin
-        assert first < 0.2
-        assert 0.45 < last < 1.5
+        assert first < last / 2
+        assert 0.45 < last < 2
+
+    @in_loop
+    async def test_time_in_which_nothing_went_is_not_made_up_for(self) -> None:
+        async with linked(rate=100_000) as (tap, client, server):
+            client[1].write(bytes(50_000))
+            await until(lambda: tap.stats.to_server.bytes == 50_000)
+            tap.stall()
+            await asyncio.sleep(0.5)
+            left = 50_000 - tap.stats.to_server.relayed
+            begin = time.monotonic()
+            tap.resume()
+            await server[0].readexactly(50_000)
+            assert time.monotonic() - begin > 0.8 * left / 100_000 > 0.1
 
     @in_loop
     async def test_wrong_values(self) -> None:
@@ -678,7 +714,7 @@ class TestCut:
             with pytest.raises(ConnectionResetError):
                 await client[0].read()
             (opened, *closed) = tap.events()
-            assert 0.1 <= closed[0].at - opened.at < 0.5
+            assert 0.1 <= closed[0].at - opened.at < 2
 
     @in_loop
     async def test_after_seconds_that_are_over(self) -> None:
