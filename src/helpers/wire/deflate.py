@@ -116,7 +116,7 @@ class Inflater:
                 self._zlib = self._new()
             else:
                 data = self._zlib.unconsumed_tail
-            if not data and len(piece) < _STEP:
+            if not data:
                 return
 
     def finish(self) -> Iterator[bytes]:
