@@ -21,7 +21,9 @@ _HOMES = {
     "NotConnectedError": "widgets",
     "Probe": "experiments",
     "StopButton": "widgets",
+    "WireTimeline": "widgets",
     "check_environment": "environment",
+    "tapped": "experiments",
 }
 
 __all__ = sorted(_HOMES)

@@ -2,5 +2,6 @@
 
 from helpers.experiments.bars import Bars
 from helpers.experiments.probe import Probe
+from helpers.experiments.taps import BackgroundTap, tapped
 
-__all__ = ["Bars", "Probe"]
+__all__ = ["BackgroundTap", "Bars", "Probe", "tapped"]

@@ -83,6 +83,15 @@ class Recorder:
                 self._fresh.clear()
             return events, bool(self._chunks)
 
+    def catch_up(self) -> tuple[list[Event], list[Event]]:
+        """Decode what is waiting; return the events since the last :meth:`fresh`, and all that are kept."""
+        with self._lock:
+            self._decode(len(self._chunks))
+            fresh = list(self._fresh or ())
+            if self._fresh is not None:
+                self._fresh.clear()
+            return fresh, list(self._events)
+
     def _make_room(self) -> None:
         if self._lock.acquire(blocking=False):  # else somebody is looking, which makes room as well
             try:

@@ -46,6 +46,7 @@ class ShapeOptions(TypedDict, total=False):
 class TapOptions(ShapeOptions, total=False):
     """All that a tap may be told at its start; see :class:`Tap`."""
 
+    listen_port: int
     window: int
     socket_buffer: int | None
     record_chunks: int
@@ -106,6 +107,7 @@ class Tap:
     Args:
         host: Where the server is.
         port: Its port.
+        listen_port: Port on which the tap listens; 0 lets the system choose a free one.
         window: Bytes that the tap holds of each direction of a connection before it stops to read,
             including those on their way in the delay. The sockets' buffers come on top.
         socket_buffer: Bytes of the sockets' send and receive buffers, or None to leave them to the system.
@@ -131,6 +133,7 @@ class Tap:
         host: str,
         port: int,
         *,
+        listen_port: int = 0,
         window: int = 1 << 20,
         socket_buffer: int | None = None,
         record_chunks: int = 20_000,
@@ -155,7 +158,7 @@ class Tap:
         self._serving: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
         self._started_at = 0.0
-        self._port = 0
+        self._port = listen_port
         self._opened = 0
         self._connections: set[_Connection] = set()
         self._empty = asyncio.Event()
@@ -232,6 +235,9 @@ class Tap:
         while self._connections:
             self._empty.clear()
             await self._empty.wait()
+        more = bool(self._listeners)
+        while more:
+            more = self._tell()
         self._complain()
 
     async def __aenter__(self) -> Self:
@@ -255,12 +261,13 @@ class Tap:
         self._complain()
         return self._recorder.events()
 
-    def listen(self, callback: Callable[[list[Event]], None]) -> Callable[[], None]:
+    def listen(self, callback: Callable[[list[Event]], None], *, past: bool = False) -> Callable[[], None]:
         """Have new events told, in batches, at most twenty times a second.
 
         Args:
             callback: Is called on the tap's thread with the events since the last call. It must not block.
                 When it raises it is not called again, and the next use of the tap raises what it raised.
+            past: Whether it is called first with the events that were recorded before.
 
         Returns:
             A function that ends it.
@@ -270,6 +277,10 @@ class Tap:
             if not self._listeners:
                 self._recorder.collect(True)
                 self._recorder.on_record = self._recorded
+            if past:
+                untold, recorded = self._recorder.catch_up()
+                self._call_listeners(untold)
+                callback(recorded)
             self._listeners.append(callback)
 
         def end() -> None:
@@ -404,8 +415,15 @@ class Tap:
 
     def _notify(self) -> None:
         assert self._loop is not None
+        self._notification = self._loop.call_later(0, self._notify) if self._tell() else None
+
+    def _tell(self) -> bool:
+        """Tell the listeners what is new; returns whether there is more."""
         events, more = self._recorder.fresh(_NOTIFY_CHUNKS)
-        self._notification = self._loop.call_later(0, self._notify) if more else None
+        self._call_listeners(events)
+        return more
+
+    def _call_listeners(self, events: list[Event]) -> None:
         for callback in list(self._listeners) if events else ():
             try:
                 callback(events)
