@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 # Console errors that JupyterLab makes by itself, as regular expressions, each with when it was seen. An empty
 # notebook that is opened, run, saved and closed in JupyterLab 4.6 makes none.
 HARMLESS = (
-    # when the kernel restarts: the debugger asks it for breakpoints, and the restart cancels the question
-    r"Could not restore the debugger state: Canceled future for debug_request",
+    # When the kernel restarts, JupyterLab's own questions to it are cancelled: the debugger's for breakpoints
+    # (every time) and the one for a thread that serves widgets (when the restart comes soon after the start).
+    r"Canceled future for (debug|create_subshell)_request message before replies were done",
 )
 
 # Pixels. Chromium draws no picture higher than this, and JupyterLab's status bar needs its place.
