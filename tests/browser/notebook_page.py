@@ -54,10 +54,14 @@ READY = """async (app, panel) => {
 }"""
 
 # Execution counts from the file are taken away first, so that those that are there afterwards are new.
+# The command answers false as soon as one cell has raised, even if that cell may and others still run. The kernel
+# takes requests in order, so an empty one ends after them.
 RUN_ALL = """async (app, panel) => {
   app.shell.activateById(panel.id);
   for (const { model } of panel.content.widgets) if (model.type === "code") model.executionCount = null;
-  return app.commands.execute("notebook:run-all-cells");
+  const ran = await app.commands.execute("notebook:run-all-cells");
+  if (!ran) await panel.sessionContext.session.kernel.requestExecute({ code: "", silent: true }).done;
+  return ran;
 }"""
 
 RUN_CELL = """async (app, panel, [index, wait]) => {
