@@ -54,8 +54,8 @@ READY = """async (app, panel) => {
 }"""
 
 # Execution counts from the file are taken away first, so that those that are there afterwards are new.
-# The command answers false as soon as one cell has raised, even if that cell may and others still run. The kernel
-# takes requests in order, so an empty one ends after them.
+# The command answers false as soon as one cell has raised, even if that cell may and others still run. The
+# kernel takes requests in order, so an empty one ends after them.
 RUN_ALL = """async (app, panel) => {
   app.shell.activateById(panel.id);
   for (const { model } of panel.content.widgets) if (model.type === "code") model.executionCount = null;
