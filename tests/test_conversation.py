@@ -1,4 +1,4 @@
-"""What a client knows, without a network: the inbox gives each message out once, and everything is bounded."""
+"""What a client knows, without a network: each message is given out once, and everything is bounded."""
 
 from __future__ import annotations
 
@@ -119,6 +119,8 @@ def test_closing_ends_every_wait(ann: Conversation) -> None:
             ):
                 await wait
         assert await ann.received() == "before"
+        with pytest.raises(NotConnectedError, match="1001"):
+            await ann.received(timeout=60)
 
     run(main())
 

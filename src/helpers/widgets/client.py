@@ -151,13 +151,13 @@ class Client(Conversation):
         self.note(f"connected to {talk.url}")
         return True
 
-    def _is_over(self, talk: _Talk, detail: str) -> None:
+    def _has_ended(self, talk: _Talk, detail: str) -> None:
         with self._lock:
             if self._talk is talk:
                 self._move("closing")  # from here on nothing can be sent
         if left := len(talk.outbox):
             detail += f"; {left:,} message{'s were' if left > 1 else ' was'} not sent"
-        self.note(f"closed: {detail}")
+        self._event(f"closed: {detail}")
         with self._lock:
             if self._talk is talk:
                 self._move("closed", detail)
@@ -223,7 +223,7 @@ class _Talk:
             detail = _why_not(error, self.url)
         finally:
             try:
-                self._client._is_over(self, detail)
+                self._client._has_ended(self, detail)
             finally:
                 self.loop.release(self)
                 if not self.opened.done():
@@ -253,8 +253,7 @@ class _Talk:
             closer.cancel()
             connection.transport.abort()
             await asyncio.wait([writer, closer])
-        reason = f" ({connection.close_reason})" if connection.close_reason else ""
-        return f"{connection.close_code}{reason}"
+        return _how_it_ended(connection.protocol.close_exc)
 
     async def _write(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -270,7 +269,21 @@ class _Talk:
     async def _close_after(self, writer: asyncio.Task[None], connection: ClientConnection) -> None:
         await self._hung_up.wait()
         await asyncio.wait([writer], timeout=PATIENCE)
-        await connection.close()
+        # Where the peer reads nothing, close() would wait for its turn until the keepalive gives up.
+        patience = connection.close_timeout and connection.close_timeout + PATIENCE
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(connection.close(), patience)
+        connection.transport.abort()
+
+
+def _how_it_ended(closed: ConnectionClosed) -> str:
+    """The close code and the reason; 1006 where no close frame came (RFC 6455 §7.1.5)."""
+    if closed.rcvd is not None:
+        return f"{closed.rcvd.code}" + (f" ({closed.rcvd.reason})" if closed.rcvd.reason else "")
+    if closed.sent is None:
+        return "1006 (broken off without a close frame)"
+    reason = f", {closed.sent.reason}" if closed.sent.reason else ""
+    return f"1006 (no answer to the close frame {closed.sent.code}{reason})"
 
 
 def _why_not(error: Exception, url: str) -> str:

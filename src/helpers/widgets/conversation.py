@@ -66,6 +66,7 @@ class Conversation:
         self._log = _Newest(SHOWN)
         self._unclaimed = _Newest(UNCLAIMED)
         self._waiting: list[_Claim] = []
+        self._is_over = False
         self._lock = threading.RLock()
 
     @property
@@ -89,16 +90,23 @@ class Conversation:
         with self._lock:
             self.state = state
             self.detail = detail
+            self._is_over = state == "closed"
             if state == "closed":
                 waiting, self._waiting = self._waiting, []
                 for claim in waiting:
-                    claim.settle(NotConnectedError(f"{self.name}'s connection is closed: {detail}"))
+                    claim.settle(self._closed_error())
 
-    def note(self, text: str) -> None:
-        """Put an event into the log, such as a refused connection."""
+    def _closed_error(self) -> NotConnectedError:
+        return NotConnectedError(f"{self.name}'s connection is closed: {self.detail}")
+
+    def _event(self, text: str) -> None:
         with self._lock:
             self.event_count += 1
             self._log.add(Message(time.time(), "event", text))
+
+    def note(self, text: str) -> None:
+        """Put an event into the log, such as a refused connection."""
+        self._event(text)
         self._changed()
 
     def sent(self, data: Data) -> None:
@@ -137,12 +145,15 @@ class Conversation:
 
         Raises:
             TimeoutError: it did not come in time; the message says what came instead.
-            NotConnectedError: the connection was closed meanwhile.
+            NotConnectedError: the connection is closed, or was closed meanwhile. (Before the first
+                connection it waits: a person may be about to press Connect.)
         """
         with self._lock:
             for index, message in enumerate(self._unclaimed):
                 if _fits(wanted, message.data):
                     return self._unclaimed.take(index).data
+            if self._is_over:
+                raise self._closed_error()
             claim = _Claim(wanted)
             self._waiting.append(claim)
         try:

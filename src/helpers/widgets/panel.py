@@ -79,7 +79,8 @@ class Panel(anywidget.AnyWidget):
 
         Raises:
             TimeoutError: it did not come in time; the message says what came instead.
-            NotConnectedError: the connection was closed meanwhile.
+            NotConnectedError: the connection is closed, or was closed meanwhile. (Before the first
+                connection it waits: a person may be about to press Connect.)
         """
         return await self._conversation.received(wanted, timeout=timeout)
 
