@@ -26,23 +26,29 @@ function kernelSession(model) {
   const listeners = new Set();
   const changed = () => listeners.forEach((listener) => listener());
   let asked = Date.now(); // a number that an earlier page has not used
-  let askedAt = Infinity;
+  let late = null; // a timer, while an answer is due; true, when it is overdue
 
   // The view tells the number of the last wish that the kernel has heard: a busy kernel hears nothing.
   function ask(wish) {
     asked += 1;
-    askedAt = performance.now();
     model.send({ ...wish, number: asked });
-    setTimeout(changed, KERNEL_BUSY_MS);
+    if (late !== null) return;
+    late = setTimeout(() => {
+      late = true;
+      changed();
+    }, KERNEL_BUSY_MS);
   }
   model.on("change:_view", () => {
-    if (model.get("_view").heard === asked) askedAt = Infinity;
+    if (model.get("_view").heard === asked) {
+      clearTimeout(late);
+      late = null;
+    }
     changed();
   });
   return {
     held: "the kernel",
     view: () => model.get("_view"),
-    waits: () => performance.now() - askedAt >= KERNEL_BUSY_MS,
+    waits: () => late === true,
     route: () => "",
     listen(callback) {
       listeners.add(callback);
