@@ -298,7 +298,7 @@ class BrowserClient(Panel):
         elif content["do"] == "state":
             self.route = content["route"]
             conversation.enter(content["state"], content["detail"])
-            for wanted, settled in self._asked:
+            for wanted, settled in list(self._asked):
                 if self.state in (wanted, "closed") and not settled.done():
                     settled.set_result(self.state == wanted)
         else:
