@@ -9,6 +9,7 @@ import contextlib
 import errno
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -120,7 +121,7 @@ class Client(Conversation):
         with self._lock:
             talk = self._talk
             if talk is None or self.state not in ("connecting", "open"):
-                return talk and talk.ended
+                return talk.ended if talk else None
             self._move("closing")
             talk.hang_up()
         self._changed()
@@ -198,7 +199,10 @@ class _Talk:
         self._soon(self._stop)
 
     def _soon(self, call: Callable[[], None]) -> None:
-        self.loop.asyncio_loop.call_soon_threadsafe(call)
+        if threading.current_thread() is self.loop.thread:
+            call()
+        else:
+            self.loop.asyncio_loop.call_soon_threadsafe(call)
 
     def _stop(self) -> None:
         self._hung_up.set()
