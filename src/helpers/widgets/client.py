@@ -120,7 +120,7 @@ class Client(Conversation):
         with self._lock:
             talk = self._talk
             if talk is None or self.state not in ("connecting", "open"):
-                return talk and talk.ended
+                return talk.ended if talk else None
             self._move("closing")
             talk.hang_up()
         self._changed()
