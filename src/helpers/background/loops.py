@@ -11,9 +11,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Any, TypeVar
 
-from helpers.background.places import readers_line
+from helpers.background.places import is_readers, readers_line
 
 T = TypeVar("T")
 
@@ -27,6 +28,30 @@ class LoopBlockedError(RuntimeError):
 
 class Abandoned(BaseException):
     """Raised inside code that blocks a loop which has to end. Not an `Exception`, so few catch it."""
+
+
+class AbandonedForGood(Abandoned):
+    """Comes again at whatever line the reader's code goes on with, even below `except BaseException`.
+
+    CPython makes the instance where the exception is caught, on the thread that is to end: that is the
+    moment to watch the lines which follow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        frame: FrameType | None = sys._getframe(1)
+        sys.settrace(_once_more)
+        while frame is not None:
+            if is_readers(frame.f_code.co_filename):
+                frame.f_trace = _once_more
+            frame = frame.f_back
+
+
+def _once_more(frame: FrameType, event: str, arg: object) -> Any:
+    if not is_readers(frame.f_code.co_filename):
+        return None
+    _raise_in(threading.current_thread(), AbandonedForGood)  # raised here it would end the tracing
+    return _once_more
 
 
 class _LoopThread(threading.Thread):
@@ -156,7 +181,7 @@ class BackgroundLoop:
             self.thread.join(0.05)
             if self.blocked_at and self.thread.is_alive():
                 deadline = min(deadline, self._blocked_since + 2 * PATIENCE)
-                _raise_in(self.thread, Abandoned)
+                _raise_in(self.thread, AbandonedForGood)
         if not self.thread.is_alive():
             self._watchdog.join()
 
@@ -168,6 +193,7 @@ class BackgroundLoop:
                 loop.run_forever()
         with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt, RuntimeError):
             self._finish(loop)
+        sys.settrace(None)
         self._gone.set()
         asyncio.set_event_loop(None)
         loop.close()

@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
 
 
 def thermostat(handler: Any) -> Verdict:
@@ -54,17 +54,22 @@ def collect(function: Any) -> Verdict:
             returned = await _collected(answer, code, reason, messages)
             if not (isinstance(returned, tuple) and len(returned) == 2):
                 raise NotYet(
-                    f"`collect` returned `{returned!r}`",
+                    f"`collect` returned {shown(returned)}",
                     "return two things: `messages, connection.close_code`",
                 )
-            if list(returned[0]) != messages:
+            if isinstance(returned[1], list):
                 raise NotYet(
-                    f"the server sent {messages} and closed with {code}; you returned {returned[0]!r}",
-                    "append every message to a list until the iteration ends",
+                    f"`collect` returned {shown(returned)}",
+                    "return first the messages, then the code: `messages, connection.close_code`",
+                )
+            if returned[0] != messages:
+                raise NotYet(
+                    f"the server sent `{messages}` and closed with {code}; you returned {shown(returned[0])}",
+                    "append every message to a list, until no more come",
                 )
             if returned[1] != code:
                 raise NotYet(
-                    f"the server closed with {code}; you returned {returned[1]!r}",
+                    f"the server closed with {code}; you returned {shown(returned[1])}",
                     "when it is over, `connection.close_code` tells",
                 )
         return "you had every message and the close code, whether the end was 1000, 4000 or 1011"
@@ -108,6 +113,6 @@ async def _other_tasks() -> list[str]:
 def _is(came: str | bytes, wanted: str, when: str) -> None:
     if came != wanted:
         raise NotYet(
-            f"{when}: there came `{came!r}`, expected was the reading `{wanted!r}`",
+            f"{when}: there came {shown(came)}, expected was the reading `{wanted!r}`",
             "keep the temperature in a variable of this one connection, and send it as a text like `20`",
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import time
 from typing import Any
 
 from helpers.checks.trial import PATIENCE, Answer, Peer, try_function, try_handler
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
 
 
 def librarian(handler: Any) -> Verdict:
@@ -24,7 +25,7 @@ def librarian(handler: Any) -> Verdict:
             answer = await peer.hears(f"after `{word}`", within=2.7)
             if answer != word[::-1]:
                 raise NotYet(
-                    f"after `{word}` there came `{answer!r}`, expected was `{word[::-1]!r}`",
+                    f"after `{word}` there came {shown(answer)}, expected was `{word[::-1]!r}`",
                     "send what `look_up(word)` returns",
                 )
         waited = time.monotonic() - asked
@@ -47,12 +48,21 @@ def tell(function: Any) -> Verdict:
         thread = threading.Thread(target=loop.run_forever, name="loop to be told", daemon=True)
         thread.start()
         try:
-            queue: asyncio.Queue[str] = asyncio.Queue()
+            queue = _Queue()
             for text in ("first", "second"):
                 reading = asyncio.run_coroutine_threadsafe(queue.get(), loop)
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))
                 await answer(loop, queue, text, within=PATIENCE)
-                await _expect(reading, text)
+                await _expect(reading, text, loop)
+                if queue.threads != {thread.ident}:
+                    raise NotYet(
+                        f"`{text}` arrived, but it was put into the queue on your own thread",
+                        "hand the function over without calling it: "
+                        "`loop.call_soon_threadsafe(queue.put_nowait, text)`",
+                    )
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))
+                if not queue.empty():
+                    raise NotYet(f"`{text}` arrived twice", "put it into the queue once only")
         finally:
             loop.call_soon_threadsafe(loop.stop)
             await asyncio.to_thread(thread.join)
@@ -68,13 +78,36 @@ async def _idle() -> None:
         await asyncio.sleep(0)
 
 
-async def _expect(reading: Any, text: str) -> None:
-    try:
-        came = await asyncio.wait_for(asyncio.wrap_future(reading), 0.5)
-    except TimeoutError:
+async def _expect(
+    reading: concurrent.futures.Future[str], text: str, loop: asyncio.AbstractEventLoop
+) -> None:
+    arriving = asyncio.wrap_future(reading)
+    await asyncio.wait([arriving], timeout=0.5)
+    if not arriving.done():
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))  # this wakes it
+        await asyncio.wait([arriving], timeout=0.1)
+        if arriving.done():
+            raise NotYet(
+                f"`{text}` did not arrive in 0.5 s: the loop slept, and nobody had woken it",
+                "from another thread, `loop.call_soon_threadsafe(...)` wakes the loop",
+            )
         raise NotYet(
-            f"`{text}` did not arrive in 0.5 s: the loop sleeps, and nobody has woken it",
-            "from another thread, `loop.call_soon_threadsafe(...)` wakes the loop",
-        ) from None
-    if came != text:
-        raise NotYet(f"`{came!r}` arrived, expected was `{text!r}`", "put `text` into the queue")
+            f"`{text}` did not arrive in the queue",
+            "`queue.put` is a coroutine function and must be awaited on the loop; `queue.put_nowait` need not",
+        )
+    if arriving.result() != text:
+        raise NotYet(
+            f"{shown(arriving.result())} arrived, expected was `{text!r}`", "put `text` into the queue"
+        )
+
+
+class _Queue(asyncio.Queue[Any]):
+    """Notes on which threads something was put into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def _put(self, item: Any) -> None:
+        self.threads.add(threading.get_ident())
+        super()._put(item)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
 
 
 def shout(handler: Any) -> Verdict:
@@ -22,7 +23,7 @@ def shout(handler: Any) -> Verdict:
             answer = await peer.hears(f"after `{message}`")
             if answer != message.upper():
                 raise NotYet(
-                    f"after `{message}` there came `{answer!r}`, expected was `{message.upper()!r}`",
+                    f"after `{message}` there came {shown(answer)}, expected was `{message.upper()!r}`",
                     "a text has a method `upper()`; send what it returns",
                 )
             await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
@@ -53,13 +54,21 @@ def ask(function: Any) -> Verdict:
                 heard.clear()
                 returned = await answer(url, question)
                 if question not in heard:
+                    asked = shown(heard[0]) if heard else "nothing"
+                    quotes = "; without quotes it is the argument" if heard == ["question"] else ""
                     raise NotYet(
-                        f"the server was asked {heard!r}, expected was `{question!r}`",
-                        "send it with `await connection.send(question)`",
+                        f"the server heard {asked}, expected was `{question!r}`",
+                        f"send it with `await connection.send(question)`{quotes}",
+                    )
+                if inspect.iscoroutine(returned):
+                    returned.close()
+                    raise NotYet(
+                        "`ask` returned a coroutine: something that has not run yet",
+                        "write `await` before it, as in `return await connection.recv()`",
                     )
                 if returned != f"the answer to {question!r} is 42":
                     raise NotYet(
-                        f"`ask` returned `{returned!r}`, the server had answered "
+                        f"`ask` returned {shown(returned)}, the server had answered "
                         f"`{f'the answer to {question!r} is 42'!r}`",
                         "`return` what `await connection.recv()` gives you",
                     )

@@ -8,6 +8,7 @@ import concurrent.futures
 import inspect
 import textwrap
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -16,11 +17,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from helpers.background.lifetime import BackgroundError
+from helpers.background.lifetime import BackgroundError, BlockedLoopWarning
 from helpers.background.loops import BackgroundLoop
 from helpers.background.places import in_words, readers_line
 from helpers.background.server import BackgroundServer
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
 
 DEADLINE = 3.0
 """How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""
@@ -83,7 +84,7 @@ class Peer:
         """
         with suppress(TimeoutError, ConnectionClosed):
             message = await asyncio.wait_for(self._connection.recv(), within)
-            raise NotYet(f"{when}, there came one more message: `{message!r}`", "send it once only")
+            raise NotYet(f"{when}, there came one more message: {shown(message)}", "send it once only")
 
     async def leaves(self) -> None:
         """Close the connection."""
@@ -113,7 +114,8 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
         verdict = _play(scenario(server.url, server.loop))
         failures, blocked = server.failures, server.blocked
     finally:
-        with suppress(BackgroundError):  # told by the verdict
+        with suppress(BackgroundError), warnings.catch_warnings():  # the verdict tells
+            warnings.simplefilter("ignore", BlockedLoopWarning)
             server.stop()
     return _explained(verdict, handler, failures[0] if failures else None, blocked)
 
@@ -174,7 +176,12 @@ class Answer:
             result = self._function(*arguments)
             return await result if isinstance(result, Awaitable) else result
         except (SystemExit, KeyboardInterrupt) as error:
-            raise RuntimeError(f"{type(error).__name__} would end the kernel") from error
+            ended = RuntimeError(f"{type(error).__name__} would end the kernel")
+            raise ended.with_traceback(error.__traceback__) from None
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            raise RuntimeError("it was cancelled, by itself").with_traceback(error.__traceback__) from None
 
 
 def try_function(
@@ -199,13 +206,16 @@ def try_function(
         return UNFINISHED
     names = arguments.split(", ")
     if not callable(function):
-        return _unfit(f"the answer must be a function, not `{function!r}`")
+        return _unfit(f"the answer must be a function, not {shown(function)}")
     try:
         inspect.signature(function).bind(*names)
     except (TypeError, ValueError) as error:
         return _unfit(f"`{_name(function)}` is called as `{_name(function)}({arguments})`: {error}")
     if coroutine and not inspect.iscoroutinefunction(function):
-        return _unfit(f"`{_name(function)}` must be a coroutine function: write `async def`")
+        why = " and no `yield`" if inspect.isasyncgenfunction(function) else ""
+        return _unfit(f"`{_name(function)}` must be a coroutine function: write `async def`{why}")
+    if not coroutine and (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        return _unfit(f"`{_name(function)}` must be a plain function: write `def`, without `async`")
     answer = Answer(function)
     try:
         verdict = _play(scenario(answer))
@@ -226,7 +236,13 @@ def _play(scenario: Coroutine[Any, Any, str]) -> Verdict:
         future.cancel()
         return Verdict(False, f"the trial was not over after {DEADLINE:g} s", "what does your code wait for?")
     except (ConnectionClosed, OSError, TimeoutError) as error:
-        return Verdict(False, f"the connection broke: {in_words(error)}", "does your handler end too early?")
+        return Verdict(False, f"the connection broke: {in_words(error)}", "does your code end too early?")
+    except Exception as error:  # what the reader returned may raise wherever it is looked at
+        return Verdict(
+            False,
+            f"the check could not use your answer: {in_words(error)}",
+            "what does the exercise ask for?",
+        )
     finally:
         examiner.release(scenario)
 
