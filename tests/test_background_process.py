@@ -131,15 +131,25 @@ def test_an_interrupt_is_not_for_the_program():
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX")
 def test_an_interrupted_start_leaves_nothing():
-    started = threading.Event()
+    started, ended = threading.Event(), threading.Event()
 
     def interrupt():
         started.wait(5)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        while not ended.wait(0.2):  # the first may come just before the main thread waits
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
+    def wait(seconds):
+        started.set()
+        try:
+            return really_wait(seconds)
+        except KeyboardInterrupt:
+            ended.set()
+            raise
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     server = python("import time; time.sleep(3600)")
-    begin = server._is_ready.wait
-    server._is_ready.wait = lambda seconds: (started.set(), begin(seconds))
+    really_wait, server._is_ready.wait = server._is_ready.wait, wait
     with nothing_left(), pytest.raises(KeyboardInterrupt):
         server.start()
+    thread.join(5)

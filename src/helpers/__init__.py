@@ -13,10 +13,15 @@ _HOMES = {
     "BackgroundError": "background",
     "BackgroundProcess": "background",
     "BackgroundServer": "background",
-    "HandlerFailedError": "background",
+    "Bars": "experiments",
     "BrowserClient": "widgets",
+    "ChildKernel": "background.kernel",
     "ClientPanel": "widgets",
+    "HandlerFailedError": "background",
     "NotConnectedError": "widgets",
+    "Probe": "experiments",
+    "StopButton": "widgets",
+    "check_environment": "environment",
 }
 
 __all__ = sorted(_HOMES)

@@ -215,13 +215,13 @@ class Background(ABC):
         self._open()
         self._running[id(self)] = self
 
-    def _halt(self) -> None:
+    def _halt(self, *, hurry: bool = False) -> None:
         _refuse_on_background_loop()
         with self._lock:
             if id(self) in self._running:
                 self._end = self._ended()
                 del self._running[id(self)]
-                self._close(0.2 if _loop_runs_here() else None)
+                self._close(0.2 if hurry or _loop_runs_here() else None)
             if self._named.get(self.name) is self:
                 del self._named[self.name]
 
@@ -322,4 +322,4 @@ def _loop_runs_here() -> bool:
 def _stop_everything() -> None:
     for background in list(Background._running.values()):
         with contextlib.suppress(Exception):  # the next one must be stopped all the same
-            background._halt()
+            background._halt(hurry=True)  # Jupyter kills a kernel that takes more than five seconds

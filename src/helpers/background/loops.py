@@ -156,7 +156,9 @@ class BackgroundLoop:
         begin = time.monotonic()
         deadline = begin + timeout
         while not future.done() and (left := deadline - time.monotonic()) > 0:
-            concurrent.futures.wait([future], min(left, 0.05) if insist else left)
+            concurrent.futures.wait(
+                [future], min(left, 0.005 if self.blocked_at else 0.05) if insist else left
+            )
             if insist and self.blocked_at and not future.done():
                 deadline = min(deadline, max(begin, self._blocked_since) + PATIENCE)
                 _raise_in(self.thread, Abandoned)
@@ -178,7 +180,7 @@ class BackgroundLoop:
             return
         deadline = time.monotonic() + 2
         while self.thread.is_alive() and time.monotonic() < deadline:
-            self.thread.join(0.05)
+            self.thread.join(0.005)
             if self.blocked_at and self.thread.is_alive():
                 deadline = min(deadline, self._blocked_since + 2 * PATIENCE)
                 _raise_in(self.thread, AbandonedForGood)

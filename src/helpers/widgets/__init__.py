@@ -3,5 +3,6 @@
 from helpers.widgets.client import Client
 from helpers.widgets.conversation import Message, NotConnectedError
 from helpers.widgets.panel import BrowserClient, ClientPanel
+from helpers.widgets.stop_button import StopButton
 
-__all__ = ["BrowserClient", "Client", "ClientPanel", "Message", "NotConnectedError"]
+__all__ = ["BrowserClient", "Client", "ClientPanel", "Message", "NotConnectedError", "StopButton"]

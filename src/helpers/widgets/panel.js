@@ -263,7 +263,7 @@ function draw(session, model, el) {
 
     const open = view.state === "open";
     const away = view.state === "closed";
-    const failed = away && view.lines.length > 0 && !/^100[01]/.test(view.detail);
+    const failed = away && view.lines.length > 0 && !/^(1000|1001|1005)/.test(view.detail);
     state.dataset.state = failed ? "failed" : view.state;
     if (asked !== null && view.sent + events(view) !== asked) asked = null;
     state.textContent = view.state + (away && view.detail ? `: ${view.detail}` : "");

@@ -1,0 +1,90 @@
+"""Is everything there that the workbook needs? If not, what to do."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+MEND = "run `python3 run.py lab` again, or `pip install -r requirements.txt`"
+OLDEST_PYTHON = (3, 11)
+_REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
+
+
+class EnvironmentProblem(RuntimeError):
+    """Something that the workbook needs isn't there; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What was found, a line each."""
+
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"✓ {line}" for line in self.lines)
+
+
+def check_environment() -> Environment:
+    """Look at the Python, the packages, the ports and the widgets.
+
+    Returns:
+        What was found; printed, it is a line each.
+
+    Raises:
+        EnvironmentProblem: something is missing or too old.
+    """
+    return Environment((_python(), _packages(), _port(), _widgets()))
+
+
+def _python() -> str:
+    if sys.version_info < OLDEST_PYTHON:
+        raise EnvironmentProblem(
+            f"Python {platform.python_version()} is too old: the workbook needs 3.11 or newer"
+        )
+    return f"Python {platform.python_version()} on {platform.system()}"
+
+
+def _packages() -> str:
+    from packaging.requirements import Requirement
+
+    found = []
+    for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines():
+        wanted = line.partition("#")[0].strip()
+        if not wanted or wanted.startswith("-"):
+            continue
+        requirement = Requirement(wanted)
+        try:
+            there = version(requirement.name)
+        except PackageNotFoundError:
+            raise EnvironmentProblem(f"{requirement.name} is not installed: {MEND}") from None
+        if not requirement.specifier.contains(there, prereleases=True):
+            raise EnvironmentProblem(
+                f"{requirement.name} is {there}, needed is {requirement.specifier}: {MEND}"
+            )
+        found.append(f"{requirement.name} {there}")
+    return ", ".join(found)
+
+
+def _port() -> str:
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=2):
+                return f"a server can listen on this machine, and be reached: port {port} just did"
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"no server can be reached on 127.0.0.1 ({error}): does a firewall forbid it?"
+        ) from None
+
+
+def _widgets() -> str:
+    from jupyter_core.paths import jupyter_path
+
+    for extension in ("anywidget", "@jupyter-widgets/jupyterlab-manager"):
+        if not any((Path(folder) / extension).is_dir() for folder in jupyter_path("labextensions")):
+            raise EnvironmentProblem(f"JupyterLab does not find the widgets ({extension}): {MEND}")
+    return "JupyterLab finds the widgets"
