@@ -1,4 +1,4 @@
-"""Tries an exercise's check with right and wrong answers, and with everything else that a reader can write."""
+"""Tries an exercise's check with right and wrong answers, and with whatever else a reader can write."""
 
 from __future__ import annotations
 
@@ -107,13 +107,17 @@ class Exercise:
     """What else a reader can write: the body of the function, and words for its verdict."""
     misfits: ClassVar[dict[str, tuple[str, ...]]]
     """What doesn't even have the stub's first line: source, and words for its verdict."""
+    slow: ClassVar[dict[str, tuple[str, ...]]]
+    """More of these, for which the check waits: tried with one exercise of a kind."""
+    thorough: ClassVar[bool] = False
+    """Whether this is that exercise."""
     keyword = "async def"
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         for argument, values in (
             ("right_answer", self.right),
             ("wrong_answer", self.wrong),
-            ("body", self.battery),
+            ("body", [*self.battery, *(self.slow if self.thorough else ())]),
             ("misfit", self.misfits),
         ):
             if argument in metafunc.fixturenames:
@@ -140,7 +144,7 @@ class Exercise:
         assert_not_yet(self.check(source), *words)
 
     def test_what_a_reader_can_write(self, body: str) -> None:
-        assert_not_yet(self.check(self.define(body)), *self.battery[body])
+        assert_not_yet(self.check(self.define(body)), *{**self.battery, **self.slow}[body])
 
     def test_what_does_not_fit(self, misfit: str) -> None:
         assert_not_yet(self.check(misfit.replace("ANSWER", self.name)), *self.misfits[misfit])
@@ -149,35 +153,23 @@ class Exercise:
         for source in (self.define("..."), f"{self.name} = ...", self.define("if True:\n    print(...)")):
             assert_not_yet(self.check(source), "there is still a `...`")
 
-    def test_a_call_into_c_is_left_behind(self) -> None:
-        """It can't be broken off, so its thread stays until it returns; and then nothing is left."""
-        gate = threading.Event()
-        answer = cell(self.define("gate.wait(60)"), gate=gate)[self.name]
-        with nothing_left():
-            with soon():
-                verdict = getattr(checks, self.name)(answer)
-            gate.set()
-        assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
-        self.test_a_right_answer(self.right[0])
-
-    def test_a_long_sleep(self) -> None:
-        answer = cell(self.define("import time\ntime.sleep(60)"))[self.name]
-        before = set(threading.enumerate())
-        with soon():
-            verdict = getattr(checks, self.name)(answer)
-        assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
-        left = [thread.name for thread in threading.enumerate() if thread not in before]
-        assert len(left) <= 2, "the sleeper, and the watchdog of its loop"
-        self.test_a_right_answer(self.right[0])
-
 
 ENDLESS = {
+    "while True:\n    print('x' * 50)": ("print",),
     "while True:\n    pass": ("line", "while True"),
     "while True:\n    try:\n        n = 1\n    except:\n        pass": ("line",),
     "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass": (
         "line",
     ),
 }
+
+FOREVER = (
+    "import asyncio\n"
+    "async def forever():\n"
+    "    while True:\n"
+    "        await asyncio.sleep(0.01)\n"
+    "tasks = [asyncio.create_task(forever()) for _ in range(100)]\n"
+)
 
 RAISING = {
     "answer = 1 / 0": ("ZeroDivisionError: division by zero", "line 2 of", "answer = 1 / 0"),
@@ -193,6 +185,33 @@ NO_FUNCTION = {
 }
 
 
+class Thorough:
+    """What is tried with one exercise of a kind, because it takes its time."""
+
+    thorough = True
+
+    def test_a_call_into_c_is_left_behind(self: Any) -> None:
+        """It can't be broken off, so its thread stays until it returns; and then nothing is left."""
+        gate = threading.Event()
+        answer = cell(self.define("gate.wait(60)"), gate=gate)[self.name]
+        with nothing_left():
+            with soon():
+                verdict = getattr(checks, self.name)(answer)
+            gate.set()
+        assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
+        self.test_a_right_answer(self.right[0])
+
+    def test_a_long_sleep(self: Any) -> None:
+        answer = cell(self.define("import time\ntime.sleep(60)"))[self.name]
+        before = set(threading.enumerate())
+        with soon():
+            verdict = getattr(checks, self.name)(answer)
+        assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
+        left = [thread.name for thread in threading.enumerate() if thread not in before]
+        assert len(left) <= 2, "the sleeper, and the watchdog of its loop"
+        self.test_a_right_answer(self.right[0])
+
+
 class Handler(Exercise):
     """The reader writes `async def handler(connection)`."""
 
@@ -205,36 +224,32 @@ class Handler(Exercise):
         "async def ANSWER(connection):\n    yield 1": ("coroutine function", "yield"),
     }
     battery: ClassVar = {
-        **ENDLESS,
         **RAISING,
         "pass": ("the connection was closed", "handler"),
-        "import asyncio\nawait asyncio.sleep(60)": ("nothing came",),
-        "async for message in connection:\n    pass": ("nothing came",),
         "await connection.close()": ("the connection was closed",),
-        "async for message in connection:\n    await connection.close(4000)": ("closed",),
         "await connection.recv()\nconnection.transport.abort()": ("closed",),
+        "for _ in range(20_000):\n    print('x' * 50)": ("closed",),
+        f"{FOREVER}await connection.recv()": ("closed",),
+        "await connection.send(42)": ("TypeError", "await connection.send(42)"),
+    }
+    slow: ClassVar = {
+        **ENDLESS,
+        "import asyncio\nawait asyncio.sleep(60)": ("nothing came",),
         "import asyncio\nawait connection.wait_closed()\nawait asyncio.sleep(60)": ("nothing came",),
+        "async for message in connection:\n    pass": ("nothing came", "await connection.send"),
+        "async for message in connection:\n    connection.send(message)": ("nothing came", "await"),
+        "async for message in connection:\n    await connection.close(4000)": ("closed (4000)",),
+        "async for message in connection:\n"
+        "    for _ in range(3_000):\n"
+        "        await connection.send(f'you said {message}')": ("you said",),
         "while True:\n"
         "    try:\n"
         "        await connection.recv()\n"
         "    except BaseException:\n"
-        "        await connection.wait_closed()": (),
-        "for _ in range(20_000):\n    print('x' * 50)": ("closed",),
-        "while True:\n    print('x' * 50)": ("print",),
-        "async for message in connection:\n"
-        "    for _ in range(3_000):\n"
-        "        await connection.send(f'you said {message}')": (),
+        "        await connection.wait_closed()": ("nothing came",),
         "import threading, time\n"
         "async for message in connection:\n"
         "    threading.Thread(target=time.sleep, args=(0.2,)).start()": ("nothing came",),
-        "import asyncio\n"
-        "async def forever():\n"
-        "    while True:\n"
-        "        await asyncio.sleep(0.01)\n"
-        "tasks = [asyncio.create_task(forever()) for _ in range(100)]\n"
-        "await connection.recv()": ("closed",),
-        "async for message in connection:\n    connection.send(message)": ("nothing came", "await"),
-        "await connection.send(42)": ("TypeError", "await connection.send(42)"),
     }
 
 
@@ -249,9 +264,18 @@ class Function(Exercise):
         "async def ANSWER(*any):\n    yield 1": ("coroutine function", "yield"),
     }
     battery: ClassVar = {
-        **ENDLESS,
         **RAISING,
         "pass": ("None",),
+        f"{FOREVER}": ("None",),
+        "return lambda: 42": ("function",),
+        "return 'x' * 1_000_000": ("xxx...xxx",),
+        "class Rude:\n    def __repr__(self):\n        return 1 / 0\nreturn Rude()": ("Rude",),
+        "class Rude:\n    def __eq__(self, other):\n        return 1 / 0\nreturn Rude(), Rude()": (),
+        "raise TimeoutError('too late')": ("TimeoutError: too late", "line 2"),
+        "import asyncio\nraise asyncio.CancelledError": ("cancelled", "line 3"),
+    }
+    slow: ClassVar = {
+        **ENDLESS,
         "import asyncio\nawait asyncio.sleep(60)": ("did not return",),
         "import asyncio\n"
         "while True:\n"
@@ -259,17 +283,7 @@ class Function(Exercise):
         "        await asyncio.sleep(60)\n"
         "    except BaseException:\n"
         "        pass": ("did not return",),
-        "import asyncio\n"
-        "async def forever():\n"
-        "    while True:\n"
-        "        await asyncio.sleep(0.01)\n"
-        "tasks = [asyncio.create_task(forever()) for _ in range(100)]": ("None",),
-        "while True:\n    print('x' * 50)": ("print",),
         "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()": ("None",),
-        "from websockets.asyncio.client import connect\nawait connect('ws://127.0.0.1:9')": ("refused",),
-        "return lambda: 42": ("function",),
-        "raise TimeoutError('too late')": ("TimeoutError: too late", "line 2"),
-        "import asyncio\nraise asyncio.CancelledError": ("Cancelled",),
     }
 
 
@@ -283,11 +297,10 @@ class Call(Exercise):
         "def ANSWER(a):\n    return 1": ("is called as",),
         "async def ANSWER(*any):\n    return 1": ("plain function", "`def`"),
     }
-    battery: ClassVar = {
+    battery: ClassVar = {**RAISING}
+    slow: ClassVar = {
         **ENDLESS,
-        **RAISING,
         "pass": ("did not arrive",),
-        "while True:\n    print('x' * 50)": ("print",),
         "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()": ("arrive",),
     }
 

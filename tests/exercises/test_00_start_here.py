@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from battery import Function, Handler
+from battery import Function, Handler, Thorough
 from websockets.asyncio.client import connect
 
 GIVEN = {"connect": connect}
 
 
-class TestShout(Handler):
+class TestShout(Thorough, Handler):
     name = "shout"
     right: ClassVar = [
         """
@@ -110,7 +110,7 @@ class TestShout(Handler):
     ]
 
 
-class TestAsk(Function):
+class TestAsk(Thorough, Function):
     name = "ask"
     arguments = "url, question"
     given = GIVEN

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import ClassVar
 
-from battery import Call, Handler
+from battery import Call, Handler, Thorough
 
 
 def look_up(word: str) -> str:
@@ -107,7 +107,7 @@ class TestLibrarian(Handler):
     ]
 
 
-class TestTell(Call):
+class TestTell(Thorough, Call):
     name = "tell"
     arguments = "loop, queue, text"
     given = GIVEN
@@ -185,7 +185,8 @@ class TestTell(Call):
             "queue.join()",
         ),
         (
-            "def tell(loop, queue, text):\n    for _ in range(2): loop.call_soon_threadsafe(queue.put_nowait, text)",
+            "def tell(loop, queue, text):\n"
+            "    for _ in range(2):\n        loop.call_soon_threadsafe(queue.put_nowait, text)",
             "twice",
         ),
     ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 from helpers.checks.trial import PATIENCE, Answer, Peer, try_function, try_handler
@@ -45,7 +45,8 @@ def tell(function: Any) -> Verdict:
 
     async def scenario(answer: Answer) -> str:
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="loop to be told", daemon=True)
+        loop.set_exception_handler(lambda loop, context: None)
+        thread = threading.Thread(target=_run, args=(loop,), name="loop to be told", daemon=True)
         thread.start()
         try:
             queue = _Queue()
@@ -65,11 +66,20 @@ def tell(function: Any) -> Verdict:
                     raise NotYet(f"`{text}` arrived twice", "put it into the queue once only")
         finally:
             loop.call_soon_threadsafe(loop.stop)
-            await asyncio.to_thread(thread.join)
-            loop.close()
+            await asyncio.to_thread(thread.join, 0.5)
         return "both texts arrived at once: the sleeping loop was woken"
 
     return try_function(function, scenario, arguments="loop, queue, text", coroutine=False)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(_idle())
+    finally:
+        loop.close()
 
 
 async def _idle() -> None:
@@ -78,9 +88,7 @@ async def _idle() -> None:
         await asyncio.sleep(0)
 
 
-async def _expect(
-    reading: concurrent.futures.Future[str], text: str, loop: asyncio.AbstractEventLoop
-) -> None:
+async def _expect(reading: Future[str], text: str, loop: asyncio.AbstractEventLoop) -> None:
     arriving = asyncio.wrap_future(reading)
     await asyncio.wait([arriving], timeout=0.5)
     if not arriving.done():
@@ -93,7 +101,7 @@ async def _expect(
             )
         raise NotYet(
             f"`{text}` did not arrive in the queue",
-            "`queue.put` is a coroutine function and must be awaited on the loop; `queue.put_nowait` need not",
+            "`queue.put` is a coroutine function: without `await` it does nothing; `queue.put_nowait` is not",
         )
     if arriving.result() != text:
         raise NotYet(

@@ -11,13 +11,14 @@ import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from helpers.background.lifetime import BackgroundError, BlockedLoopWarning
+from helpers.background.lifetime import BlockedLoopWarning, HandlerFailedError
 from helpers.background.loops import BackgroundLoop
 from helpers.background.places import in_words, readers_line
 from helpers.background.server import BackgroundServer
@@ -46,7 +47,9 @@ class Peer:
     @classmethod
     async def join(cls, url: str) -> Self:
         """Connect to the reader's server."""
-        return cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+        peer = cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+        _joined.get().append(peer)
+        return peer
 
     async def says(self, message: str) -> None:
         """Send a message; a connection that the handler has closed is noticed when something is heard."""
@@ -90,6 +93,24 @@ class Peer:
         """Close the connection."""
         await self._connection.close()
 
+    def vanishes(self) -> None:
+        """Break the connection off, without a word."""
+        self._connection.transport.abort()
+
+
+_joined: ContextVar[list[Peer]] = ContextVar("peers that joined in this trial")
+
+
+async def _until_all_have_left(scenario: Coroutine[Any, Any, str]) -> str:
+    peers: list[Peer] = []
+    _joined.set(peers)
+    try:
+        return await scenario
+    finally:
+        for peer in peers:
+            peer.vanishes()
+        await asyncio.sleep(0)
+
 
 def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     """Serve with the reader's handler, on a loop of its own, and play a scenario against it.
@@ -110,13 +131,18 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     except TypeError as error:
         return _unfit(str(error))
     server.start()
+    failures: list[Exception] = []
+    blocked = None
     try:
         verdict = _play(scenario(server.url, server.loop))
         failures, blocked = server.failures, server.blocked
     finally:
-        with suppress(BackgroundError), warnings.catch_warnings():  # the verdict tells
-            warnings.simplefilter("ignore", BlockedLoopWarning)
-            server.stop()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BlockedLoopWarning)  # the verdict tells
+            try:
+                server.stop()
+            except HandlerFailedError as failed:  # only when its peer had left
+                failures += [failed.__cause__] if isinstance(failed.__cause__, Exception) else []
     return _explained(verdict, handler, failures[0] if failures else None, blocked)
 
 
@@ -227,7 +253,7 @@ def try_function(
 def _play(scenario: Coroutine[Any, Any, str]) -> Verdict:
     examiner = BackgroundLoop("examiner")
     examiner.hold(scenario)
-    future = examiner.submit(scenario)
+    future = examiner.submit(_until_all_have_left(scenario))
     try:
         return Verdict(True, future.result(DEADLINE))
     except NotYet as not_yet:
