@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 # Console errors that JupyterLab makes by itself, as regular expressions, each with when it was seen. An empty
 # notebook that is opened, run, saved and closed in JupyterLab 4.6 makes none.
 HARMLESS = (
-    # when the kernel restarts: the debugger asks it for breakpoints, and the restart cancels the question
-    r"Could not restore the debugger state: Canceled future for debug_request",
+    # When the kernel restarts, JupyterLab's own questions to it are cancelled: the debugger's for breakpoints
+    # (every time) and the one for a thread that serves widgets (when the restart comes soon after the start).
+    r"Canceled future for (debug|create_subshell)_request message before replies were done",
 )
 
 # Pixels. Chromium draws no picture higher than this, and JupyterLab's status bar needs its place.
@@ -53,10 +54,14 @@ READY = """async (app, panel) => {
 }"""
 
 # Execution counts from the file are taken away first, so that those that are there afterwards are new.
+# The command answers false as soon as one cell has raised, even if that cell may and others still run. The
+# kernel takes requests in order, so an empty one ends after them.
 RUN_ALL = """async (app, panel) => {
   app.shell.activateById(panel.id);
   for (const { model } of panel.content.widgets) if (model.type === "code") model.executionCount = null;
-  return app.commands.execute("notebook:run-all-cells");
+  const ran = await app.commands.execute("notebook:run-all-cells");
+  if (!ran) await panel.sessionContext.session.kernel.requestExecute({ code: "", silent: true }).done;
+  return ran;
 }"""
 
 RUN_CELL = """async (app, panel, [index, wait]) => {

@@ -55,7 +55,7 @@ NOTEBOOKS = {
     "widgets": [BUTTON, "text.value"],
     "anywidget": [ANYWIDGET, "echo.seen"],
     "raises": ["1 + 1", "def divide(a):\n    return a / 0\ndivide(1)", "print('never')", "nowhere"],
-    "may_raise": ["1 / 0", "print('after')"],
+    "may_raise": ["1 / 0", "import time; time.sleep(1)\nprint('after')"],
     "hangs": ["print('first')", "import time; time.sleep(60)", "print('never')"],
     "long": [BAR.format("red"), *["for n in range(20): print(n)"] * 10, BAR.format("blue")],
     "state": ["try:\n    runs += 1\nexcept NameError:\n    runs = 1\nruns"],

@@ -23,6 +23,8 @@ class StopButton(ipywidgets.Button):  # type: ignore[misc]
         self._backgrounds = backgrounds
         what = "the server" if len(backgrounds) == 1 else "the servers"
         super().__init__(description=f"Stop {what}", icon="stop")
+        if not any(background.running for background in backgrounds):
+            self._show_stopped()
         self.on_click(lambda button: threading.Thread(target=self._stop, daemon=True).start())
 
     def _stop(self) -> None:
@@ -33,8 +35,12 @@ class StopButton(ipywidgets.Button):  # type: ignore[misc]
                 background.stop()
             except Exception as error:
                 failures.append(in_words(error))
-        self.description = "Stopped"
+        self._show_stopped()
         self.tooltip = "; ".join(failures)
+
+    def _show_stopped(self) -> None:
+        self.description = "Stopped"
+        self.disabled = True
 
     def __repr__(self) -> str:
         return f"StopButton({', '.join(repr(background.name) for background in self._backgrounds)})"

@@ -1,0 +1,25 @@
+"""`python3 run.py bench [NAME…] [--rounds N]`: ratios, each pair measured in turn in one run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+BENCHMARKS = ["imports", "echo", "flood"]
+
+
+def main() -> None:
+    """Run the named benchmarks, or all, and print a line for each figure with its goal."""
+    parser = argparse.ArgumentParser(prog="run.py bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured (5)")
+    chosen = parser.parse_args()
+    for name in chosen.names or BENCHMARKS:
+        for line in importlib.import_module(f"benchmarks.{name}").run(chosen.rounds):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Take the README's pictures: the chapters in JupyterLab, in a headless browser.
+
+Usage: `.venv/bin/python tools/pictures.py`, with a browser as the browser tests need it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+
+from browsers import launch  # noqa: E402
+from lab import JupyterLab  # noqa: E402
+from notebook_page import NotebookPage  # noqa: E402
+
+IMAGES = ROOT / "images"
+WIDTH, HEIGHT = 1240, 1500
+
+
+def start_here(notebook: NotebookPage) -> None:
+    """Ann, Bob and the browser in one room."""
+    notebook.open("00_start_here.ipynb")
+    page = notebook.page
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    notebook.run_all()
+    for who, words in (
+        ("Bob", "Hello Ann! Who is the third one?"),
+        ("Your browser", "It is me, a page in a browser"),
+        ("Ann", "Nobody asked, and everybody hears it"),
+    ):
+        page.get_by_label(f"{who}: message to send").fill(words)
+        page.keyboard.press("Enter")
+        for panel in page.locator(".wsbook-log").all():
+            panel.get_by_text(words).wait_for()
+    page.evaluate("document.activeElement.blur()")
+    _from(notebook, "room = set()", "server = BackgroundServer(relay)", "start_here.png")
+
+
+def _from(notebook: NotebookPage, first: str, last: str, name: str) -> None:
+    """A picture from the cell that contains `first` to the one that contains `last`."""
+    page = notebook.page
+    cells = [notebook.cell(notebook.find_cell(text)) for text in (first, last)]
+    cells[0].scroll_into_view_if_needed()
+    top, bottom = (cell.bounding_box() for cell in cells)
+    assert top is not None
+    assert bottom is not None
+    page.mouse.move(0, 0)
+    page.screenshot(
+        path=IMAGES / name,
+        clip={
+            "x": top["x"],
+            "y": top["y"],
+            "width": top["width"],
+            "height": bottom["y"] + bottom["height"] - top["y"],
+        },
+    )
+
+
+PICTURES: list[Callable[[NotebookPage], None]] = [start_here]
+
+
+def main() -> None:
+    """Take every picture."""
+    IMAGES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright, JupyterLab((ROOT / "notebooks").glob("*.ipynb")) as lab:
+        browser = launch(playwright)
+        for picture in PICTURES:
+            page = NotebookPage(browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}), lab)
+            picture(page)
+            page.close()
+            print(f"{picture.__name__}: taken")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
