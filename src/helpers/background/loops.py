@@ -31,27 +31,28 @@ class Abandoned(BaseException):
 
 
 class AbandonedForGood(Abandoned):
-    """Comes again at whatever line the reader's code goes on with, even below `except BaseException`.
+    """Comes again at the line with which the reader's code goes on, below `except BaseException` as well.
 
-    CPython makes the instance where the exception is caught, on the thread that is to end: that is the
-    moment to watch the lines which follow.
+    CPython makes the instance where the exception is raised, on the thread that is to end: that is the
+    moment to watch the line which follows.
     """
 
     def __init__(self) -> None:
         super().__init__()
         frame: FrameType | None = sys._getframe(1)
-        sys.settrace(_once_more)
         while frame is not None:
             if is_readers(frame.f_code.co_filename):
-                frame.f_trace = _once_more
+                frame.f_trace = _no_further
             frame = frame.f_back
+        sys.settrace(_no_further)
 
 
-def _once_more(frame: FrameType, event: str, arg: object) -> Any:
+def _no_further(frame: FrameType, event: str, arg: object) -> Any:
     if not is_readers(frame.f_code.co_filename):
         return None
-    _raise_in(threading.current_thread(), AbandonedForGood)  # raised here it would end the tracing
-    return _once_more
+    if event in ("call", "line"):
+        raise Abandoned  # which ends the tracing
+    return _no_further
 
 
 class _LoopThread(threading.Thread):

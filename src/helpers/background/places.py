@@ -13,7 +13,7 @@ _LIBRARIES = tuple(str(Path(folder).resolve()) for folder in (*_FOLDERS, str(Pat
 
 def is_readers(filename: str) -> bool:
     """Whether code from that file is the reader's, and neither a library's nor the workbook's plumbing."""
-    return not str(Path(filename).resolve()).startswith(_LIBRARIES)
+    return not filename.startswith("<frozen") and not str(Path(filename).resolve()).startswith(_LIBRARIES)
 
 
 def readers_line(stack: Iterable[traceback.FrameSummary]) -> str | None:
