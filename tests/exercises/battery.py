@@ -64,14 +64,15 @@ def nothing_left(seconds: float = 3) -> Iterator[None]:
     while left() and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.02)
-    assert left() == []
+    assert not left(), f"left over: {left()}"
 
 
 @contextlib.contextmanager
 def soon() -> Iterator[None]:
     begin = time.monotonic()
     yield
-    assert time.monotonic() - begin < LONGEST
+    took = time.monotonic() - begin
+    assert took < LONGEST, f"it took {took:.1f} s"
 
 
 def assert_not_yet(verdict: Verdict, *words: str) -> None:
@@ -227,9 +228,9 @@ class Handler(Exercise):
         **RAISING,
         "pass": ("the connection was closed", "handler"),
         "await connection.close()": ("the connection was closed",),
-        "await connection.recv()\nconnection.transport.abort()": ("closed",),
+        "await connection.recv()\nconnection.transport.abort()": (),
         "for _ in range(20_000):\n    print('x' * 50)": ("closed",),
-        f"{FOREVER}await connection.recv()": ("closed",),
+        f"{FOREVER}await connection.recv()": (),
         "await connection.send(42)": ("TypeError", "await connection.send(42)"),
     }
     slow: ClassVar = {
@@ -265,12 +266,8 @@ class Function(Exercise):
     }
     battery: ClassVar = {
         **RAISING,
-        "pass": ("None",),
-        f"{FOREVER}": ("None",),
-        "return lambda: 42": ("function",),
-        "return 'x' * 1_000_000": ("xxx...xxx",),
-        "class Rude:\n    def __repr__(self):\n        return 1 / 0\nreturn Rude()": ("Rude",),
-        "class Rude:\n    def __eq__(self, other):\n        return 1 / 0\nreturn Rude(), Rude()": (),
+        "pass": (),
+        FOREVER: (),
         "raise TimeoutError('too late')": ("TimeoutError: too late", "line 2"),
         "import asyncio\nraise asyncio.CancelledError": ("cancelled", "line 3"),
     }
@@ -283,7 +280,7 @@ class Function(Exercise):
         "        await asyncio.sleep(60)\n"
         "    except BaseException:\n"
         "        pass": ("did not return",),
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()": ("None",),
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()": (),
     }
 
 

@@ -210,10 +210,38 @@ class TestAsk(Thorough, Function):
             async def ask(url, question):
                 async with connect(url, proxy=None) as connection:
                     await connection.send(question)
-                return await connection.recv()
+                    return 'x' * 1_000_000
             """,
-            "ConnectionClosed",
-            "return await connection.recv()",
+            "xxx...xxx",
+            "the server had answered",
+        ),
+        (
+            """
+            class Rude:
+                def __repr__(self):
+                    return 1 / 0
+
+            async def ask(url, question):
+                async with connect(url, proxy=None) as connection:
+                    await connection.send(question)
+                    return Rude()
+            """,
+            "`ask` returned `<Rude",
+            "recv()",
+        ),
+        (
+            """
+            class Rude:
+                def __ne__(self, other):
+                    return 1 / 0
+
+            async def ask(url, question):
+                async with connect(url, proxy=None) as connection:
+                    await connection.send(question)
+                    return Rude()
+            """,
+            "can't be looked at",
+            "ZeroDivisionError",
         ),
         (
             """
@@ -230,7 +258,7 @@ class TestAsk(Thorough, Function):
                     await connection.send(question)
                     return await connection.recv()
             """,
-            "refused",
+            "ConnectionRefusedError",
             "line 2 of ask()",
         ),
     ]

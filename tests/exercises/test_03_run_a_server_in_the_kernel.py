@@ -96,14 +96,6 @@ class TestLibrarian(Handler):
             """,
             "one after the other",
         ),
-        (
-            """
-            async def librarian(connection):
-                async for word in connection:
-                    await asyncio.to_thread(connection.send, look_up(word))
-            """,
-            "nothing came",
-        ),
     ]
 
 

@@ -59,7 +59,7 @@ class TestThermostat(Handler):
                     await connection.send("ok")
                     await connection.send(str(temperature))
             """,
-            "Ann is silent",
+            "while Ann said nothing",
             "nothing came",
             "a task of its own",
         ),
@@ -92,7 +92,7 @@ class TestThermostat(Handler):
                 finally:
                     reporting.cancel()
             """,
-            "Ann who has set 23, and not Bob",
+            "Ann has set 23, not Bob",
             "variable",
         ),
         (
@@ -152,7 +152,8 @@ class TestThermostat(Handler):
                         temperature = int(message.split()[1])
                         await connection.send("ok")
             """,
-            "without `ok`",
+            "time.sleep(0.1)",
+            "await asyncio.sleep",
         ),
         (
             """
@@ -217,7 +218,7 @@ class TestThermostat(Handler):
                 finally:
                     reporting.cancel()
             """,
-            "asyncio.sleep(0.1)",
+            "asyncio.sleep(",
         ),
     ]
 

@@ -30,6 +30,14 @@ DEADLINE = 3.0
 PATIENCE = 1.2
 """How long a peer waits for an answer, in seconds."""
 
+SEND_IT = "send the answer with `await connection.send(...)`, inside the loop that reads"
+
+READ_IT = "read the message: what did that line expect?"
+
+GIVE_TURNS = (
+    "let others have their turn: `await asyncio.sleep(...)` waits, "
+    "and `await asyncio.to_thread(...)` does slow work on another thread"
+)
 
 HandlerScenario = Callable[[str, asyncio.AbstractEventLoop], Coroutine[Any, Any, str]]
 
@@ -56,12 +64,13 @@ class Peer:
         with suppress(ConnectionClosed):
             await self._connection.send(message)
 
-    async def hears(self, when: str, *, within: float = PATIENCE) -> str | bytes:
+    async def hears(self, when: str, *, within: float = PATIENCE, hint: str = SEND_IT) -> str | bytes:
         """The next message.
 
         Args:
             when: the situation, for the verdict, like "after `hello`".
             within: how long to wait, in seconds.
+            hint: which way to look when none comes.
 
         Raises:
             NotYet: none came, or the connection was closed.
@@ -69,10 +78,7 @@ class Peer:
         try:
             return await asyncio.wait_for(self._connection.recv(), within)
         except TimeoutError:
-            raise NotYet(
-                f"{when}, nothing came for {within:g} s",
-                "send the answer with `await connection.send(...)`, inside the loop that reads",
-            ) from None
+            raise NotYet(f"{when}, nothing came for {within:g} s", hint) from None
         except ConnectionClosed:
             raise NotYet(
                 f"{when}, the connection was closed ({self._connection.close_code})",
@@ -134,7 +140,7 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     failures: list[Exception] = []
     blocked = None
     try:
-        verdict = _play(scenario(server.url, server.loop))
+        verdict, sure = _play(scenario(server.url, server.loop))
         failures, blocked = server.failures, server.blocked
     finally:
         with warnings.catch_warnings():
@@ -143,7 +149,7 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
                 server.stop()
             except HandlerFailedError as failed:  # only when its peer had left
                 failures += [failed.__cause__] if isinstance(failed.__cause__, Exception) else []
-    return _explained(verdict, handler, failures[0] if failures else None, blocked)
+    return verdict if sure else _explained(verdict, handler, failures[0] if failures else None, blocked)
 
 
 @asynccontextmanager
@@ -162,8 +168,8 @@ class Answer:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.loop = BackgroundLoop("loop of your code")
-        self.error: Exception | None = None
         self.blocked: str | None = None
+        self._error: Exception | None = None
         self._function = function
         self._name = _name(function)
         self.loop.hold(self, blocked=self._is_blocked)
@@ -177,18 +183,15 @@ class Answer:
         future = self.loop.submit(self._call(arguments))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), within)
-        except TimeoutError:
-            if future.done() and not future.cancelled():
-                self.error = future.exception()  # type: ignore[assignment]
+        except Exception as error:
+            if self._error is not None:
+                raise NotYet(_raised(self._name, self._error), READ_IT, sure=True) from error
+            if not isinstance(error, TimeoutError):
+                raise
             raise NotYet(
                 f"`{self._name}` did not return within {within:g} s",
                 "what does it wait for, and who would end the waiting?",
             ) from None
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self.error = error
-            raise NotYet(f"`{self._name}` raised {in_words(error)}") from error
 
     def end(self) -> None:
         """Stop its loop, and break off what blocks it."""
@@ -202,12 +205,16 @@ class Answer:
             result = self._function(*arguments)
             return await result if isinstance(result, Awaitable) else result
         except (SystemExit, KeyboardInterrupt) as error:
-            ended = RuntimeError(f"{type(error).__name__} would end the kernel")
-            raise ended.with_traceback(error.__traceback__) from None
+            self._error = RuntimeError(f"{type(error).__name__}, which would end the kernel")
+            raise self._error.with_traceback(error.__traceback__) from None
         except asyncio.CancelledError as error:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 raise
-            raise RuntimeError("it was cancelled, by itself").with_traceback(error.__traceback__) from None
+            self._error = RuntimeError("it was cancelled, by itself")
+            raise self._error.with_traceback(error.__traceback__) from None
+        except Exception as error:
+            self._error = error  # here, because a `TimeoutError` loses its lines on its way to another loop
+            raise
 
 
 def try_function(
@@ -244,53 +251,50 @@ def try_function(
         return _unfit(f"`{_name(function)}` must be a plain function: write `def`, without `async`")
     answer = Answer(function)
     try:
-        verdict = _play(scenario(answer))
+        verdict, sure = _play(scenario(answer))
     finally:
         answer.end()
-    return _explained(verdict, function, answer.error, answer.blocked)
+    return verdict if sure else _explained(verdict, function, None, answer.blocked)
 
 
-def _play(scenario: Coroutine[Any, Any, str]) -> Verdict:
+def _play(scenario: Coroutine[Any, Any, str]) -> tuple[Verdict, bool]:
+    """The verdict, and whether no deeper reason has to be looked for."""
     examiner = BackgroundLoop("examiner")
     examiner.hold(scenario)
     future = examiner.submit(_until_all_have_left(scenario))
     try:
-        return Verdict(True, future.result(DEADLINE))
+        return Verdict(True, future.result(DEADLINE)), False
     except NotYet as not_yet:
-        return not_yet.verdict
+        return not_yet.verdict, not_yet.sure
     except concurrent.futures.TimeoutError:
         future.cancel()
-        return Verdict(False, f"the trial was not over after {DEADLINE:g} s", "what does your code wait for?")
-    except (ConnectionClosed, OSError, TimeoutError) as error:
-        return Verdict(False, f"the connection broke: {in_words(error)}", "does your code end too early?")
+        said, hint = f"the trial was not over after {DEADLINE:g} s", "what does your code wait for?"
+    except (ConnectionClosed, OSError) as error:
+        said, hint = f"the connection broke: {in_words(error)}", "does your code end too early?"
     except Exception as error:  # what the reader returned may raise wherever it is looked at
-        return Verdict(
-            False,
-            f"the check could not use your answer: {in_words(error)}",
-            "what does the exercise ask for?",
+        said, hint = (
+            f"what you returned can't be looked at: {in_words(error)}",
+            "what should it be?",
         )
     finally:
         examiner.release(scenario)
+    return Verdict(False, said, hint), False
 
 
-def _explained(verdict: Verdict, code: object, error: Exception | None, blocked: str | None) -> Verdict:
+def _explained(verdict: Verdict, code: object, error: BaseException | None, blocked: str | None) -> Verdict:
     """A verdict with the deeper reason, where one is known."""
-    if verdict and not error:
-        return verdict
-    if blocked:
-        return Verdict(
-            False,
-            blocked,
-            "`await` something there, such as `asyncio.sleep`, or hand the work to `asyncio.to_thread`",
-        )
     if error:
-        where = readers_line(traceback.extract_tb(error.__traceback__))
-        return Verdict(
-            False,
-            f"`{_name(code)}` raised {in_words(error)}" + (f", at {where}" if where else ""),
-            "read the message: what did that line expect?",
-        )
+        return Verdict(False, _raised(_name(code), error), READ_IT)
+    if blocked and not verdict:
+        return Verdict(False, blocked, GIVE_TURNS)
     return verdict
+
+
+def _raised(name: str, error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):  # from a task group
+        error = error.exceptions[0]
+    where = readers_line(traceback.extract_tb(error.__traceback__))
+    return f"`{name}` raised {in_words(error)}" + (f", at {where}" if where else "")
 
 
 UNFINISHED = Verdict(False, "there is still a `...`", "put your own lines in its place")

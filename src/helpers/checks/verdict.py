@@ -47,10 +47,12 @@ class NotYet(Exception):
     Args:
         said: what was expected and what came.
         hint: which way to look.
+        sure: whether this is the reason; otherwise what raised or blocked elsewhere explains it better.
     """
 
-    def __init__(self, said: str, hint: str = "") -> None:
+    def __init__(self, said: str, hint: str, *, sure: bool = False) -> None:
         super().__init__(said)
+        self.sure = sure
         self.verdict = Verdict(False, said, hint)
 
 
