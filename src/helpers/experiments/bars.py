@@ -27,7 +27,7 @@ class Bars:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left">{html.escape(label)}</th>'
+            f'<tr><th scope="row" style="text-align: left; white-space: nowrap">{html.escape(label)}</th>'
             f'<td style="text-align: right; white-space: nowrap">{_in_ms(value)}</td>'
             '<td style="width: 60%; text-align: left"><div style="height: 1em; border-radius: 2px; '
             f"min-width: 2px; width: {100 * self._share(value):.1f}%; "

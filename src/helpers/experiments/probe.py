@@ -47,11 +47,10 @@ class Probe:
         return statistics.median(self.round_trips)
 
     def __repr__(self) -> str:
-        trips = "round trip" if len(self.round_trips) == 1 else "round trips"
-        return (
-            f"{len(self.round_trips):,} {trips}, median {1000 * self.median:,.1f} ms, "
-            f"longest {1000 * self.longest:,.1f} ms"
-        )
+        count, longest = len(self.round_trips), f"longest {1000 * self.longest:,.1f} ms"
+        if count < 3:
+            return f"{count} round trip{'s' if count > 1 else ''}, {longest}"
+        return f"{count:,} round trips, median {1000 * self.median:,.1f} ms, {longest}"
 
     async def __aenter__(self) -> Self:
         """Start the client, and return after its first round trip.

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
+import errno
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.uri import parse_uri
 
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
 from helpers.background.places import in_words
 from helpers.widgets.conversation import Conversation, Data, NotConnectedError
+
+PATIENCE = 1.0
+"""How long, in seconds, a disconnect waits until what is to be sent has been sent."""
 
 
 class Client(Conversation):
@@ -28,7 +35,7 @@ class Client(Conversation):
     Args:
         name: who the client is, for messages and for the other side of the screen.
         url: the server's address.
-        changed: is called after every change, on the background thread.
+        changed: is called after every change, on the thread that made it.
         **options: every other option of `websockets.asyncio.client.connect`.
     """
 
@@ -38,13 +45,7 @@ class Client(Conversation):
         super().__init__(name, changed)
         self.url = url
         self._options = {"proxy": None, "close_timeout": 1, "logger": _silent(), **options}
-        self._connection: ClientConnection | None = None
-        self.loop: BackgroundLoop | None = None
-        self._talk: concurrent.futures.Future[None] | None = None
-        self._outbox: collections.deque[Data] = collections.deque()
-        self._wake: asyncio.Event | None = None
-        self._opener: asyncio.Task[ClientConnection] | None = None
-        self._opened: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._talk: _Talk | None = None
 
     @property
     def connection(self) -> ClientConnection:
@@ -53,14 +54,18 @@ class Client(Conversation):
         Raises:
             NotConnectedError: there is none.
         """
-        if self._connection is None or self.state != "open":
-            raise NotConnectedError(
-                f"{self.name} is not connected ({self.state}): press Connect, or await its .connect()"
-            )
-        return self._connection
+        connection = self._open_talk().connection
+        assert connection is not None
+        return connection
+
+    @property
+    def loop(self) -> BackgroundLoop | None:
+        """The background loop, from `begin` until the state is `"closed"`."""
+        with self._lock:
+            return self._talk.loop if self._talk and self.state != "closed" else None
 
     def begin(self, url: str | None = None) -> concurrent.futures.Future[None]:
-        """Start to connect, without waiting.
+        """Start to connect, without waiting. Connected to another address, it disconnects there first.
 
         Args:
             url: another address than the one before.
@@ -68,19 +73,21 @@ class Client(Conversation):
         Returns:
             A future that is done when the connection is open, or holds a `NotConnectedError`.
         """
-        if self.state in ("connecting", "open"):
-            return self._opened
-        self.url = url or self.url
-        self._opened = concurrent.futures.Future()
-        self._outbox.clear()
-        talk = object()
-        self.loop = hold_shared_loop(talk)
-        self.enter("connecting")
-        self._talk = self.loop.submit(self._converse(talk, self.loop, self._opened))
-        return self._opened
+        with self._lock:
+            url = self.url if url is None else url
+            if self._talk and self.state in ("connecting", "open"):
+                if url == self.url:
+                    return self._talk.opened
+                self._talk.hang_up()
+            self.url = url
+            self._talk = talk = _Talk(self, url, self._options, self._talk)
+            self._move("connecting")
+            talk.start()
+        self._changed()
+        return talk.opened
 
     async def connect(self, url: str | None = None) -> None:
-        """Connect, and return when the connection is open.
+        """Connect, and return when the connection is open. Cancelling it gives up.
 
         Args:
             url: another address than the one before.
@@ -88,7 +95,11 @@ class Client(Conversation):
         Raises:
             NotConnectedError: there is no connection, and why.
         """
-        await asyncio.wrap_future(self.begin(url))
+        try:
+            await asyncio.wrap_future(self.begin(url))
+        except asyncio.CancelledError:
+            self.end()
+            raise
 
     def send(self, data: Data) -> None:
         """Send a message: text, or bytes for a binary one. Returns at once; messages keep their order.
@@ -96,104 +107,197 @@ class Client(Conversation):
         Raises:
             NotConnectedError: the connection isn't open.
             TypeError: the message is neither text nor bytes.
+            UnicodeEncodeError: the text can't be encoded as UTF-8, because it holds half a surrogate pair.
         """
-        if not isinstance(data, str | bytes):
+        if isinstance(data, str):
+            data.encode()
+        elif not isinstance(data, bytes):
             raise TypeError(f"a message is str or bytes, not {type(data).__name__}")
-        self.connection  # noqa: B018 - raises where there is none
-        self._outbox.append(data)
-        self._nudge()
+        with self._lock:
+            self._open_talk().post(data)
 
     def end(self) -> concurrent.futures.Future[None] | None:
         """Start to disconnect, without waiting; returns a future that is done when it is closed."""
-        if self.state in ("connecting", "open") and self.loop is not None and self._talk is not None:
-            self.enter("closing")
-            self.loop.asyncio_loop.call_soon_threadsafe(self._hang_up)
-        return self._talk
+        with self._lock:
+            talk = self._talk
+            if talk is None or self.state not in ("connecting", "open"):
+                return talk.ended if talk else None
+            self._move("closing")
+            talk.hang_up()
+        self._changed()
+        return talk.ended
 
     async def disconnect(self) -> None:
-        """Close the connection with 1000 (normal closure), and return when it is closed."""
-        talk = self.end()
-        if talk is not None:
-            await asyncio.wrap_future(talk)
+        """Close the connection with 1000 (normal closure), and return when it is closed.
 
-    def _nudge(self) -> None:
-        assert self.loop is not None
-        assert self._wake is not None
+        What was sent before is sent first, if the server takes it within a second.
+        """
+        ended = self.end()
+        if ended is not None:
+            await asyncio.wrap_future(ended)
+
+    def _open_talk(self) -> _Talk:
+        with self._lock:
+            if self._talk is None or self.state != "open":
+                raise NotConnectedError(
+                    f"{self.name} is not connected ({self.state}): press Connect, or await its .connect()"
+                )
+            return self._talk
+
+    def _is_open(self, talk: _Talk) -> bool:
+        with self._lock:
+            if self._talk is not talk or self.state != "connecting":
+                return False
+            self._move("open")
+        self.note(f"connected to {talk.url}")
+        return True
+
+    def _has_ended(self, talk: _Talk, detail: str) -> None:
+        with self._lock:
+            if self._talk is talk:
+                self._move("closing")  # from here on nothing can be sent
+        if left := len(talk.outbox):
+            detail += f"; {left:,} message{'s were' if left > 1 else ' was'} not sent"
+        self._event(f"closed: {detail}")
+        with self._lock:
+            if self._talk is talk:
+                self._move("closed", detail)
+        self._changed()
+
+
+class _Talk:
+    """One connection of a client, from `start` until it is closed; it lives on the background loop.
+
+    Its futures can't be cancelled: whoever waits for one may give up without harm to the others.
+    """
+
+    def __init__(self, client: Client, url: str, options: dict[str, Any], before: _Talk | None) -> None:
+        self.url = url
+        self.loop = hold_shared_loop(self)
+        self.connection: ClientConnection | None = None
+        self.outbox: collections.deque[Data] = collections.deque()
+        self.opened: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.opened.set_running_or_notify_cancel()
+        self.ended.set_running_or_notify_cancel()
+        self._client = client
+        self._options = options
+        self._before = before.ended if before else None
+        self._wake = asyncio.Event()
+        self._hung_up = asyncio.Event()
+        self._opener: asyncio.Task[ClientConnection] | None = None
+        self._closer: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.loop.submit(self._converse())
+
+    def post(self, data: Data) -> None:
+        self.outbox.append(data)
+        self._soon(self._wake.set)
+
+    def hang_up(self) -> None:
+        self._soon(self._stop)
+
+    def _soon(self, call: Callable[[], None]) -> None:
         if threading.current_thread() is self.loop.thread:
-            self._wake.set()
+            call()
         else:
-            self.loop.asyncio_loop.call_soon_threadsafe(self._wake.set)
+            self.loop.asyncio_loop.call_soon_threadsafe(call)
 
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._closer = asyncio.ensure_future(self._connection.close())
-        elif self._opener is not None:
+    def _stop(self) -> None:
+        self._hung_up.set()
+        self._wake.set()
+        if self._opener is not None:
             self._opener.cancel()
 
-    async def _converse(
-        self, talk: object, loop: BackgroundLoop, opened: concurrent.futures.Future[None]
-    ) -> None:
-        url = self.url
-        self._wake = asyncio.Event()
-        closed = "before it was open"
+    async def _converse(self) -> None:
+        detail = "given up before it was open"
         try:
-            self._opener = asyncio.ensure_future(_open(url, self._options))
-            if self.state == "closing":
+            self._opener = asyncio.ensure_future(self._open())
+            if self._hung_up.is_set():
                 self._opener.cancel()
-            self._connection = await self._opener
-            self.enter("open")
-            self.note(f"connected to {url}")
-            opened.set_result(None)
-            closed = await self._until_closed(self._connection)
+            self.connection = await self._opener
+            if self._client._is_open(self):
+                self.opened.set_result(None)
+            detail = await self._until_closed(self.connection)
         except asyncio.CancelledError:
             if self._opener is None or not self._opener.cancelled():
                 raise
         except Exception as error:
-            closed = _why_not(error, url)
+            detail = _why_not(error, self.url)
         finally:
-            self._connection = self._opener = None
-            self.note(f"closed: {closed}")
-            self.loop = None
-            self.enter("closed", closed)
-            loop.release(talk)
-            if not opened.done():
-                opened.set_exception(NotConnectedError(f"{self.name} could not connect: {closed}"))
+            try:
+                self._client._has_ended(self, detail)
+            finally:
+                self.loop.release(self)
+                if not self.opened.done():
+                    why = f"{self._client.name} could not connect: {detail}"
+                    self.opened.set_exception(NotConnectedError(why))
+                self.ended.set_result(None)
+
+    async def _open(self) -> ClientConnection:
+        if self._before is not None:
+            await asyncio.wait([asyncio.wrap_future(self._before)], timeout=2 * PATIENCE)
+            self._before = None
+        try:
+            parse_uri(self.url)
+        except ValueError as error:
+            raise InvalidURI(self.url, str(error)) from None
+        return await connect(self.url, **self._options)
 
     async def _until_closed(self, connection: ClientConnection) -> str:
         writer = asyncio.ensure_future(self._write(connection))
+        closer = asyncio.ensure_future(self._close_after(writer, connection))
         try:
-            async for message in connection:
-                self.came(message)
-        except ConnectionClosed:
-            pass  # its code and reason are told below
+            with contextlib.suppress(ConnectionClosed):  # its code and reason are told below
+                async for message in connection:
+                    self._client.came(message)
         finally:
             writer.cancel()
-            await asyncio.wait([writer])
-        reason = f" ({connection.close_reason})" if connection.close_reason else ""
-        lost = f"; {len(self._outbox)} messages were not sent" if self._outbox else ""
-        return f"{connection.close_code}{reason}{lost}"
+            closer.cancel()
+            connection.transport.abort()
+            await asyncio.wait([writer, closer])
+        return _how_it_ended(connection.protocol.close_exc)
 
     async def _write(self, connection: ClientConnection) -> None:
-        assert self._wake is not None
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._outbox:
-                data = self._outbox[0]
-                await connection.send(data)
-                self._outbox.popleft()
-                self.sent(data)
+        with contextlib.suppress(ConnectionClosed):
+            while self.outbox or not self._hung_up.is_set():
+                await self._wake.wait()
+                self._wake.clear()
+                while self.outbox:
+                    data = self.outbox[0]
+                    await connection.send(data)
+                    self.outbox.popleft()
+                    self._client.sent(data)
+
+    async def _close_after(self, writer: asyncio.Task[None], connection: ClientConnection) -> None:
+        await self._hung_up.wait()
+        await asyncio.wait([writer], timeout=PATIENCE)
+        # Where the peer reads nothing, close() would wait for its turn until the keepalive gives up.
+        patience = connection.close_timeout and connection.close_timeout + PATIENCE
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(connection.close(), patience)
+        connection.transport.abort()
 
 
-async def _open(url: str, options: dict[str, Any]) -> ClientConnection:
-    return await connect(url, **options)
+def _how_it_ended(closed: ConnectionClosed) -> str:
+    """The close code and the reason; 1006 where no close frame came (RFC 6455 §7.1.5)."""
+    if closed.rcvd is not None:
+        return f"{closed.rcvd.code}" + (f" ({closed.rcvd.reason})" if closed.rcvd.reason else "")
+    if closed.sent is None:
+        return "1006 (broken off without a close frame)"
+    reason = f", {closed.sent.reason}" if closed.sent.reason else ""
+    return f"1006 (no answer to the close frame {closed.sent.code}{reason})"
 
 
 def _why_not(error: Exception, url: str) -> str:
     if isinstance(error, InvalidURI):
         return f"{url!r} is not a WebSocket address; one looks like ws://127.0.0.1:8765"
-    if isinstance(error, ConnectionRefusedError):
+    refused = f"[Errno {errno.ECONNREFUSED}]"  # of a name with several addresses, asyncio raises an OSError
+    if isinstance(error, ConnectionRefusedError) or refused in str(error):
         return f"nobody listens at {url}; start the server, or mend the address"
+    if isinstance(error, socket.gaierror):
+        return f"no computer of that name is found: {url}"
     if isinstance(error, TimeoutError):
         return f"{url} did not answer in time"
     if isinstance(error, InvalidHandshake):

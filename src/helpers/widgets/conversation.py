@@ -18,7 +18,10 @@ SHOWN = 200
 """How many messages the log keeps; all are counted."""
 
 UNCLAIMED = 1000
-UNCLAIMED_BYTES = 2**25
+"""How many messages wait for `received`."""
+
+KEPT_SIZE = 2**25
+"""How many characters and bytes the log keeps, and how many wait, in all."""
 
 
 class NotConnectedError(ConnectionError):
@@ -31,6 +34,17 @@ class Message(NamedTuple):
     at: float
     direction: Literal["sent", "received", "event"]
     data: Data
+
+
+class Snapshot(NamedTuple):
+    """A conversation at one moment; `first` is the number of the oldest message in the log."""
+
+    state: State
+    detail: str
+    sent: int
+    received: int
+    first: int
+    log: list[Message]
 
 
 class Conversation:
@@ -49,58 +63,81 @@ class Conversation:
         self.received_count = 0
         self.event_count = 0
         self._changed = changed
-        self._log: collections.deque[Message] = collections.deque(maxlen=SHOWN)
-        self._unclaimed: collections.deque[Data] = collections.deque()
-        self._unclaimed_bytes = 0
-        self._waiting: list[tuple[Wanted, concurrent.futures.Future[Data]]] = []
-        self._lock = threading.Lock()
+        self._log = _Newest(SHOWN)
+        self._unclaimed = _Newest(UNCLAIMED)
+        self._waiting: list[_Claim] = []
+        self._is_over = False
+        self._lock = threading.RLock()
 
     @property
     def log(self) -> list[Message]:
         """The last 200 messages and events, oldest first."""
-        return list(self._log)
+        return self.snapshot().log
+
+    def snapshot(self) -> Snapshot:
+        """State, counters and log, none of them newer than the others."""
+        with self._lock:
+            log = list(self._log)
+            first = self.sent_count + self.received_count + self.event_count - len(log)
+            return Snapshot(self.state, self.detail, self.sent_count, self.received_count, first, log)
 
     def enter(self, state: State, detail: str = "") -> None:
         """Change the state; `detail` says more, such as the close code and reason."""
-        self.state = state
-        self.detail = detail
-        if state == "closed":
-            with self._lock:
-                waiting, self._waiting = self._waiting, []
-            for _, future in waiting:
-                if future.set_running_or_notify_cancel():
-                    future.set_exception(NotConnectedError(f"{self.name}'s connection is closed: {detail}"))
+        self._move(state, detail)
         self._changed()
+
+    def _move(self, state: State, detail: str = "") -> None:
+        with self._lock:
+            self.state = state
+            self.detail = detail
+            self._is_over = state == "closed"
+            if state == "closed":
+                waiting, self._waiting = self._waiting, []
+                for claim in waiting:
+                    claim.settle(self._closed_error())
+
+    def _closed_error(self) -> NotConnectedError:
+        return NotConnectedError(f"{self.name}'s connection is closed: {self.detail}")
+
+    def _event(self, text: str) -> None:
+        with self._lock:
+            self.event_count += 1
+            self._log.add(Message(time.time(), "event", text))
 
     def note(self, text: str) -> None:
         """Put an event into the log, such as a refused connection."""
-        self.event_count += 1
-        self._log.append(Message(time.time(), "event", text))
+        self._event(text)
         self._changed()
 
     def sent(self, data: Data) -> None:
         """Count and log a message that was sent."""
-        self.sent_count += 1
-        self._log.append(Message(time.time(), "sent", data))
+        with self._lock:
+            self.sent_count += 1
+            self._log.add(Message(time.time(), "sent", data))
         self._changed()
 
     def came(self, data: Data) -> None:
         """Count and log a message that was received, and hand it to whoever waits for it."""
-        self.received_count += 1
-        self._log.append(Message(time.time(), "received", data))
+        message = Message(time.time(), "received", data)
         with self._lock:
-            if not self._waiting or not self._claimed(data):
-                self._unclaimed.append(data)
-                self._unclaimed_bytes += len(data)
-                while len(self._unclaimed) > UNCLAIMED or self._unclaimed_bytes > UNCLAIMED_BYTES:
-                    self._unclaimed_bytes -= len(self._unclaimed.popleft())
+            self.received_count += 1
+            self._log.add(message)
+            if not self._claimed(data):
+                self._unclaimed.add(message)
         self._changed()
+
+    def missed(self, count: int, why: str) -> None:
+        """Count messages that were received elsewhere and will not come here, and say why."""
+        with self._lock:
+            self.received_count += count
+        self.note(f"{count:,} messages {why}")
 
     async def received(self, wanted: Wanted = None, *, timeout: float = 2) -> Data:
         """Wait for a message, or take one that has come already. Each is given out once.
 
         Args:
             wanted: the message itself, or a function that says whether it is the one; None takes any.
+                The function may run on a background thread; what it raises is raised here.
             timeout: how long to wait, in seconds.
 
         Returns:
@@ -108,45 +145,90 @@ class Conversation:
 
         Raises:
             TimeoutError: it did not come in time; the message says what came instead.
-            NotConnectedError: the connection was closed meanwhile.
+            NotConnectedError: the connection is closed, or was closed meanwhile. (Before the first
+                connection it waits: a person may be about to press Connect.)
         """
         with self._lock:
-            for index, data in enumerate(self._unclaimed):
-                if _fits(wanted, data):
-                    del self._unclaimed[index]
-                    self._unclaimed_bytes -= len(data)
-                    return data
-            future: concurrent.futures.Future[Data] = concurrent.futures.Future()
-            entry = (wanted, future)
-            self._waiting.append(entry)
+            for index, message in enumerate(self._unclaimed):
+                if _fits(wanted, message.data):
+                    return self._unclaimed.take(index).data
+            if self._is_over:
+                raise self._closed_error()
+            claim = _Claim(wanted)
+            self._waiting.append(claim)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
-        except TimeoutError:
-            with self._lock:
-                came = [_brief(data) for data in self._unclaimed][-3:]
-            what = (
-                "a message"
-                if wanted is None
-                else _brief(wanted)
-                if isinstance(wanted, Data)
-                else "that message"
-            )
-            but = f"what came and nobody took: {', '.join(came)}" if came else "nothing came that nobody took"
-            raise TimeoutError(
-                f"{self.name} did not receive {what} in {timeout:g} s; {but}; the state is {self.state}"
-            ) from None
-        finally:
-            with self._lock:
-                if entry in self._waiting:
-                    self._waiting.remove(entry)
+            await asyncio.wait([asyncio.wrap_future(claim.outcome)], timeout=timeout)
+        except asyncio.CancelledError:
+            self._give_back(claim)
+            raise
+        with self._lock:
+            if not claim.outcome.done():
+                self._waiting.remove(claim)
+                raise TimeoutError(self._what_came_instead(wanted, timeout))
+        outcome = claim.outcome.result()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _claimed(self, data: Data) -> bool:
-        for index, (wanted, future) in enumerate(self._waiting):
-            if _fits(wanted, data) and future.set_running_or_notify_cancel():
-                del self._waiting[index]
-                future.set_result(data)
+        for claim in list(self._waiting):
+            try:
+                fits = _fits(claim.wanted, data)
+            except Exception as error:
+                self._waiting.remove(claim)
+                claim.settle(error)
+                continue
+            if fits:
+                self._waiting.remove(claim)
+                claim.settle(data)
                 return True
         return False
+
+    def _give_back(self, claim: _Claim) -> None:
+        with self._lock:
+            if claim in self._waiting:
+                self._waiting.remove(claim)
+            elif not isinstance(data := claim.outcome.result(), Exception) and not self._claimed(data):
+                self._unclaimed.add(Message(time.time(), "received", data))
+
+    def _what_came_instead(self, wanted: Wanted, timeout: float) -> str:
+        what = "a message" if wanted is None else "that message"
+        if isinstance(wanted, Data):
+            what = _brief(wanted)
+        came = ", ".join([_brief(message.data) for message in self._unclaimed][-3:])
+        but = f"what came and nobody took: {came}" if came else "nothing else is there to take"
+        state = f"{self.state} ({self.detail})" if self.detail else self.state
+        return f"{self.name} did not receive {what} in {timeout:g} s; {but}; the state is {state}"
+
+
+class _Claim:
+    """Somebody who waits for a message."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.outcome: concurrent.futures.Future[Data | Exception] = concurrent.futures.Future()
+        self.settle = self.outcome.set_result
+
+
+class _Newest(collections.deque[Message]):
+    """The newest messages: at most so many, and of at most 32 MiB in all (but always the last one)."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._size = 0
+
+    def add(self, message: Message) -> None:
+        self.append(message)
+        self._size += len(message.data)
+        while len(self) > self._most or (self._size > KEPT_SIZE and len(self) > 1):
+            self.take(0)
+
+    def take(self, index: int) -> Message:
+        message = self[index]
+        del self[index]
+        self._size -= len(message.data)
+        return message
 
 
 def _fits(wanted: Wanted, data: Data) -> bool:

@@ -23,34 +23,59 @@ export default () => {
 // ---- who holds the conversation ------------------------------------------------------------
 
 function kernelSession(model) {
+  const listeners = new Set();
+  const changed = () => listeners.forEach((listener) => listener());
+  let asked = Date.now(); // a number that an earlier page has not used
+  let late = null; // a timer, while an answer is due; true, when it is overdue
+
+  // The view tells the number of the last wish that the kernel has heard: a busy kernel hears nothing.
+  function ask(wish) {
+    asked += 1;
+    model.send({ ...wish, number: asked });
+    if (late !== null) return;
+    late = setTimeout(() => {
+      late = true;
+      changed();
+    }, KERNEL_BUSY_MS);
+  }
+  model.on("change:_view", () => {
+    if (model.get("_view").heard === asked) {
+      clearTimeout(late);
+      late = null;
+    }
+    changed();
+  });
   return {
     held: "the kernel",
     view: () => model.get("_view"),
+    waits: () => late === true,
     route: () => "",
     listen(callback) {
-      model.on("change:_view", callback);
-      return () => model.off("change:_view", callback);
+      listeners.add(callback);
+      return () => listeners.delete(callback);
     },
-    connect: (url) => model.send({ do: "connect", url }),
-    disconnect: () => model.send({ do: "disconnect" }),
-    send: (text) => model.send({ do: "send", text }),
+    connect: (url) => ask({ do: "connect", url }),
+    disconnect: () => ask({ do: "disconnect" }),
+    send: (text) => ask({ do: "send", text }),
     end() {},
   };
 }
 
 function browserSession(model) {
   const listeners = new Set();
-  const view = { state: "closed", detail: "not connected yet", sent: 0, received: 0, first: 0, lines: [] };
+  const view = { state: "closed", detail: "not connected yet", sent: 0, received: 0, first: 0, log: [] };
   let socket = null;
   let route = "";
   let batch = { lines: [], buffers: [], bytes: 0, skipped: 0 };
   let armed = false;
+  let ended = false;
 
   function changed() {
-    if (armed) return;
+    if (armed || ended) return;
     armed = true;
     setTimeout(() => {
       armed = false;
+      if (ended) return;
       flush();
       listeners.forEach((listener) => listener());
     }, UPDATE_MS);
@@ -71,8 +96,8 @@ function browserSession(model) {
       batch.lines.push([direction, typeof data === "string" ? data : null]);
       if (typeof data !== "string") batch.buffers.push(data);
     }
-    view.lines.push([Date.now() / 1000, direction, asText(data)]);
-    if (view.lines.length > 2 * SHOWN) view.first += view.lines.splice(0, view.lines.length - SHOWN).length;
+    view.log.push([Date.now() / 1000, direction, asText(data)]);
+    if (view.log.length > 2 * SHOWN) view.first += view.log.splice(0, view.log.length - SHOWN).length;
     changed();
   }
   function enter(state, detail = "") {
@@ -96,27 +121,32 @@ function browserSession(model) {
     const mine = socket;
     mine.binaryType = "arraybuffer";
     mine.onopen = () => {
+      if (socket !== mine) return;
       opened = true;
       log("event", `connected ${way.words}`);
       enter("open");
     };
-    mine.onmessage = (event) => log("received", event.data);
+    mine.onmessage = (event) => {
+      if (socket === mine) log("received", event.data);
+    };
     mine.onclose = (event) => {
       if (socket !== mine) return;
       socket = null;
-      if (!opened && ways.length) {
+      if (!opened && ways.length && view.state !== "closing") {
         log("event", `no connection ${way.words}`);
         open(ways);
         return;
       }
       const reason = event.reason ? ` (${event.reason})` : "";
       log("event", `closed: ${event.code}${reason}`);
-      enter("closed", opened ? `${event.code}${reason}` : `${event.code}: nobody answered ${way.words}`);
+      const nobody = !opened && view.state !== "closing";
+      enter("closed", nobody ? `${event.code}: nobody answered ${way.words}` : `${event.code}${reason}`);
     };
   }
   const session = {
     held: "this page",
     view: () => view,
+    waits: () => false,
     route: () => route,
     listen(callback) {
       listeners.add(callback);
@@ -131,7 +161,7 @@ function browserSession(model) {
       socket.close(1000);
     },
     send(data) {
-      if (view.state !== "open") {
+      if (socket?.readyState !== WebSocket.OPEN) {
         log("event", `not connected (${view.state}): press Connect`);
         return;
       }
@@ -139,6 +169,7 @@ function browserSession(model) {
       log("sent", typeof data === "string" ? data : data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
     },
     end() {
+      ended = true;
       const closing = socket;
       socket = null;
       closing?.close(1000);
@@ -148,7 +179,7 @@ function browserSession(model) {
     if (content.do === "connect") session.connect(content.url);
     else if (content.do === "disconnect") session.disconnect();
     else if (content.do === "send") session.send(content.text ?? buffers[0]);
-    else if (content.do === "restore" && socket === null && !view.lines.length) {
+    else if (content.do === "restore" && socket === null && !view.log.length) {
       Object.assign(view, content.view, { state: "closed" });
       changed();
     }
@@ -236,7 +267,6 @@ function draw(session, model, el) {
 
   let first = 0; // the number of the oldest line that is drawn
   let drawn = 0;
-  let asked = null;
 
   function line([at, direction, words]) {
     const time = make("time", "", {}, clock(at));
@@ -248,8 +278,8 @@ function draw(session, model, el) {
   }
   function update() {
     const view = session.view();
-    const shown = view.lines.slice(-SHOWN);
-    const start = view.first + view.lines.length - shown.length;
+    const shown = view.log.slice(-SHOWN);
+    const start = view.first + view.log.length - shown.length;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 12;
     const kept = Math.max(0, first + drawn - start);
     const fresh = shown.slice(kept);
@@ -263,27 +293,16 @@ function draw(session, model, el) {
 
     const open = view.state === "open";
     const away = view.state === "closed";
-    const failed = away && view.lines.length > 0 && !/^(1000|1001|1005)/.test(view.detail);
-    state.dataset.state = failed ? "failed" : view.state;
-    if (asked !== null && view.sent + events(view) !== asked) asked = null;
-    state.textContent = view.state + (away && view.detail ? `: ${view.detail}` : "");
-    counts.textContent = `${view.sent.toLocaleString("en")} sent, ${view.received.toLocaleString("en")} received`;
-    toggle.textContent = away ? "Connect" : "Disconnect";
-    toggle.disabled = view.state === "closing";
-    send.disabled = !open;
+    const waits = session.waits();
+    const failed = away && view.log.length > 0 && !/^100[015]/.test(view.detail);
+    state.dataset.state = waits ? "connecting" : failed ? "failed" : view.state;
+    tell(state, waits ? "waiting: the kernel is busy with a cell" : view.state + (away && view.detail ? `: ${view.detail}` : ""));
+    tell(counts, `${view.sent.toLocaleString("en")} sent, ${view.received.toLocaleString("en")} received`);
+    tell(toggle, away ? "Connect" : "Disconnect");
+    toggle.setAttribute("aria-disabled", view.state === "closing");
+    send.setAttribute("aria-disabled", !open);
     address.readOnly = !away;
-    route.textContent = session.route() && !away ? `Connected by ${session.held}, ${session.route()}.` : "";
-  }
-  function ask(action) {
-    const view = session.view();
-    asked = view.sent + events(view);
-    action();
-    setTimeout(() => {
-      if (asked !== null && session.held === "the kernel") {
-        state.textContent = "waiting: the kernel is busy with a cell";
-        state.dataset.state = "connecting";
-      }
-    }, KERNEL_BUSY_MS);
+    tell(route, session.route() && open ? `Connected by ${session.held}, ${session.route()}.` : "");
   }
   for (const [field, form] of [[address, top], [text, bottom]]) {
     field.addEventListener("keydown", (event) => {
@@ -294,14 +313,15 @@ function draw(session, model, el) {
   }
   top.addEventListener("submit", (event) => {
     event.preventDefault();
-    ask(() => (session.view().state === "closed" ? session.connect(address.value.trim()) : session.disconnect()));
+    const { state } = session.view();
+    if (state === "closed") session.connect(address.value.trim());
+    else if (state !== "closing") session.disconnect();
   });
   bottom.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (text.value === "") return;
-    const words = text.value;
+    if (text.value === "" || session.view().state !== "open") return; // what is written stays
+    session.send(text.value);
     text.value = "";
-    ask(() => session.send(words));
   });
   const readdress = () => (address.value = model.get("_address"));
   model.on("change:_address", readdress);
@@ -315,8 +335,9 @@ function draw(session, model, el) {
   };
 }
 
-function events(view) {
-  return view.first + view.lines.length - view.sent - view.received;
+// A status that is set anew is read out anew.
+function tell(node, words) {
+  if (node.textContent !== words) node.textContent = words;
 }
 
 function clock(seconds) {

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import anywidget
 import traitlets
 
+from helpers.background.loops import BackgroundLoop
 from helpers.widgets.client import Client
 from helpers.widgets.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
 
@@ -78,7 +79,8 @@ class Panel(anywidget.AnyWidget):
 
         Raises:
             TimeoutError: it did not come in time; the message says what came instead.
-            NotConnectedError: the connection was closed meanwhile.
+            NotConnectedError: the connection is closed, or was closed meanwhile. (Before the first
+                connection it waits: a person may be about to press Connect.)
         """
         return await self._conversation.received(wanted, timeout=timeout)
 
@@ -109,8 +111,10 @@ class ClientPanel(Panel):
 
     def __init__(self, name: str, url: str, **options: Any) -> None:
         self._client = Client(name, url, changed=self._changed, **options)
-        self._armed = False
+        self._heard = 0
+        self._armed_on: BackgroundLoop | None = None
         self._shown_at = 0.0
+        self._showing = threading.Lock()
         super().__init__(self._client, url)
         before = self._by_name.get(name)
         if before is not None:
@@ -131,7 +135,7 @@ class ClientPanel(Panel):
         Raises:
             NotConnectedError: there is no connection, and why.
         """
-        if url:
+        if url is not None:
             self._address = url
         await self._client.connect(self._address)
 
@@ -161,28 +165,34 @@ class ClientPanel(Panel):
                 self._client.end()
             else:
                 self._client.send(content["text"])
-        except NotConnectedError as error:
+        except (NotConnectedError, UnicodeEncodeError) as error:
             self._client.note(str(error))
+        self._heard = content["number"]
+        self._changed()
 
     def _changed(self) -> None:
         """Have the page updated: soon after a pause, within a twentieth of a second in a flood."""
         loop = self._client.loop
-        if loop is None or self._client.state == "closed":
-            self._show()  # there may be no loop any longer that would do it later
+        if loop is None:
+            self._show()  # nobody would do it later
             return
-        if self._armed:
+        if self._armed_on is loop:
             return
-        self._armed = True
+        self._armed_on = loop
         wait = max(0.0, self._shown_at + 1 / UPDATES_PER_SECOND - time.monotonic())
         if threading.current_thread() is loop.thread:
             loop.asyncio_loop.call_later(wait, self._show)
-        else:
+            return
+        try:
             loop.asyncio_loop.call_soon_threadsafe(loop.asyncio_loop.call_later, wait, self._show)
+        except RuntimeError:  # the connection was closed meanwhile, and the loop with it
+            self._show()
 
     def _show(self) -> None:
-        self._armed = False
-        self._shown_at = time.monotonic()
-        self._view = _as_shown(self._client)
+        with self._showing:  # or an older view might replace a newer one
+            self._armed_on = None
+            self._shown_at = time.monotonic()
+            self._view = {**_as_shown(self._client), "heard": self._heard}
 
 
 class BrowserClient(Panel):
@@ -209,8 +219,7 @@ class BrowserClient(Panel):
         self.route = ""
         """Which way the page took, in words; empty before it has connected."""
         self._shown = concurrent.futures.Future[None]()
-        self._opening: concurrent.futures.Future[None] | None = None
-        self._closing: concurrent.futures.Future[None] | None = None
+        self._asked: list[tuple[State, concurrent.futures.Future[bool]]] = []
         super().__init__(Conversation(name), url, _kind="browser", _mode=mode)
 
     async def shown(self, timeout: float = 5) -> bool:
@@ -229,17 +238,22 @@ class BrowserClient(Panel):
         """
         if not await self.shown(timeout):
             raise NotConnectedError(f"no browser shows {self.name!r}: run its cell in JupyterLab")
-        if self.state != "open":
-            self._opening = concurrent.futures.Future()
-            self._tell({"do": "connect", "url": self._address})
-            await asyncio.wait_for(asyncio.wrap_future(self._opening), timeout)
+        if self.state == "open":
+            return
+        if not await self._ask("open", {"do": "connect", "url": self._address}, timeout):
+            raise NotConnectedError(f"{self.name} could not connect: {self.detail}")
 
     async def disconnect(self, *, timeout: float = 5) -> None:
-        """Have the browser close the connection with 1000, and return when it says that it is closed."""
+        """Have the browser close the connection with 1000, and return when it says that it is closed.
+
+        Args:
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            NotConnectedError: the page doesn't answer.
+        """
         if self.state != "closed":
-            self._closing = concurrent.futures.Future()
-            self._tell({"do": "disconnect"})
-            await asyncio.wait_for(asyncio.wrap_future(self._closing), timeout)
+            await self._ask("closed", {"do": "disconnect"}, timeout)
 
     def send(self, message: Data) -> None:
         """Have the browser send a message: text, or bytes for a binary one.
@@ -254,6 +268,22 @@ class BrowserClient(Panel):
         else:
             self._tell({"do": "send"}, [message])
 
+    async def _ask(self, wanted: State, content: dict[str, Any], timeout: float) -> bool:
+        """Tell the page to do something; whether it came to the state that is wanted, or else was closed."""
+        asked = (wanted, concurrent.futures.Future[bool]())
+        self._asked.append(asked)
+        self._tell(content)
+        try:
+            await asyncio.wait([asyncio.wrap_future(asked[1])], timeout=timeout)
+        finally:
+            self._asked.remove(asked)
+        if not asked[1].done():
+            raise NotConnectedError(
+                f"the page with {self.name!r} did not answer in {timeout:g} s (state: {self.state}); "
+                "is it still open in a browser?"
+            )
+        return asked[1].result()
+
     def _tell(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
         super().send(content, buffers)
 
@@ -262,11 +292,15 @@ class BrowserClient(Panel):
         if content["do"] == "hello":
             if not self._shown.done():
                 self._shown.set_result(None)
+            if conversation.state != "closed":
+                conversation.enter("closed", "the page was loaded anew")
             self._tell({"do": "restore", "view": _as_shown(conversation)})
         elif content["do"] == "state":
             self.route = content["route"]
             conversation.enter(content["state"], content["detail"])
-            self._settle()
+            for wanted, settled in list(self._asked):
+                if self.state in (wanted, "closed") and not settled.done():
+                    settled.set_result(self.state == wanted)
         else:
             binary = iter(buffers)
             for direction, text in content["lines"]:
@@ -276,33 +310,13 @@ class BrowserClient(Panel):
                 else:
                     (conversation.came if direction == "received" else conversation.sent)(data)
             if content["skipped"]:
-                conversation.received_count += content["skipped"]
-                conversation.note(
-                    f"{content['skipped']:,} messages came too fast for the kernel; the browser has them"
-                )
-
-    def _settle(self) -> None:
-        opening, closing = self._opening, self._closing
-        if opening and not opening.done() and self.state == "open":
-            opening.set_result(None)
-        if self.state == "closed":
-            if opening and not opening.done():
-                opening.set_exception(NotConnectedError(f"{self.name} could not connect: {self.detail}"))
-            if closing and not closing.done():
-                closing.set_result(None)
+                conversation.missed(content["skipped"], "came too fast for the kernel; the browser has them")
 
 
 def _as_shown(conversation: Conversation) -> dict[str, Any]:
-    log = conversation.log
-    first = conversation.sent_count + conversation.received_count + conversation.event_count - len(log)
-    return {
-        "state": conversation.state,
-        "detail": conversation.detail,
-        "sent": conversation.sent_count,
-        "received": conversation.received_count,
-        "first": first,
-        "lines": [[message.at, message.direction, _as_text(message.data)] for message in log],
-    }
+    now = conversation.snapshot()
+    lines = [[message.at, message.direction, _as_text(message.data)] for message in now.log]
+    return {**now._asdict(), "log": lines}
 
 
 def _as_text(data: Data) -> str:

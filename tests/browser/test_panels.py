@@ -1,0 +1,330 @@
+"""The panels under a person's hands: real clicks and keys in JupyterLab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import nbformat
+import pytest
+from lab import JupyterLab
+from notebook_page import NotebookPage
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Browser, Locator, expect
+
+SERVER = """\
+import threading
+from helpers import BackgroundServer, BrowserClient, ClientPanel
+from websockets.asyncio.server import broadcast
+from ipywidgets import HBox
+
+everybody, release = set(), threading.Event()
+
+async def relay(connection):
+    everybody.add(connection)
+    try:
+        async for message in connection:
+            command, _, rest = str(message).partition(" ")
+            if command == "/bye":
+                await connection.close(4001, "bye")
+            elif command == "/release":
+                release.set()
+            elif command == "/flood":
+                for number in range(int(rest) + 1):
+                    await connection.send(f"{number} of {rest}")
+            else:
+                broadcast(everybody, message)
+    finally:
+        everybody.discard(connection)
+
+server = BackgroundServer(relay, compression=None).start()"""
+
+PANELS = """\
+ann, bob = ClientPanel("Ann", server.url, compression=None), ClientPanel("Bob", server.url)
+HBox([ann, bob])"""
+WEB = """\
+web = BrowserClient("Browser", server.url)
+web"""
+DIRECT = """\
+direct = BrowserClient("Direct", server.url, mode="direct")
+direct"""
+CELLS = {
+    "server": SERVER,
+    "panels": PANELS,
+    "web": WEB,
+    "direct": DIRECT,
+    "awaits": 'await bob.received("while it waits", timeout=60)',
+    "blocks": "print('blocks', flush=True)\nassert release.wait(60)",
+    "connect": "for panel in (ann, bob, web):\n    await panel.connect()",
+    "counts": "print(ann.received_count, web.received_count, web.state, web.detail, web.route, sep=' | ')",
+    "stop": "server.stop()",
+}
+AT = {name: index for index, name in enumerate(CELLS)}
+
+# The longest time between two animation frames since `gaps(true)`, in milliseconds, and frames per second.
+GAPS = """() => {
+  window.frames_seen = { longest: 0, count: 0, since: performance.now(), last: performance.now() };
+  const seen = window.frames_seen;
+  const frame = (now) => {
+    if (window.frames_seen !== seen) return;
+    seen.longest = Math.max(seen.longest, now - seen.last);
+    seen.last = now;
+    seen.count += 1;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
+LONGEST = """() => ({ longest: frames_seen.longest,
+  fps: frames_seen.count / (performance.now() - frames_seen.since) * 1000 })"""
+LONGEST_GAP = (
+    1000  # milliseconds; it is about 30 on a machine at rest, and seconds where each message is drawn
+)
+
+# Text and the ground that it stands on, after the formula of WCAG 2.2 ("relative luminance").
+CONTRAST = """(node) => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const luminance = () => {
+    const [R, G, B] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)
+      .map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * R + 0.7152 * G + 0.0722 * B;
+  };
+  const grounds = [];
+  for (let at = node; at; at = at.parentElement) grounds.unshift(getComputedStyle(at).backgroundColor);
+  const paint = (colour) => { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); };
+  grounds.forEach(paint);
+  const ground = luminance();
+  paint(getComputedStyle(node).color);
+  const text = luminance();
+  return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+}"""
+
+
+TEXTS = """.wsbook-name, .wsbook-state, .wsbook-counts, .wsbook-route, .wsbook-address, .wsbook-text, button,
+  .wsbook-line time, .wsbook-arrow, .wsbook-text-of"""
+
+
+@pytest.fixture(scope="module")
+def panels_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    path = tmp_path_factory.mktemp("panels") / "panels.ipynb"
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    with JupyterLab([path], base_url="/user/joe/") as lab:
+        yield lab
+
+
+@pytest.fixture
+def page(new_page: Callable[[JupyterLab], NotebookPage], panels_lab: JupyterLab) -> NotebookPage:
+    panels_lab.reset()
+    page = new_page(panels_lab)
+    page.open("panels.ipynb")
+    page.run_cell(AT["server"])
+    return page
+
+
+class Panel:
+    """One panel on the page, as a person (or a screen reader) finds it."""
+
+    def __init__(self, page: NotebookPage, name: str) -> None:
+        self.page = page
+        self.whole = page.page.get_by_role("group", name=f"WebSocket client {name}", exact=True)
+        self.state = self.whole.get_by_role("status")
+        self.log = self.whole.get_by_role("log", name=f"{name}: messages", exact=True)
+        self.text = self.whole.get_by_label(f"{name}: message to send", exact=True)
+        self.address = self.whole.get_by_label(f"{name}: address of the server", exact=True)
+        self.send = self.button("Send")
+        self.counts = self.whole.locator(".wsbook-counts")
+        self.lines = self.log.locator(".wsbook-line")
+        self.route = self.whole.locator(".wsbook-route")
+
+    def button(self, words: str) -> Locator:
+        return self.whole.get_by_role("button", name=words, exact=True)
+
+    def connect(self) -> None:
+        self.button("Connect").click()
+        expect(self.state).to_have_text("open")
+
+    def say(self, words: str) -> None:
+        self.text.fill(words)
+        self.text.press("Enter")
+
+
+def contrasts(*panels: Panel) -> dict[str, float]:
+    """The poorest contrast of text against its ground, for each kind of text in the panels."""
+    poorest: dict[str, float] = {}
+    for panel in panels:
+        for node in panel.whole.locator(TEXTS).all():
+            kind, contrast = node.evaluate(f"node => [node.className || node.tagName, ({CONTRAST})(node)]")
+            poorest[kind] = min(contrast, poorest.get(kind, contrast))
+    assert len(poorest) > 8
+    return poorest
+
+
+def longest_gap(page: NotebookPage, what: str) -> float:
+    seen = cast("dict[str, float]", page.page.evaluate(LONGEST))
+    print(f"{what}: longest gap {seen['longest']:.0f} ms, {seen['fps']:.0f} frames a second")
+    return seen["longest"]
+
+
+def test_people_talk_with_mouse_and_keys(page: NotebookPage) -> None:
+    page.run_cell(AT["panels"])
+    page.run_cell(AT["web"])
+    keyboard = page.page.keyboard
+    ann, bob, web = Panel(page, "Ann"), Panel(page, "Bob"), Panel(page, "Browser")
+
+    expect(ann.state).to_have_text("closed: not connected yet")
+    expect(ann.log).to_have_text("No messages yet.")
+    expect(ann.send).to_be_disabled()
+    ann.say("kept")
+    expect(ann.text).to_have_value("kept")
+    for panel in (ann, bob, web):
+        panel.connect()
+    expect(web.route).to_have_text("Connected by this page, through Jupyter's proxy.")
+
+    # Keys that JupyterLab would take for commands, among them "dd", which deletes a cell
+    ann.text.fill("")
+    ann.text.press_sequentially("dd ab m 00")
+    keyboard.press("Enter")
+    for panel in (ann, bob, web):
+        expect(panel.lines.last).to_contain_text("received: dd ab m 00")
+    expect(ann.text).to_have_value("")
+    expect(ann.counts).to_have_text("1 sent, 1 received")
+    expect(bob.counts).to_have_text("0 sent, 1 received")
+
+    bob.text.fill("<img src=x onerror=alert(1)><b>bold</b>")
+    bob.send.click()
+    for panel in (ann, bob, web):
+        expect(panel.lines.last).to_contain_text("<img src=x onerror=alert(1)><b>bold</b>")
+        expect(panel.log.locator("img, b")).to_have_count(0)
+
+    # The keyboard alone: through all fields in order, Enter and the space bar on buttons
+    web.address.focus()
+    order = [web.button("Disconnect"), web.log, web.text, web.send]
+    for field in order:
+        keyboard.press("Tab")
+        expect(field).to_be_focused()
+    keyboard.press("Shift+Tab")
+    keyboard.type("typed")
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    expect(ann.lines.last).to_contain_text("received: typed")
+    expect(web.counts).to_have_text("1 sent, 3 received")
+    web.button("Disconnect").focus()
+    keyboard.press("Enter")
+    expect(web.state).to_contain_text("closed")
+    expect(web.button("Connect")).to_be_focused()
+    keyboard.press("Space")
+    expect(web.state).to_have_text("open")
+    ann.button("Disconnect").click()
+    expect(ann.state).to_have_text("closed: 1000")
+    ann.address.fill("ws://127.0.0.1:1")
+    ann.address.press("Enter")
+    expect(ann.state).to_have_text(
+        "closed: nobody listens at ws://127.0.0.1:1; start the server, or mend the address"
+    )
+    assert [cell["source"] for cell in page._cells()] == list(CELLS.values())
+
+    grounds = []
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        page.set_theme(theme)  # type: ignore[arg-type]
+        assert {what: contrast for what, contrast in contrasts(ann, bob, web).items() if contrast < 4.5} == {}
+        grounds.append(ann.whole.evaluate("node => getComputedStyle(node).backgroundColor"))
+    assert grounds[0] != grounds[1]
+
+
+def test_a_cell_that_blocks_and_a_cell_that_waits(page: NotebookPage) -> None:
+    page.run_cell(AT["panels"])
+    page.run_cell(AT["web"])
+    ann, bob, web = Panel(page, "Ann"), Panel(page, "Bob"), Panel(page, "Browser")
+
+    # Connected by a cell, the clicks below wait for the kernel's main thread. ipykernel 7.4 hands a comm's
+    # messages to the thread that published on it last, which after a click may be a subshell: they don't.
+    page.run_cell(AT["connect"])
+    page.run_cell(AT["blocks"], wait=False)
+    expect(page.cell(AT["blocks"]).locator(".jp-OutputArea-output")).to_have_text("blocks")
+    web.say("one")
+    for panel in (ann, bob, web):
+        expect(panel.lines.last).to_contain_text("received: one")
+    ann.say("a whole sentence")
+    expect(ann.text).to_have_value("")
+    expect(ann.state).to_have_text("waiting: the kernel is busy with a cell")
+    web.say("two")
+    expect(ann.lines.last).to_contain_text("received: two")
+    expect(ann.state).to_have_text("waiting: the kernel is busy with a cell")
+    expect(web.state).to_have_text("open")
+    web.say("/release")
+    expect(bob.lines.last).to_contain_text("received: a whole sentence")
+    expect(ann.state).to_have_text("open")
+    expect(ann.counts).to_have_text("1 sent, 3 received")
+    page.wait_for_idle()
+
+    page.run_cell(AT["awaits"], wait=False)
+    page.wait_for_busy()
+    for panel in (ann, web):
+        panel.button("Disconnect").click()
+        expect(panel.state).to_contain_text("closed")
+        panel.connect()
+    ann.say("while it waits")
+    expect(bob.lines.last).to_contain_text("received: while it waits")
+    page.wait_for_idle()
+    assert page.output_text(AT["awaits"]) == "'while it waits'"
+
+
+def test_floods(page: NotebookPage) -> None:
+    page.run_cell(AT["panels"])
+    page.run_cell(AT["web"])
+    ann, web = Panel(page, "Ann"), Panel(page, "Browser")
+    page.run_cell(AT["connect"])
+    for panel, count in ((ann, 50_000), (web, 20_000)):
+        panel.text.fill(f"/flood {count}")
+        page.page.evaluate(GAPS)
+        panel.text.press("Enter")
+        expect(panel.lines.last).to_contain_text(f"{count} of {count}", timeout=30_000)
+        assert longest_gap(page, f"flood of {count:,}") <= LONGEST_GAP
+        expect(panel.counts).to_have_text(f"1 sent, {count + 1:,} received")
+        expect(panel.lines).to_have_count(200)
+        assert panel.log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") < 2
+    page.run_cell(AT["counts"])
+    page.page.wait_for_timeout(200)
+    page.run_cell(AT["counts"])
+    assert page.output_text(AT["counts"]).startswith("50001 | 20001 | open | ")
+
+    # Who has scrolled up stays there; who is at the end follows
+    ann.log.evaluate("log => { log.scrollTop = 500; }")
+    place = ann.lines.filter(has_text="of 50000").nth(40)
+    words = place.inner_text()
+    ann.say("another line")
+    expect(ann.lines.last).to_contain_text("another line")
+    assert ann.log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") > 1000
+    expect(web.lines.last).to_contain_text("another line")
+    assert web.log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") < 2
+    assert words
+
+
+def test_directly_a_reload_and_the_end(page: NotebookPage) -> None:
+    page.run_cell(AT["web"])
+    page.run_cell(AT["direct"])
+    web, direct = Panel(page, "Browser"), Panel(page, "Direct")
+    web.connect()
+    direct.connect()
+    expect(direct.route).to_have_text("Connected by this page, directly.")
+    web.say("/bye")
+    expect(web.state).to_have_text("closed: 1005")
+    direct.say("/bye")
+    expect(direct.state).to_have_text("closed: 4001 (bye)")
+    web.connect()
+    web.say("before")
+    expect(web.counts).to_have_text("2 sent, 1 received")
+
+    page.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.open("panels.ipynb")
+    expect(web.state).to_contain_text("closed")
+    expect(web.log).to_contain_text("received: before")
+    expect(web.counts).to_have_text("2 sent, 1 received")
+    page.run_cell(AT["web"])
+    web.connect()
+    direct.connect()
+    page.run_cell(AT["stop"])
+    expect(direct.state).to_have_text("closed: 1001 (server stopped)")
+    expect(web.state).to_have_text("closed: 1005")

@@ -1,0 +1,491 @@
+"""The panels without a browser: what they tell the page, how often, and what they do when the page asks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from helpers.background import BackgroundServer
+from helpers.widgets import BrowserClient, ClientPanel, NotConnectedError
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    yield
+    gc.collect()
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+@pytest.fixture
+def server() -> Iterator[BackgroundServer]:
+    with BackgroundServer(echo) as server:
+        yield server
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+numbers = itertools.count(1)
+
+
+def press(panel: ClientPanel, do: str, **content: Any) -> int:
+    """What the page sends when a person presses a button."""
+    number = next(numbers)
+    panel._from_the_page(panel, {"do": do, "number": number, **content}, [])
+    return number
+
+
+def watch(panel: ClientPanel) -> list[dict[str, Any]]:
+    views: list[dict[str, Any]] = []
+    panel.observe(lambda change: views.append(change["new"]), "_view")
+    return views
+
+
+def shown(panel: ClientPanel) -> list[tuple[str, str]]:
+    return [(direction, text) for _, direction, text in panel._view["log"]]
+
+
+def test_a_panel_before_it_is_connected(server: BackgroundServer) -> None:
+    ann = ClientPanel("Ann", server.url)
+    assert repr(ann) == "ClientPanel('Ann'): closed"
+    assert (ann.state, ann.detail, ann.log, ann.sent_count, ann.received_count) == (
+        *("closed", "not connected yet"),
+        *([], 0, 0),
+    )
+    assert ann._view["state"] == "closed"
+    assert ann._view["log"] == []
+    assert ann._address == server.url
+
+
+def test_the_cell_drives_and_the_page_sees(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        views = watch(ann)
+        await ann.connect()
+        assert repr(ann) == "ClientPanel('Ann'): open"
+        ann.send("hi")
+        assert await ann.received("hi") == "hi"
+        await until(lambda: ann._view["received"] == 1)
+        await ann.disconnect()
+        assert shown(ann) == [
+            ("event", f"connected to {server.url}"),
+            ("sent", "hi"),
+            ("received", "hi"),
+            ("event", "closed: 1000"),
+        ]
+        assert {
+            "state": "closed",
+            "detail": "1000",
+            "sent": 1,
+            "received": 1,
+            "first": 0,
+        }.items() <= ann._view.items()
+        states = [state for state, _ in itertools.groupby(view["state"] for view in views)]
+        assert states[-1] == "closed"
+        assert "open" in states
+
+    run(main())
+
+
+def test_the_page_drives_and_the_cell_sees(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", "ws://127.0.0.1:1")
+        press(ann, "connect", url=server.url)
+        await until(lambda: ann.state == "open")
+        number = press(ann, "send", text="from the page")
+        assert await ann.received("from the page") == "from the page"
+        await until(lambda: ann._view["heard"] == number)
+        assert ann._address == server.url
+        press(ann, "disconnect")
+        await until(lambda: ann.state == "closed")
+        number = press(ann, "send", text="too late")
+        assert ann._view["heard"] == number
+        assert shown(ann)[-1] == (
+            "event",
+            "Ann is not connected (closed): press Connect, or await its .connect()",
+        )
+
+    run(main())
+
+
+def test_the_page_may_ask_for_anything(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        press(ann, "connect", url="")
+        await until(lambda: len(ann.log) == 1)
+        assert ann.detail == "'' is not a WebSocket address; one looks like ws://127.0.0.1:8765"
+        press(ann, "disconnect")
+        press(ann, "connect", url=server.url)
+        press(ann, "connect", url=server.url)
+        press(ann, "disconnect")
+        press(ann, "disconnect")
+        press(ann, "connect", url=server.url)
+        await until(lambda: ann.state == "open")
+        press(ann, "send", text="half of a pair: \ud83d")
+        assert "surrogates not allowed" in str(ann.log[-1].data)
+        await until(lambda: ann._view["state"] == "open" and len(ann._view["log"]) == len(ann.log))
+        ann.close()
+
+    run(main())
+
+
+def test_a_flood_makes_few_updates_and_ends_with_the_last_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 50_000
+    updates: list[float] = []
+    show = ClientPanel._show
+
+    def counted(panel: ClientPanel) -> None:
+        updates.append(time.monotonic())
+        show(panel)
+
+    monkeypatch.setattr(ClientPanel, "_show", counted)
+
+    async def flood(connection: ServerConnection) -> None:
+        for number in range(count):
+            await connection.send(str(number))
+        await connection.wait_closed()
+
+    async def main(url: str) -> float:
+        ann = ClientPanel("Ann", url, compression=None)
+        views = watch(ann)
+        begin = time.monotonic()
+        await ann.connect()
+        await ann.received(str(count - 1), timeout=50)
+        seconds = time.monotonic() - begin
+        await until(lambda: ann._view["received"] == count)
+        assert shown(ann)[-1] == ("received", str(count - 1))
+        assert len(ann._view["log"]) == 200
+        assert ann._view["first"] == count + 1 - 200
+        assert 3 <= len(views) <= len(updates) <= 20 * (seconds + 1) + 5
+        await ann.disconnect()
+        return seconds
+
+    with BackgroundServer(flood, compression=None) as server:
+        run(main(server.url))
+
+
+def test_the_last_message_before_the_end_is_shown() -> None:
+    async def burst(connection: ServerConnection) -> None:
+        for number in range(300):
+            await connection.send(str(number))
+        await connection.close(4000, "that was all")
+
+    async def main(url: str) -> None:
+        for _ in range(20):
+            ann = ClientPanel("Ann", url)
+            await ann.connect()
+            with pytest.raises(NotConnectedError, match="that was all"):
+                await ann.received("no such message", timeout=10)
+            await until(lambda ann=ann: ann._view["state"] == "closed")  # type: ignore[misc]
+            assert shown(ann)[-2:] == [("received", "299"), ("event", "closed: 4000 (that was all)")]
+            assert (ann._view["received"], ann._view["detail"]) == (300, "4000 (that was all)")
+
+    with BackgroundServer(burst) as server:
+        run(main(server.url))
+
+
+def test_the_view_is_never_older_than_the_client_in_the_end(server: BackgroundServer) -> None:
+    """Also without a server to share the loop with, where the loop ends as soon as the connection does."""
+
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        for number in range(30):
+            press(ann, "connect", url=server.url if number % 2 else "ws://127.0.0.1:1")
+            if number % 3 == 0:
+                press(ann, "disconnect")
+            if number % 5 == 0:
+                await until(lambda: ann.state in ("open", "closed"))
+            press(ann, "disconnect")
+        await until(lambda: ann.state == "closed")
+        await until(lambda: ann._view["state"] == "closed" and len(ann._view["log"]) == len(ann.log))
+
+    run(main())
+
+
+def test_long_and_binary_messages_are_cut_in_the_view_only(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        await ann.connect()
+        long, big = "é" * 300_000, bytes(range(256)) * 100
+        ann.send(long)
+        ann.send(big)
+        ann.send(b"\x01\x02")
+        assert await ann.received(b"\x01\x02")
+        assert await ann.received(long) == long
+        assert await ann.received(big) == big
+        assert ann.log[1].data == long
+        await until(lambda: ann._view["received"] == 3)
+        cut = {text for direction, text in shown(ann) if direction == "received"}
+        assert cut == {
+            "é" * 400 + "… (300,000 characters)",
+            f"25,600 bytes: {' '.join(f'{n:02x}' for n in range(24))}…",
+            "2 bytes: 01 02",
+        }
+        await ann.disconnect()
+
+    run(main())
+
+
+def test_markup_goes_to_the_page_as_it_is(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        await ann.connect()
+        ann.send("<script>alert(1)</script>&amp;")
+        await ann.received()
+        await until(lambda: ann._view["received"] == 1)
+        assert shown(ann)[-1] == ("received", "<script>alert(1)</script>&amp;")
+        await ann.disconnect()
+
+    run(main())
+
+
+def test_a_new_panel_of_the_same_name_replaces_the_old(server: BackgroundServer) -> None:
+    async def main() -> None:
+        first = ClientPanel("Ann", server.url)
+        other = ClientPanel("Bob", server.url)
+        await first.connect()
+        await other.connect()
+        second = ClientPanel("Ann", server.url)
+        await second.connect()
+        await until(lambda: first.state == "closed")
+        assert (second.state, other.state) == ("open", "open")
+        await until(lambda: len(server.connections) == 2)
+        await second.disconnect()
+        await other.disconnect()
+
+    run(main())
+
+
+def test_closing_a_panel_closes_its_connection(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        await ann.connect()
+        ann.close()
+        await until(lambda: ann.state == "closed")
+        assert ann.detail == "1000"
+        ann.close()
+
+    run(main())
+
+
+def test_a_stopped_server_is_shown(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", server.url)
+        await ann.connect()
+        await asyncio.to_thread(server.stop)
+        await until(lambda: ann._view["state"] == "closed")
+        assert (ann.detail, ann._view["detail"]) == ("1001 (server stopped)", "1001 (server stopped)")
+
+    run(main())
+
+
+def test_an_address_given_to_connect_is_shown(server: BackgroundServer) -> None:
+    async def main() -> None:
+        ann = ClientPanel("Ann", "ws://127.0.0.1:1")
+        with pytest.raises(NotConnectedError, match="nobody listens at ws:"):
+            await ann.connect()
+        await ann.connect(server.url)
+        assert ann._address == server.url
+        await ann.disconnect()
+
+    run(main())
+
+
+def test_options_pass_through(server: BackgroundServer) -> None:
+    ann = ClientPanel("Ann", server.url, subprotocols=["chat"], max_size=5)
+    assert ann.client._options["subprotocols"] == ["chat"]
+
+    async def main() -> None:
+        await ann.connect()
+        ann.send("more than five")
+        with pytest.raises(NotConnectedError, match="1009"):
+            await ann.received(timeout=10)
+
+    run(main())
+
+
+# ---- BrowserClient: the page is played by the test ------------------------------------------------
+
+
+class Page:
+    """A browser that shows a `BrowserClient`: it keeps what it was told and says what it is made to say."""
+
+    def __init__(self, client: BrowserClient) -> None:
+        self.client = client
+        self.told: list[dict[str, Any]] = []
+        client._tell = self._told  # type: ignore[method-assign]
+
+    def _told(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        self.told.append({**content, "buffers": buffers or []})
+
+    def says(self, do: str, *buffers: bytes, **content: Any) -> None:
+        self.client._from_the_page(self.client, {"do": do, **content}, [memoryview(b) for b in buffers])
+
+    def state(self, state: str, detail: str = "") -> None:
+        self.says("state", state=state, detail=detail, route="through Jupyter's proxy")
+
+    def batch(
+        self, *lines: tuple[str, str | None], buffers: tuple[bytes, ...] = (), skipped: int = 0
+    ) -> None:
+        self.says("batch", *buffers, lines=list(lines), skipped=skipped)
+
+
+def test_a_browser_client_without_a_browser() -> None:
+    async def main() -> None:
+        web = BrowserClient("Web", "ws://127.0.0.1:1")
+        assert repr(web) == "BrowserClient('Web'): closed"
+        assert not await web.shown(timeout=0.01)
+        with pytest.raises(NotConnectedError, match="no browser shows 'Web': run its cell in JupyterLab"):
+            await web.connect(timeout=0.01)
+        with pytest.raises(NotConnectedError, match=r"Web is not connected \(closed\)"):
+            web.send("hi")
+        await web.disconnect()
+
+    run(main())
+
+
+def test_a_mode_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="not 'tunnel'"):
+        BrowserClient("Web", "ws://127.0.0.1:1", mode="tunnel")  # type: ignore[arg-type]
+
+
+def test_a_browser_client_connects_talks_and_disconnects() -> None:
+    async def main() -> None:
+        web = BrowserClient("Web", "ws://127.0.0.1:7")
+        page = Page(web)
+        page.says("hello")
+        assert page.told.pop()["view"]["state"] == "closed"
+        opening = asyncio.ensure_future(web.connect())
+        await until(lambda: page.told)
+        assert page.told.pop() == {"do": "connect", "url": "ws://127.0.0.1:7", "buffers": []}
+        page.state("connecting")
+        page.batch(("event", "connected"))
+        page.state("open")
+        await opening
+        assert (web.state, web.route) == ("open", "through Jupyter's proxy")
+        await web.connect()
+        assert page.told == []
+        web.send("hi")
+        web.send(b"\x00")
+        assert page.told == [
+            {"do": "send", "text": "hi", "buffers": []},
+            {"do": "send", "buffers": [b"\x00"]},
+        ]
+        page.told.clear()
+        page.batch(
+            ("sent", "hi"),
+            ("received", None),
+            ("received", "hi"),
+            ("received", None),
+            buffers=(b"\x01", b"\x02"),
+        )
+        assert [await web.received() for _ in range(3)] == [b"\x01", "hi", b"\x02"]
+        assert (web.sent_count, web.received_count) == (1, 3)
+        page.batch(("received", "last"), skipped=5000)
+        assert web.received_count == 5004
+        assert web.log[-1].data == "5,000 messages came too fast for the kernel; the browser has them"
+        leaving = asyncio.ensure_future(web.disconnect())
+        waiting = asyncio.ensure_future(web.received("never"))
+        await until(lambda: page.told)
+        assert page.told.pop()["do"] == "disconnect"
+        page.state("closing")
+        page.state("closed", "1000")
+        await leaving
+        with pytest.raises(NotConnectedError, match="1000"):
+            await waiting
+        assert (web.state, web.detail) == ("closed", "1000")
+
+    run(main())
+
+
+def test_a_browser_client_that_is_refused() -> None:
+    async def main() -> None:
+        web = BrowserClient("Web", "ws://127.0.0.1:7")
+        page = Page(web)
+        page.says("hello")
+        first = asyncio.ensure_future(web.connect())
+        second = asyncio.ensure_future(web.connect())
+        await until(lambda: len(page.told) == 3)
+        page.state("connecting")
+        page.state("closed", "1006: nobody answered directly")
+        for opening in (first, second):
+            with pytest.raises(
+                NotConnectedError, match="Web could not connect: 1006: nobody answered directly"
+            ):
+                await opening
+
+    run(main())
+
+
+def test_a_page_that_does_not_answer() -> None:
+    async def main() -> None:
+        web = BrowserClient("Web", "ws://127.0.0.1:7")
+        page = Page(web)
+        page.says("hello")
+        with pytest.raises(
+            NotConnectedError, match=r"the page with 'Web' did not answer in 0.05 s \(state: closed\)"
+        ):
+            await web.connect(timeout=0.05)
+        page.state("open")
+        with pytest.raises(NotConnectedError, match="is it still open in a browser"):
+            await web.disconnect(timeout=0.05)
+
+    run(main())
+
+
+def test_a_page_that_is_loaded_anew_gets_the_log_and_has_no_connection() -> None:
+    async def main() -> None:
+        web = BrowserClient("Web", "ws://127.0.0.1:7")
+        page = Page(web)
+        page.says("hello")
+        page.state("open")
+        page.batch(("received", "before"))
+        page.told.clear()
+        page.says("hello")
+        assert (web.state, web.detail) == ("closed", "the page was loaded anew")
+        (restore,) = page.told
+        assert restore["do"] == "restore"
+        assert [line[1:] for line in restore["view"]["log"]] == [["received", "before"]]
+        with pytest.raises(NotConnectedError):
+            web.send("hi")
+
+    run(main())
+
+
+def test_helper_threads_end_with_the_panels(server: BackgroundServer) -> None:
+    async def main() -> None:
+        panels = [ClientPanel(name, server.url) for name in "abcde"]
+        for panel in panels:
+            await panel.connect()
+        for panel in panels:
+            panel.close()
+        await until(lambda: not server.connections)
+
+    run(main())
+    server.stop()
+    for thread in threading.enumerate():
+        if thread.name.startswith("shared background loop"):
+            thread.join(5)
+            assert not thread.is_alive()
