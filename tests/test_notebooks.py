@@ -117,7 +117,9 @@ def good(tmp_path: Path) -> Notebook:
         code("server = Server(port=0).start()"),
         *exercise(1, "one"),
         *exercise(2, "two"),
-        markdown("## What you learned\n\nIt.\n\n## In production\n\nToo.\n\n## Sources\n\n- [x](https://x.org)"),
+        markdown(
+            "## What you learned\n\nIt.\n\n## In production\n\nToo.\n\n## Sources\n\n- [x](https://x.org)"
+        ),
         code("server.stop()"),
     ]
     for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), 1):
@@ -179,11 +181,20 @@ BROKEN: dict[str, tuple[Callable[[Notebook], None], str]] = {
     "no time": (replace("**Time:** 5 minutes.", ""), "the first cell doesn't say **Time:**"),
     "no need": (replace("**You need:**", "You need"), "the first cell doesn't say **You need:**"),
     "code first": (insert(0, code("1")), "the first cell must be the title"),
-    "wrong next": (replace("02_after", "00_before"), "`next:` leads to 00_before.ipynb, not to 02_after.ipynb"),
+    "wrong next": (
+        replace("02_after", "00_before"),
+        "`next:` leads to 00_before.ipynb, not to 02",
+    ),
     "no previous": (replace("previous: [Before](00_before.ipynb)", ""), "`previous:` leads to None"),
     "a next at the end": (lambda n: n.book.pop(), "`next:` leads to 02_after.ipynb, not to None"),
-    "a dead link": (replace("00_before.ipynb#", "09_gone.ipynb#"), "the link 09_gone.ipynb#Its-heading leads"),
-    "a dead picture": (replace("## Why?", '## Why?\n<img src="gone.png">'), "the link gone.png leads nowhere"),
+    "a dead link": (
+        replace("00_before.ipynb#", "09_gone.ipynb#"),
+        "the link 09_gone.ipynb#Its",
+    ),
+    "a dead picture": (
+        replace("`[not a link](nowhere)`", '<img src="gone.png">'),
+        "the link gone.png leads nowhere",
+    ),
     "a dead anchor": (replace("#Its-heading", "#Other"), "the link 00_before.ipynb#Other names no heading"),
     "a dead anchor here": (replace("(#Why?)", "(#Who?)"), "the link #Who? names no heading"),
     "no imports": (replace("from helpers import checks", "import os\nos.getcwd()"), "must be the imports"),
@@ -206,7 +217,10 @@ BROKEN: dict[str, tuple[Callable[[Notebook], None], str]] = {
     "no tag": (put(8, "metadata", {"jupyter": {"source_hidden": True}}), "the tag `solution`"),
     "an open solution": (put(8, "metadata", {"tags": ["solution"]}), "the solution must be collapsed"),
     "another stub": (replace("def one():\n    ...", "def uno():\n    ..."), "the stub doesn't define `one`"),
-    "another solution": (replace("def one():\n    return", "def uno():\n    return"), "solution doesn't define"),
+    "another solution": (
+        replace("def one():\n    return", "def uno():\n    return"),
+        "doesn't define",
+    ),
     "no check at the end": (replace("\n\nchecks.one(one)", ""), "the solution must end in the same check"),
     "a wrong solution": (put(8, "outputs", said("✗ not yet: no")), "check must have said `✓`"),
     "no such check": (lambda n: n.checks.remove("two"), "checks_exist: there is no check `two`"),
