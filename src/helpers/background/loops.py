@@ -228,8 +228,10 @@ class BackgroundLoop:
     def _leave(self) -> None:
         while not self._unbreakable:
             with contextlib.suppress(Abandoned), self._breaking:
-                _raise_in(self.thread, None)
                 self._unbreakable = True
+        with contextlib.suppress(Abandoned):
+            for _ in range(3):
+                time.monotonic()  # what is still on its way comes here
         sys.settrace(None)
         self._gone.set()
         asyncio.set_event_loop(None)
@@ -289,13 +291,12 @@ class BackgroundLoop:
         return readers_line(traceback.extract_stack(frame)) if frame else None
 
 
-def _raise_in(thread: threading.Thread, error: type[BaseException] | None) -> None:
-    """Raise `error` in another thread, at its next Python instruction; None takes back what waits there.
+def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
+    """Raise `error` in another thread, at its next Python instruction.
 
     Source: https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
     """
-    what = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), what)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error))
 
 
 _shared: BackgroundLoop | None = None

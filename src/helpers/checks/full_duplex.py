@@ -40,7 +40,7 @@ def thermostat(handler: Any) -> Verdict:
             _is(
                 await bob.hears("while Bob said nothing", hint=UNASKED),
                 "20",
-                "it was Ann who set 23, not Bob",
+                "Ann has set 23, not Bob",
             )
         for _ in range(4):
             _is(await ann.hears("after Bob had come", hint=UNASKED), "23", "Ann has set 23, and Bob has come")
