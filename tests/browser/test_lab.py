@@ -9,10 +9,11 @@ from typing import cast
 
 import nbformat
 import pytest
+from extras import needs
 from lab import JupyterLab
 from notebook_page import CellFailed, NotebookPage
 
-pytest.importorskip("playwright")
+needs("playwright")
 from playwright.sync_api import Browser, expect
 
 BUTTON = """\

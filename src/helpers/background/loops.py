@@ -11,9 +11,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Any, TypeVar
 
-from helpers.background.places import readers_line
+from helpers.background.places import is_readers, readers_line
 
 T = TypeVar("T")
 
@@ -27,6 +28,48 @@ class LoopBlockedError(RuntimeError):
 
 class Abandoned(BaseException):
     """Raised inside code that blocks a loop which has to end. Not an `Exception`, so few catch it."""
+
+
+class AbandonedForGood(Abandoned):
+    """Comes again at the line with which the reader's code goes on, below `except BaseException` as well.
+
+    CPython makes the instance where the exception is raised, on the thread that is to end: that is the
+    moment to watch the line which follows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if is_readers(frame.f_code.co_filename):
+                frame.f_trace = _no_further
+            frame = frame.f_back
+        sys.settrace(_no_further)
+
+
+def _no_further(frame: FrameType, event: str, arg: object) -> Any:
+    if not is_readers(frame.f_code.co_filename):
+        return None
+    if event == "line":
+        raise Abandoned  # which ends the tracing
+    return _no_further
+
+
+def end_by_force(task: asyncio.Task[Any]) -> None:
+    """End a task that swallows `CancelledError`, by closing the coroutine under it, on its own loop.
+
+    Left to the garbage collector it might go on for ever, in whatever thread collects.
+    """
+    inner: Any = task.get_coro()
+    with contextlib.suppress(RuntimeError, Abandoned):  # RuntimeError: it awaits again
+        while frame := getattr(inner, "cr_frame", None):
+            if is_readers(frame.f_code.co_filename):
+                frame.f_trace = _no_further
+            inner = inner.cr_await
+        sys.settrace(_no_further)
+        task.get_coro().close()
+    sys.settrace(None)
+    task.cancel()
 
 
 class _LoopThread(threading.Thread):
@@ -60,6 +103,8 @@ class BackgroundLoop:
         self._lock = threading.Lock()
         self._ending = False
         self._gone = threading.Event()
+        self._breaking = threading.Lock()
+        self._unbreakable = False
         self.blocked_at: str | None = None
         self._blocked_since = 0.0
         self.thread = _LoopThread(target=self._run, name=name, daemon=True)
@@ -136,7 +181,7 @@ class BackgroundLoop:
             )
             if insist and self.blocked_at and not future.done():
                 deadline = min(deadline, max(begin, self._blocked_since) + PATIENCE)
-                _raise_in(self.thread, Abandoned)
+                self._break_off(Abandoned)
         if future.done():
             return future.result()
         future.cancel()
@@ -153,26 +198,44 @@ class BackgroundLoop:
         self.asyncio_loop.call_soon_threadsafe(self.asyncio_loop.stop)
         if on_background_loop():
             return
-        deadline = time.monotonic() + 2
-        while self.thread.is_alive() and time.monotonic() < deadline:
+        begin = time.monotonic()
+        deadline = begin + 2.5
+        while self.thread.is_alive() and (now := time.monotonic()) < deadline:
+            if self.blocked_at or now > begin + 1.5:
+                deadline = min(deadline, now + PATIENCE)
+                self._break_off(AbandonedForGood)
             self.thread.join(0.005)
-            if self.blocked_at and self.thread.is_alive():
-                deadline = min(deadline, self._blocked_since + 2 * PATIENCE)
-                _raise_in(self.thread, Abandoned)
         if not self.thread.is_alive():
             self._watchdog.join()
 
+    def _break_off(self, error: type[Abandoned]) -> None:
+        with self._breaking:
+            if not self._unbreakable:
+                _raise_in(self.thread, error)
+
     def _run(self) -> None:
-        loop = self.asyncio_loop
-        asyncio.set_event_loop(loop)
-        while not self._ending:
-            with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt):
-                loop.run_forever()
-        with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt, RuntimeError):
-            self._finish(loop)
+        try:
+            asyncio.set_event_loop(self.asyncio_loop)
+            while not self._ending:
+                with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt):
+                    self.asyncio_loop.run_forever()
+            with contextlib.suppress(Abandoned, SystemExit, KeyboardInterrupt, RuntimeError):
+                self._finish(self.asyncio_loop)
+            self._leave()
+        except Abandoned:  # it came between two lines
+            self._leave()
+
+    def _leave(self) -> None:
+        while not self._unbreakable:
+            with contextlib.suppress(Abandoned), self._breaking:
+                self._unbreakable = True
+        with contextlib.suppress(Abandoned):
+            for _ in range(3):
+                time.monotonic()  # what is still on its way comes here
+        sys.settrace(None)
         self._gone.set()
         asyncio.set_event_loop(None)
-        loop.close()
+        self.asyncio_loop.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
@@ -181,7 +244,11 @@ class BackgroundLoop:
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+            _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+            for task in left:
+                loop.call_soon(end_by_force, task)
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=0.1))
         loop.run_until_complete(loop.shutdown_asyncgens())
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -225,7 +292,10 @@ class BackgroundLoop:
 
 
 def _raise_in(thread: threading.Thread, error: type[BaseException]) -> None:
-    """Raise `error` in another thread, at its next Python instruction (see CPython's C API)."""
+    """Raise `error` in another thread, at its next Python instruction.
+
+    Source: https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
+    """
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error))
 
 

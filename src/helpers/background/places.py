@@ -11,6 +11,11 @@ _FOLDERS = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purel
 _LIBRARIES = tuple(str(Path(folder).resolve()) for folder in (*_FOLDERS, str(Path(__file__).parents[1])))
 
 
+def is_readers(filename: str) -> bool:
+    """Whether code from that file is the reader's, and neither a library's nor the workbook's plumbing."""
+    return not filename.startswith("<frozen") and not str(Path(filename).resolve()).startswith(_LIBRARIES)
+
+
 def readers_line(stack: Iterable[traceback.FrameSummary]) -> str | None:
     """The innermost line of a stack that is neither a library's nor the workbook's own plumbing.
 
@@ -21,7 +26,7 @@ def readers_line(stack: Iterable[traceback.FrameSummary]) -> str | None:
         Like `line 3 of echo(): time.sleep(2)`, or None where every line is a library's.
     """
     for place in reversed(list(stack)):
-        if not str(Path(place.filename).resolve()).startswith(_LIBRARIES):
+        if is_readers(place.filename):
             return f"line {place.lineno} of {place.name}(): {place.line}"
     return None
 

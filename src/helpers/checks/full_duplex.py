@@ -9,31 +9,41 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
+
+UNASKED = "readings come unasked: a task of its own sends them, beside the loop that reads"
 
 
 def thermostat(handler: Any) -> Verdict:
     """Check a handler that sends the temperature every 0.1 s, unasked, and obeys `set N` meanwhile."""
 
     async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
-        ann, bob = await Peer.join(url), await Peer.join(url)
-        for _ in range(3):
-            _is(await ann.hears("Ann is silent, and"), "20", "Ann has said nothing yet")
+        ann = await Peer.join(url)
+        started = time.monotonic()
+        for _ in range(5):
+            _is(await ann.hears("while Ann said nothing", hint=UNASKED), "20", "Ann has said nothing yet")
+        took = time.monotonic() - started
+        if took > 1.5:
+            raise NotYet(f"five readings took {took:.1f} s", "one is wanted every 0.1 s", sure=True)
+        if took < 0.15:
+            raise NotYet("five readings came in a bunch", "wait with `await asyncio.sleep(0.1)` between two")
         await ann.says("set 23")
-        heard = [await ann.hears("after `set 23`") for _ in range(6)]
+        heard = [await ann.hears("after `set 23`", hint=UNASKED) for _ in range(6)]
         if "ok" not in heard:
             raise NotYet(
-                f"after `set 23` there came {heard}, without `ok`",
-                'the loop that reads answers: `await connection.send("ok")`',
+                f"after `set 23` there came `{heard}`, without `ok`",
+                'in the loop that reads: `await connection.send("ok")`',
             )
         _is(heard[-1], "23", "after `set 23` and some more readings")
-        started = time.monotonic()
-        readings = [await ann.hears("Ann is silent again, and") for _ in range(5)]
-        for reading in readings:
-            _is(reading, "23", "Ann has set 23")
-        if time.monotonic() - started < 0.15:
-            raise NotYet("five readings came in a bunch", "wait with `await asyncio.sleep(0.1)` between two")
-        _is(await bob.hears("Bob is silent, and"), "20", "it was Ann who has set 23, and not Bob")
+        bob = await Peer.join(url)
+        for _ in range(2):
+            _is(
+                await bob.hears("while Bob said nothing", hint=UNASKED),
+                "20",
+                "Ann has set 23, not Bob",
+            )
+        for _ in range(4):
+            _is(await ann.hears("after Bob had come", hint=UNASKED), "23", "Ann has set 23, and Bob has come")
         await ann.leaves()
         await bob.leaves()
         await _nothing_is_left(loop)
@@ -54,17 +64,22 @@ def collect(function: Any) -> Verdict:
             returned = await _collected(answer, code, reason, messages)
             if not (isinstance(returned, tuple) and len(returned) == 2):
                 raise NotYet(
-                    f"`collect` returned `{returned!r}`",
+                    f"`collect` returned {shown(returned)}",
                     "return two things: `messages, connection.close_code`",
                 )
-            if list(returned[0]) != messages:
+            if isinstance(returned[1], list):
                 raise NotYet(
-                    f"the server sent {messages} and closed with {code}; you returned {returned[0]!r}",
-                    "append every message to a list until the iteration ends",
+                    f"`collect` returned {shown(returned)}",
+                    "return first the messages, then the code: `messages, connection.close_code`",
+                )
+            if returned[0] != messages:
+                raise NotYet(
+                    f"the server sent `{messages}` and closed with {code}; you returned {shown(returned[0])}",
+                    "append every message to a list, until no more come",
                 )
             if returned[1] != code:
                 raise NotYet(
-                    f"the server closed with {code}; you returned {returned[1]!r}",
+                    f"the server closed with {code}; you returned {shown(returned[1])}",
                     "when it is over, `connection.close_code` tells",
                 )
         return "you had every message and the close code, whether the end was 1000, 4000 or 1011"
@@ -83,8 +98,10 @@ async def _collected(answer: Answer, code: int, reason: str, messages: list[str]
             return await answer(url)
         except NotYet as not_yet:
             said = not_yet.verdict.said
-            hint = "only 1000 and 1001 end `async for` quietly; others raise `ConnectionClosedError`"
-            raise NotYet(f"the server closed with {code}; {said}", hint) from not_yet
+            if not not_yet.sure:
+                raise
+            hint = "1000 and 1001 end `async for` quietly; 4000 raises `ConnectionClosedError`: catch it"
+            raise NotYet(f"the server closed with {code}; {said}", hint, sure=True) from not_yet
 
 
 async def _nothing_is_left(loop: asyncio.AbstractEventLoop) -> None:
@@ -95,19 +112,19 @@ async def _nothing_is_left(loop: asyncio.AbstractEventLoop) -> None:
             return
         await asyncio.sleep(0.05)
     raise NotYet(
-        f"both peers have left, and tasks of your handler still run: {left}",
+        f"both peers have left, and there still runs {', '.join(f'`{name}`' for name in left)}",
         "cancel the task in a `finally`, or let an `asyncio.TaskGroup` own it",
     )
 
 
 async def _other_tasks() -> list[str]:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    return [getattr(task.get_coro(), "__name__", "?") for task in tasks]
+    return sorted({getattr(task.get_coro(), "__name__", "?") for task in tasks})
 
 
 def _is(came: str | bytes, wanted: str, when: str) -> None:
     if came != wanted:
         raise NotYet(
-            f"{when}: there came `{came!r}`, expected was the reading `{wanted!r}`",
+            f"{when}: there came {shown(came)}, expected was the reading `{wanted!r}`",
             "keep the temperature in a variable of this one connection, and send it as a text like `20`",
         )

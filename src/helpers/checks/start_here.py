@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
 
 
 def shout(handler: Any) -> Verdict:
@@ -20,9 +21,14 @@ def shout(handler: Any) -> Verdict:
         for peer, message in ((ann, "hello"), (bob, "is anybody there?"), (ann, "goodbye")):
             await peer.says(message)
             answer = await peer.hears(f"after `{message}`")
+            if answer == "HELLO" and message != "hello":
+                raise NotYet(
+                    f"after `{message}` there came {shown(answer)}, which belongs to another message",
+                    "answer what `message` says, and only to the `connection` that it came from",
+                )
             if answer != message.upper():
                 raise NotYet(
-                    f"after `{message}` there came `{answer!r}`, expected was `{message.upper()!r}`",
+                    f"after `{message}` there came {shown(answer)}, expected was `{message.upper()!r}`",
                     "a text has a method `upper()`; send what it returns",
                 )
             await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
@@ -51,15 +57,32 @@ def ask(function: Any) -> Verdict:
         async with serving(oracle) as url:
             for question in ("What is six times seven?", "Are you sure?"):
                 heard.clear()
-                returned = await answer(url, question)
-                if question not in heard:
+                try:
+                    returned = await answer(url, question)
+                except NotYet as not_yet:
+                    if heard or not_yet.sure:
+                        raise
                     raise NotYet(
-                        f"the server was asked {heard!r}, expected was `{question!r}`",
-                        "send it with `await connection.send(question)`",
+                        f"{not_yet.verdict.said}, and the server was asked nothing",
+                        "send the question first, with `await connection.send(question)`; "
+                        "without `await` nothing is sent",
+                    ) from not_yet
+                if question not in heard:
+                    asked = shown(heard[0]) if heard else "nothing"
+                    quotes = "; without quotes it is the argument" if heard == ["question"] else ""
+                    raise NotYet(
+                        f"the server heard {asked}, expected was `{question!r}`",
+                        f"send it with `await connection.send(question)`{quotes}",
+                    )
+                if inspect.iscoroutine(returned):
+                    returned.close()
+                    raise NotYet(
+                        "`ask` returned a coroutine: something that has not run yet",
+                        "write `await` before it, as in `return await connection.recv()`",
                     )
                 if returned != f"the answer to {question!r} is 42":
                     raise NotYet(
-                        f"`ask` returned `{returned!r}`, the server had answered "
+                        f"`ask` returned {shown(returned)}, the server had answered "
                         f"`{f'the answer to {question!r} is 42'!r}`",
                         "`return` what `await connection.recv()` gives you",
                     )

@@ -5,22 +5,25 @@ from __future__ import annotations
 import ast
 import asyncio
 import concurrent.futures
+import gc
 import inspect
 import textwrap
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from helpers.background.lifetime import BackgroundError
+from helpers.background.lifetime import BlockedLoopWarning, HandlerFailedError
 from helpers.background.loops import BackgroundLoop
 from helpers.background.places import in_words, readers_line
 from helpers.background.server import BackgroundServer
-from helpers.checks.verdict import NotYet, Verdict
+from helpers.checks.verdict import NotYet, Verdict, shown
 
 DEADLINE = 3.0
 """How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""
@@ -28,6 +31,17 @@ DEADLINE = 3.0
 PATIENCE = 1.2
 """How long a peer waits for an answer, in seconds."""
 
+SEND_IT = (
+    "send the answer with `await connection.send(...)`, inside the loop that reads; "
+    "without `await` nothing is sent"
+)
+
+READ_IT = "read the message: what did that line expect?"
+
+GIVE_TURNS = (
+    "let others have their turn: `await asyncio.sleep(...)` waits, "
+    "and `await asyncio.to_thread(...)` does slow work on another thread"
+)
 
 HandlerScenario = Callable[[str, asyncio.AbstractEventLoop], Coroutine[Any, Any, str]]
 
@@ -45,19 +59,22 @@ class Peer:
     @classmethod
     async def join(cls, url: str) -> Self:
         """Connect to the reader's server."""
-        return cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+        peer = cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+        _joined.get().append(peer)
+        return peer
 
     async def says(self, message: str) -> None:
         """Send a message; a connection that the handler has closed is noticed when something is heard."""
         with suppress(ConnectionClosed):
             await self._connection.send(message)
 
-    async def hears(self, when: str, *, within: float = PATIENCE) -> str | bytes:
+    async def hears(self, when: str, *, within: float = PATIENCE, hint: str = SEND_IT) -> str | bytes:
         """The next message.
 
         Args:
             when: the situation, for the verdict, like "after `hello`".
             within: how long to wait, in seconds.
+            hint: which way to look when none comes.
 
         Raises:
             NotYet: none came, or the connection was closed.
@@ -65,14 +82,12 @@ class Peer:
         try:
             return await asyncio.wait_for(self._connection.recv(), within)
         except TimeoutError:
-            raise NotYet(
-                f"{when}, nothing came for {within:g} s",
-                "send the answer with `await connection.send(...)`, inside the loop that reads",
-            ) from None
+            raise NotYet(f"{when}, nothing came for {within:g} s", hint) from None
         except ConnectionClosed:
             raise NotYet(
                 f"{when}, the connection was closed ({self._connection.close_code})",
-                "a connection closes when its handler returns or raises: keep reading until the peer leaves",
+                "a connection closes when its handler returns: `send` the answer, don't `return` it, "
+                "and keep reading until the peer leaves",
             ) from None
 
     async def hears_nothing(self, when: str, *, within: float = 0.2) -> None:
@@ -83,11 +98,29 @@ class Peer:
         """
         with suppress(TimeoutError, ConnectionClosed):
             message = await asyncio.wait_for(self._connection.recv(), within)
-            raise NotYet(f"{when}, there came one more message: `{message!r}`", "send it once only")
+            raise NotYet(f"{when}, there came one more message: {shown(message)}", "send it once only")
 
     async def leaves(self) -> None:
         """Close the connection."""
         await self._connection.close()
+
+    def vanishes(self) -> None:
+        """Break the connection off, without a word."""
+        self._connection.transport.abort()
+
+
+_joined: ContextVar[list[Peer]] = ContextVar("peers that joined in this trial")
+
+
+async def _until_all_have_left(scenario: Coroutine[Any, Any, str]) -> str:
+    peers: list[Peer] = []
+    _joined.set(peers)
+    try:
+        return await scenario
+    finally:
+        for peer in peers:
+            peer.vanishes()
+        await asyncio.sleep(0)
 
 
 def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
@@ -109,13 +142,33 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     except TypeError as error:
         return _unfit(str(error))
     server.start()
+    failures: list[Exception] = []
+    blocked = None
     try:
-        verdict = _play(scenario(server.url, server.loop))
+        verdict, sure = _play(scenario(server.url, server.loop))
         failures, blocked = server.failures, server.blocked
     finally:
-        with suppress(BackgroundError):  # told by the verdict
-            server.stop()
-    return _explained(verdict, handler, failures[0] if failures else None, blocked)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BlockedLoopWarning)  # the verdict tells
+            try:
+                server.stop()
+            except HandlerFailedError as failed:  # only when its peer had left
+                failures += [failed.__cause__] if isinstance(failed.__cause__, Exception) else []
+    lost = _of_a_lost_task(server)
+    if lost and not verdict and not sure:
+        said = f"{verdict.said}; a task that your handler had started ended with {lost}"
+        verdict = Verdict(False, said, READ_IT)
+    return verdict if sure else _explained(verdict, handler, failures[0] if failures else None, blocked)
+
+
+def _of_a_lost_task(server: BackgroundServer) -> str | None:
+    """What a task raised that nobody awaited; asyncio tells it when the task is thrown away."""
+    gc.collect()
+    told = [event.text for event in server.events if TASK_LOST in event.text]
+    return told[0].partition(TASK_LOST)[2] if told else None
+
+
+TASK_LOST = "Task exception was never retrieved: "
 
 
 @asynccontextmanager
@@ -134,8 +187,8 @@ class Answer:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.loop = BackgroundLoop("loop of your code")
-        self.error: Exception | None = None
         self.blocked: str | None = None
+        self._error: Exception | None = None
         self._function = function
         self._name = _name(function)
         self.loop.hold(self, blocked=self._is_blocked)
@@ -149,18 +202,16 @@ class Answer:
         future = self.loop.submit(self._call(arguments))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), within)
-        except TimeoutError:
-            if future.done() and not future.cancelled():
-                self.error = future.exception()  # type: ignore[assignment]
+        except Exception as error:
+            if self._error is not None:
+                said, hint = _raised(self._name, self._error), _hint_for(self._error)
+                raise NotYet(said, hint, sure=True) from error
+            if not isinstance(error, TimeoutError):
+                raise
             raise NotYet(
                 f"`{self._name}` did not return within {within:g} s",
                 "what does it wait for, and who would end the waiting?",
             ) from None
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self.error = error
-            raise NotYet(f"`{self._name}` raised {in_words(error)}") from error
 
     def end(self) -> None:
         """Stop its loop, and break off what blocks it."""
@@ -174,7 +225,16 @@ class Answer:
             result = self._function(*arguments)
             return await result if isinstance(result, Awaitable) else result
         except (SystemExit, KeyboardInterrupt) as error:
-            raise RuntimeError(f"{type(error).__name__} would end the kernel") from error
+            self._error = RuntimeError(f"{type(error).__name__}, which would end the kernel")
+            raise self._error.with_traceback(error.__traceback__) from None
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            self._error = RuntimeError("it was cancelled, by itself")
+            raise self._error.with_traceback(error.__traceback__) from None
+        except Exception as error:
+            self._error = error  # here, because a `TimeoutError` loses its lines on its way to another loop
+            raise
 
 
 def try_function(
@@ -199,56 +259,71 @@ def try_function(
         return UNFINISHED
     names = arguments.split(", ")
     if not callable(function):
-        return _unfit(f"the answer must be a function, not `{function!r}`")
+        return _unfit(f"the answer must be a function, not {shown(function)}")
     try:
         inspect.signature(function).bind(*names)
     except (TypeError, ValueError) as error:
         return _unfit(f"`{_name(function)}` is called as `{_name(function)}({arguments})`: {error}")
     if coroutine and not inspect.iscoroutinefunction(function):
-        return _unfit(f"`{_name(function)}` must be a coroutine function: write `async def`")
+        why = " and no `yield`" if inspect.isasyncgenfunction(function) else ""
+        return _unfit(f"`{_name(function)}` must be a coroutine function: write `async def`{why}")
+    if not coroutine and (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        return _unfit(f"`{_name(function)}` must be a plain function: write `def`, without `async`")
     answer = Answer(function)
     try:
-        verdict = _play(scenario(answer))
+        verdict, sure = _play(scenario(answer))
     finally:
         answer.end()
-    return _explained(verdict, function, answer.error, answer.blocked)
+    return verdict if sure else _explained(verdict, function, None, answer.blocked)
 
 
-def _play(scenario: Coroutine[Any, Any, str]) -> Verdict:
+def _play(scenario: Coroutine[Any, Any, str]) -> tuple[Verdict, bool]:
+    """The verdict, and whether no deeper reason has to be looked for."""
     examiner = BackgroundLoop("examiner")
     examiner.hold(scenario)
-    future = examiner.submit(scenario)
+    future = examiner.submit(_until_all_have_left(scenario))
     try:
-        return Verdict(True, future.result(DEADLINE))
+        return Verdict(True, future.result(DEADLINE)), False
     except NotYet as not_yet:
-        return not_yet.verdict
+        return not_yet.verdict, not_yet.sure
     except concurrent.futures.TimeoutError:
         future.cancel()
-        return Verdict(False, f"the trial was not over after {DEADLINE:g} s", "what does your code wait for?")
-    except (ConnectionClosed, OSError, TimeoutError) as error:
-        return Verdict(False, f"the connection broke: {in_words(error)}", "does your handler end too early?")
+        said, hint = f"the trial was not over after {DEADLINE:g} s", "what does your code wait for?"
+    except (ConnectionClosed, OSError) as error:
+        said, hint = f"the connection broke: {in_words(error)}", "does your code end too early?"
+    except Exception as error:  # what the reader returned may raise wherever it is looked at
+        said, hint = (
+            f"what you returned can't be looked at: {in_words(error)}",
+            "what should it be?",
+        )
     finally:
         examiner.release(scenario)
+    return Verdict(False, said, hint), False
 
 
-def _explained(verdict: Verdict, code: object, error: Exception | None, blocked: str | None) -> Verdict:
+def _explained(verdict: Verdict, code: object, error: BaseException | None, blocked: str | None) -> Verdict:
     """A verdict with the deeper reason, where one is known."""
-    if verdict and not error:
-        return verdict
-    if blocked:
-        return Verdict(
-            False,
-            blocked,
-            "`await` something there, such as `asyncio.sleep`, or hand the work to `asyncio.to_thread`",
-        )
     if error:
-        where = readers_line(traceback.extract_tb(error.__traceback__))
-        return Verdict(
-            False,
-            f"`{_name(code)}` raised {in_words(error)}" + (f", at {where}" if where else ""),
-            "read the message: what did that line expect?",
-        )
+        return Verdict(False, _raised(_name(code), error), _hint_for(error))
+    if blocked and not verdict:
+        return Verdict(False, blocked, GIVE_TURNS)
     return verdict
+
+
+def _hint_for(error: BaseException) -> str:
+    text = in_words(error)
+    if "data must be str" in text:
+        return "what you send must be a text (or bytes): is an `await` missing in front of what makes it?"
+    if "object is not callable" in text:
+        return "hand a function over by its name, and its argument apart: `f, x` instead of `f(x)`"
+    return READ_IT
+
+
+def _raised(name: str, error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):  # from a task group
+        error = error.exceptions[0]
+    where = readers_line(traceback.extract_tb(error.__traceback__))
+    return f"`{name}` raised {in_words(error)}" + (f", at {where}" if where else "")
 
 
 UNFINISHED = Verdict(False, "there is still a `...`", "put your own lines in its place")

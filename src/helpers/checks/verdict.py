@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import reprlib
 from dataclasses import dataclass
 
 
@@ -46,11 +47,25 @@ class NotYet(Exception):
     Args:
         said: what was expected and what came.
         hint: which way to look.
+        sure: whether this is the reason; otherwise what raised or blocked elsewhere explains it better.
     """
 
-    def __init__(self, said: str, hint: str = "") -> None:
+    def __init__(self, said: str, hint: str, *, sure: bool = False) -> None:
         super().__init__(said)
+        self.sure = sure
         self.verdict = Verdict(False, said, hint)
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 120
+        self.maxlist = self.maxtuple = 8
+
+
+def shown(value: object) -> str:
+    """A value for a sentence: as in code, between backticks, not too long, whatever its `repr` does."""
+    return f"`{_Short().repr(value)}`"
 
 
 def _marked(text: str) -> str:

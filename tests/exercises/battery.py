@@ -1,0 +1,318 @@
+"""Tries an exercise's check with right and wrong answers, and with whatever else a reader can write."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import linecache
+import os
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from helpers import checks
+from helpers.checks import Verdict
+
+LONGEST = 6
+"""How long a verdict may take here, in seconds: five are promised, and the machine may be busy."""
+
+_numbers = itertools.count(1)
+
+
+def cell(source: str, **given: Any) -> dict[str, Any]:
+    """Run a cell's source as a kernel does, with a file name under which its lines are found.
+
+    Args:
+        source: the cell's text; its indentation is removed.
+        **given: names that cells above have defined.
+
+    Returns:
+        The names after it.
+    """
+    source = textwrap.dedent(source).lstrip("\n")
+    name = f"/tmp/ipykernel_1/{next(_numbers)}.py"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    names = {"__name__": "__main__", **given}
+    exec(compile(source, name, "exec"), names)
+    return names
+
+
+def descriptors() -> int:
+    """How many files and sockets this process has open; 0 where that can't be told without a library."""
+    folder = Path("/proc/self/fd")
+    return len(os.listdir(folder)) if folder.is_dir() else 0
+
+
+@contextlib.contextmanager
+def nothing_left(seconds: float = 3) -> Iterator[None]:
+    """Fail when threads or descriptors are left over at the end."""
+    gc.collect()
+    threads, before = set(threading.enumerate()), descriptors()
+    yield
+
+    def left() -> list[object]:
+        rest: list[object] = [thread for thread in threading.enumerate() if thread not in threads]
+        return rest + ["descriptor"] * max(0, descriptors() - before)
+
+    deadline = time.monotonic() + seconds
+    while left() and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.02)
+    assert not left(), f"left over: {left()}"
+
+
+@contextlib.contextmanager
+def soon() -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    took = time.monotonic() - begin
+    assert took < LONGEST, f"it took {took:.1f} s"
+
+
+def assert_not_yet(verdict: Verdict, *words: str) -> None:
+    """A verdict that tells what happened and which way to look, with these words in it."""
+    assert isinstance(verdict, Verdict)
+    text = str(verdict)
+    assert not verdict.right, text
+    assert verdict.said.strip()
+    assert verdict.hint.strip(), text
+    assert text.startswith("✗ not yet: ")
+    missing = [word for word in words if word not in text]
+    assert not missing, f"{missing} is not in: {text}"
+    assert "Abandoned" not in text
+
+
+class Exercise:
+    """The tests of one exercise; each kind below adds its battery.
+
+    A chapter's file has a subclass for each of its exercises.
+    """
+
+    name: ClassVar[str]
+    """The check's name, and the one that the answer defines."""
+    arguments: ClassVar[str]
+    """The answer's arguments, as in the stub."""
+    given: ClassVar[dict[str, Any]] = {}
+    """The names that the notebook's cells above the exercise define."""
+    right: ClassVar[list[str]]
+    """Right answers, none of them the solution in the notebook."""
+    wrong: ClassVar[list[tuple[str, ...]]]
+    """Wrong answers, each with words that its verdict must have."""
+    battery: ClassVar[dict[str, tuple[str, ...]]]
+    """What else a reader can write: the body of the function, and words for its verdict."""
+    misfits: ClassVar[dict[str, tuple[str, ...]]]
+    """What doesn't even have the stub's first line: source, and words for its verdict."""
+    slow: ClassVar[dict[str, tuple[str, ...]]]
+    """More of these, for which the check waits: tried with one exercise of a kind."""
+    thorough: ClassVar[bool] = False
+    """Whether this is that exercise."""
+    keyword = "async def"
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        for argument, values in (
+            ("right_answer", self.right),
+            ("wrong_answer", self.wrong),
+            ("body", [*self.battery, *(self.slow if self.thorough else ())]),
+            ("misfit", self.misfits),
+        ):
+            if argument in metafunc.fixturenames:
+                metafunc.parametrize(argument, values)
+
+    def check(self, source: str, **given: Any) -> Verdict:
+        """The verdict on a cell that defines the answer; it has to come in time and leave nothing."""
+        answer = cell(source, **{**self.given, **given})[self.name]
+        with nothing_left(), soon():
+            verdict: Verdict = getattr(checks, self.name)(answer)
+        return verdict
+
+    def define(self, body: str) -> str:
+        return f"{self.keyword} {self.name}({self.arguments}):\n{textwrap.indent(body, '    ')}"
+
+    def test_a_right_answer(self, right_answer: str) -> None:
+        verdict = self.check(right_answer)
+        assert verdict.right, str(verdict)
+        assert str(verdict).startswith("✓ ")
+        assert not verdict.hint
+
+    def test_a_wrong_answer(self, wrong_answer: tuple[str, ...]) -> None:
+        source, *words = wrong_answer
+        assert_not_yet(self.check(source), *words)
+
+    def test_what_a_reader_can_write(self, body: str) -> None:
+        assert_not_yet(self.check(self.define(body)), *{**self.battery, **self.slow}[body])
+
+    def test_what_does_not_fit(self, misfit: str) -> None:
+        assert_not_yet(self.check(misfit.replace("ANSWER", self.name)), *self.misfits[misfit])
+
+    def test_left_as_it_was(self) -> None:
+        for source in (self.define("..."), f"{self.name} = ...", self.define("if True:\n    print(...)")):
+            assert_not_yet(self.check(source), "there is still a `...`")
+
+
+ENDLESS = {
+    "while True:\n    print('x' * 50)": ("print",),
+    "while True:\n    pass": ("line", "while True"),
+    "while True:\n    try:\n        n = 1\n    except:\n        pass": ("line",),
+    "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass": (
+        "line",
+    ),
+}
+
+FOREVER = (
+    "import asyncio\n"
+    "async def forever():\n"
+    "    while True:\n"
+    "        await asyncio.sleep(0.01)\n"
+    "tasks = [asyncio.create_task(forever()) for _ in range(100)]\n"
+)
+
+RAISING = {
+    "answer = 1 / 0": ("ZeroDivisionError: division by zero", "line 2 of", "answer = 1 / 0"),
+    "raise SystemExit(3)": ("SystemExit", "raise SystemExit(3)"),
+    "raise KeyboardInterrupt": ("KeyboardInterrupt",),
+    "class Rude(Exception):\n    def __str__(self):\n        return 1 / 0\nraise Rude": ("raised Rude",),
+}
+
+NO_FUNCTION = {
+    "ANSWER = None": ("None", "function"),
+    "ANSWER = 42": ("42", "function"),
+    "ANSWER = 'hello'": ("hello", "function"),
+}
+
+
+class Thorough:
+    """What is tried with one exercise of a kind, because it takes its time."""
+
+    thorough = True
+
+    def test_a_call_into_c_is_left_behind(self: Any) -> None:
+        """It can't be broken off, so its thread stays until it returns; and then nothing is left."""
+        gate = threading.Event()
+        answer = cell(self.define("gate.wait(60)"), gate=gate)[self.name]
+        with nothing_left():
+            with soon():
+                verdict = getattr(checks, self.name)(answer)
+            gate.set()
+        assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
+        self.test_a_right_answer(self.right[0])
+
+    def test_a_long_sleep(self: Any) -> None:
+        answer = cell(self.define("import time\ntime.sleep(60)"))[self.name]
+        before = set(threading.enumerate())
+        with soon():
+            verdict = getattr(checks, self.name)(answer)
+        assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
+        left = [thread.name for thread in threading.enumerate() if thread not in before]
+        assert len(left) <= 2, "the sleeper, and the watchdog of its loop"
+        self.test_a_right_answer(self.right[0])
+
+
+class Handler(Exercise):
+    """The reader writes `async def handler(connection)`."""
+
+    arguments = "connection"
+    misfits: ClassVar = {
+        **NO_FUNCTION,
+        "async def ANSWER():\n    return 1": ("one argument", "connection"),
+        "async def ANSWER(connection, path):\n    return 1": ("one argument", "path"),
+        "def ANSWER(connection):\n    return 1": ("coroutine function", "async def"),
+        "async def ANSWER(connection):\n    yield 1": ("coroutine function", "yield"),
+    }
+    battery: ClassVar = {
+        **RAISING,
+        "pass": ("the connection was closed", "handler"),
+        "await connection.close()": ("the connection was closed",),
+        "await connection.recv()\nconnection.transport.abort()": (),
+        "for _ in range(20_000):\n    print('x' * 50)": ("closed",),
+        f"{FOREVER}await connection.recv()": (),
+        "await connection.send(42)": ("TypeError", "await connection.send(42)"),
+    }
+    slow: ClassVar = {
+        **ENDLESS,
+        "import asyncio\nawait asyncio.sleep(60)": ("nothing came",),
+        "import asyncio\nawait connection.wait_closed()\nawait asyncio.sleep(60)": ("nothing came",),
+        "async for message in connection:\n    pass": ("nothing came", "await connection.send"),
+        "async for message in connection:\n    connection.send(message)": ("nothing came", "await"),
+        "async for message in connection:\n    await connection.close(4000)": ("closed (4000)",),
+        "async for message in connection:\n"
+        "    for _ in range(3_000):\n"
+        "        await connection.send(f'you said {message}')": ("you said",),
+        "while True:\n"
+        "    try:\n"
+        "        await connection.recv()\n"
+        "    except BaseException:\n"
+        "        await connection.wait_closed()": ("nothing came",),
+        "import threading, time\n"
+        "async for message in connection:\n"
+        "    threading.Thread(target=time.sleep, args=(0.2,)).start()": ("nothing came",),
+    }
+
+
+class Function(Exercise):
+    """The reader writes a coroutine function that the check calls."""
+
+    misfits: ClassVar = {
+        **NO_FUNCTION,
+        "async def ANSWER():\n    return 1": ("is called as",),
+        "async def ANSWER(a, b, c, d):\n    return 1": ("is called as",),
+        "def ANSWER(*any):\n    return 1": ("coroutine function", "async def"),
+        "async def ANSWER(*any):\n    yield 1": ("coroutine function", "yield"),
+    }
+    battery: ClassVar = {
+        **RAISING,
+        "pass": (),
+        FOREVER: (),
+        "raise TimeoutError('too late')": ("TimeoutError: too late", "line 2"),
+        "import asyncio\nraise asyncio.CancelledError": ("cancelled", "line 3"),
+    }
+    slow: ClassVar = {
+        **ENDLESS,
+        "import asyncio\nawait asyncio.sleep(60)": ("did not return",),
+        "import asyncio\n"
+        "while True:\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    except BaseException:\n"
+        "        pass": ("did not return",),
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()": (),
+    }
+
+
+class Call(Exercise):
+    """The reader writes a plain function that the check calls."""
+
+    keyword = "def"
+    misfits: ClassVar = {
+        **NO_FUNCTION,
+        "def ANSWER():\n    return 1": ("is called as",),
+        "def ANSWER(a):\n    return 1": ("is called as",),
+        "async def ANSWER(*any):\n    return 1": ("plain function", "`def`"),
+    }
+    battery: ClassVar = {**RAISING}
+    slow: ClassVar = {
+        **ENDLESS,
+        "pass": ("did not arrive",),
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()": ("arrive",),
+    }
+
+
+def exercises(folder: Path) -> dict[str, type[Exercise]]:
+    """The exercises that the test modules of a folder are about, by name."""
+    import importlib
+    import sys
+
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    found: dict[str, type[Exercise]] = {}
+    for path in sorted(folder.glob("test_*.py")):
+        for value in vars(importlib.import_module(path.stem)).values():
+            if isinstance(value, type) and issubclass(value, Exercise) and "name" in vars(value):
+                assert value.name not in found, f"two classes test {value.name!r}"
+                found[value.name] = value
+    return found

@@ -1,0 +1,74 @@
+"""What the root's `conftest.py` adds to nbval, tried in a project of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the root's `conftest.py`, a folder for notebooks, and one test."""
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_one.py").write_text("def test_one():\n    pass\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ntestpaths = notebooks tests\naddopts = --nbval-current-env --nbval-cell-timeout=2\n"
+    )
+    return tmp_path
+
+
+def notebook(project: Path, *sources: str) -> None:
+    cells = [nbformat.v4.new_code_cell(text, execution_count=n) for n, text in enumerate(sources, 1)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / "00_try.ipynb")
+
+
+def run(project: Path, *arguments: str) -> tuple[int, str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_cells_after_one_that_timed_out_have_failed(project: Path) -> None:
+    notebook(project, "x = 1", "import time\ntime.sleep(30)", "x", "x = 2")
+    code, said = run(project, "--nbval")
+    assert code == 1, said
+    assert "3 failed, 2 passed in" in said
+    assert "not tested: Previous cell timed out" in said
+    assert "xfailed" not in said
+
+
+def test_no_notebook_is_an_error(project: Path) -> None:
+    code, said = run(project, "--nbval")
+    assert code == pytest.ExitCode.USAGE_ERROR, said
+    assert "--nbval, and no notebook in notebooks, tests" in said
+
+
+@pytest.mark.parametrize("arguments", [("tests", "--nbval"), ()])
+def test_no_notebook_is_fine_where_none_was_asked_for(project: Path, arguments: tuple[str, ...]) -> None:
+    code, said = run(project, *arguments)
+    assert code == 0, said
+    assert "1 passed in" in said
+
+
+def test_a_selection_may_leave_out_all_notebooks(project: Path) -> None:
+    notebook(project, "x = 1")
+    code, said = run(project, "--nbval", "-k", "test_one")
+    assert code == 0, said
+    assert "1 passed, 1 deselected in" in said
