@@ -84,6 +84,16 @@ def test_with_and_async_with(where):
         asyncio.run(inside())
 
 
+@pytest.mark.parametrize("where", PLACES)
+def test_small_messages_do_not_wait_for_the_acknowledgement_of_others(where):
+    async def tell(connection):
+        option = connection.transport.get_extra_info("socket").getsockopt(6, 1)  # IPPROTO_TCP, TCP_NODELAY
+        await connection.send("at once" if option else "after the acknowledgement")
+
+    with BackgroundServer(tell, where=where) as server, sync_connect(server.url) as client:
+        assert client.recv(timeout=10) == "at once"
+
+
 def test_async_with_gives_clients_on_the_callers_loop_their_time():
     async def inside():
         async with BackgroundServer(echo) as server:
