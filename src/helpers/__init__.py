@@ -18,10 +18,14 @@ _HOMES = {
     "ChildKernel": "background.kernel",
     "ClientPanel": "widgets",
     "HandlerFailedError": "background",
+    "NewsServer": "experiments",
     "NotConnectedError": "widgets",
     "Probe": "experiments",
+    "Race": "widgets",
     "StopButton": "widgets",
     "check_environment": "environment",
+    "compare_push": "widgets.progress",
+    "compare_requests": "widgets.progress",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,6 +1,6 @@
 """The client's program: takes a plan from the kernel, does it, reports.
 
-    python -m helpers.experiments.client
+python -m helpers.experiments.client
 """
 
 from __future__ import annotations

@@ -23,14 +23,14 @@ Report = Callable[[str, object], None]
 class ClientProcess:
     """The kernel's end: hands over a plan, gets reports, and ends the child when it is left.
 
-        with ClientProcess() as client:
-            client.tell({"kind": "requests", ...})
-            for kind, content in client.reports():
-                ...
+    with ClientProcess() as client:
+        client.tell({"kind": "requests", ...})
+        for kind, content in client.reports():
+            ...
     """
 
     def __enter__(self) -> Self:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._said = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "helpers.experiments.client"],
             stdin=subprocess.PIPE,
@@ -59,6 +59,10 @@ class ClientProcess:
     def pid(self) -> int:
         """The child's process number."""
         return self._process.pid
+
+    def kill(self) -> None:
+        """End the child at once, from any thread; `reports` then raises."""
+        self._process.kill()
 
     def tell(self, content: object) -> None:
         """Send the child a line; that it has ended is told by `reports`."""

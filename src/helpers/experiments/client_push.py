@@ -14,10 +14,7 @@ import aiohttp
 from helpers.background.places import in_words
 from helpers.experiments.client_process import Orders, Report
 from helpers.experiments.client_session import Peer
-
-PUSH_WAYS = ("polling", "long polling", "SSE", "WebSocket")
-PATIENCE = 5.0
-"""Seconds after the last publication in which an event may still come."""
+from helpers.experiments.plan import PATIENCE
 
 
 class Ear:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from helpers.experiments.client_process import Orders, Report
 from helpers.experiments.client_session import Peer
 from helpers.experiments.http_headers import HeaderSet
+from helpers.experiments.plan import overtaken
 
 Exchange = Callable[[str], Awaitable[str]]
 SIX = 6
@@ -114,12 +114,6 @@ class Lane:
 def message_text(number: int, size: int) -> str:
     """A message: its number, and x up to the size in bytes."""
     return f"{number:06d}"[-size:].ljust(size, "x")
-
-
-def overtaken(numbers: Sequence[int]) -> int:
-    """How many came after one that was sent later."""
-    highest = itertools.accumulate(numbers, max)
-    return sum(number < before for number, before in zip(numbers, highest, strict=True))
 
 
 async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, Any]:

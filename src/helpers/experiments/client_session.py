@@ -23,7 +23,9 @@ class Peer:
         force_close: whether each request gets a connection of its own.
     """
 
-    def __init__(self, url: str, headers: HeaderSet, *, connections: int = 100, force_close: bool = False) -> None:
+    def __init__(
+        self, url: str, headers: HeaderSet, *, connections: int = 100, force_close: bool = False
+    ) -> None:
         self._url = url.rstrip("/")
         self._headers = headers
         self._session = aiohttp.ClientSession(

@@ -55,9 +55,13 @@ class Table:
         heads = [head for _, head in self.columns]
         wide = [max(map(len, cells)) for cells in zip(heads, *self.rows, strict=True)]
         for begin, end, group in self._groups():  # room for the group's name over its columns
-            wide[end - 1] += max(0, len(group) - sum(wide[begin:end]) - 2 * (end - begin - 1))
+            wide[end - 1] += max(
+                0, len(group) + 4 * bool(group) - sum(wide[begin:end]) - 2 * (end - begin - 1)
+            )
         over = "  ".join(
-            group.center(sum(wide[begin:end]) + 2 * (end - begin - 1), "·" if group else " ")
+            (f" {group} " if group else "").center(
+                sum(wide[begin:end]) + 2 * (end - begin - 1), "─" if group else " "
+            )
             for begin, end, group in self._groups()
         )
         lines = [
@@ -73,7 +77,8 @@ class Table:
     def _repr_html_(self) -> str:
         number = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
         groups = "".join(
-            f'<th colspan="{end - begin}" scope="colgroup" style="text-align: center">{html.escape(group)}</th>'
+            f'<th colspan="{end - begin}" scope="colgroup" style="text-align: center">'
+            f"{html.escape(group)}</th>"
             if group
             else "<td></td>" * (end - begin)
             for begin, end, group in self._groups()

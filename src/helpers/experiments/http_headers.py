@@ -10,7 +10,7 @@ HeaderSet = Literal["least", "library", "browser"]
 HEADER_SETS: Final = ("least", "library", "browser")
 
 SERVER: Final = "Python/3 aiohttp/3"
-"""What the server calls itself: as aiohttp does, without the numbers, so that bytes are the same everywhere."""
+"""What the server calls itself: as aiohttp does, but without numbers, so that bytes are the same anywhere."""
 
 _COOKIE: Final = "session=0123456789abcdef0123456789abcdef"
 
@@ -42,7 +42,9 @@ _BROWSER_WEBSOCKET: Final = {
 _LIBRARY: Final = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": SERVER}
 
 
-def headers_for(kind: HeaderSet, what: Literal["get", "post", "events", "websocket"], origin: str) -> dict[str, str]:
+def headers_for(
+    kind: HeaderSet, what: Literal["get", "post", "events", "websocket"], origin: str
+) -> dict[str, str]:
     """The headers of a request, apart from those that make it work (Host, Content-Length, Upgrade ...).
 
     Args:

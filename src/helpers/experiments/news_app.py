@@ -16,14 +16,10 @@ import time
 from aiohttp import WSMsgType, web
 
 from helpers.experiments.http_headers import SERVER
+from helpers.experiments.plan import NUMBER, STAMP
 
 LONG_POLL_SECONDS = 30
 """How long a long poll is held when nothing happens."""
-
-NUMBER = 6
-STAMP = 17
-SMALLEST_EVENT = NUMBER + STAMP + 2
-"""Bytes: an event carries its number and the moment of its publication."""
 
 
 class Channel:
@@ -73,13 +69,13 @@ async def say(request: web.Request) -> web.Response:
 
 
 async def poll(request: web.Request) -> web.Response:
-    return _answer("\n".join(_channel(request).events[int(request.query.get("after", 0)) :]))
+    return _answer("\n".join(_channel(request).events[_after(request) :]))
 
 
 async def long_poll(request: web.Request) -> web.Response:
     try:
         async with asyncio.timeout(LONG_POLL_SECONDS):
-            events = await _channel(request).after(int(request.query.get("after", 0)))
+            events = await _channel(request).after(_after(request))
     except TimeoutError:
         events = []
     return _answer("\n".join(events))
@@ -89,7 +85,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "Server": SERVER}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    channel, seen = _channel(request), int(request.query.get("after", 0))
+    channel, seen = _channel(request), _after(request)
     while True:
         for event in await channel.after(seen):
             await response.write(f"data: {event}\n\n".encode())
@@ -99,7 +95,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 async def push(request: web.Request) -> web.WebSocketResponse:
     websocket = web.WebSocketResponse(compress=False)
     await websocket.prepare(request)
-    sending = asyncio.create_task(_send_events(websocket, _channel(request), int(request.query.get("after", 0))))
+    sending = asyncio.create_task(_send_events(websocket, _channel(request), _after(request)))
     async for _ in websocket:  # until the client closes
         pass
     sending.cancel()
@@ -131,6 +127,10 @@ async def _publish(channel: Channel, moments: list[float], size: int) -> None:
 
 def _channel(request: web.Request) -> Channel:
     return request.app[CHANNELS].setdefault(request.query.get("channel", "news"), Channel())
+
+
+def _after(request: web.Request) -> int:
+    return int(request.query.get("after", 0))
 
 
 def _answer(text: str) -> web.Response:

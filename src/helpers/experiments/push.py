@@ -8,15 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from helpers.background import BackgroundError
 from helpers.experiments.bars import Bars
 from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.client_push import PATIENCE, PUSH_WAYS
-from helpers.experiments.client_requests import overtaken
 from helpers.experiments.figures import Table, in_bytes, in_ms, nearest_rank, times
 from helpers.experiments.http_headers import HeaderSet
 from helpers.experiments.links import Links
-from helpers.experiments.news_app import SMALLEST_EVENT
 from helpers.experiments.news_server import NewsServer
+from helpers.experiments.plan import PATIENCE, PUSH_WAYS, SMALLEST_EVENT, overtaken
 from helpers.experiments.request_reply import Progress, carry_out, check_link, check_ways, requests_seen
 
 __all__ = ["PUSH_WAYS", "Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
@@ -218,6 +217,14 @@ class PushRun:
         self._origin: float | None = None
         self._now = 0.0
         self._lock = threading.Lock()
+        self._client: ClientProcess | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Break it off, from another thread; `run` then raises."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.kill()
 
     @property
     def now(self) -> float:
@@ -231,7 +238,9 @@ class PushRun:
         with self._lock:
             origin = self._origin or 0.0
             return {
-                way: [Arrival(int(n), published - origin, arrived - origin) for n, published, arrived in heard]
+                way: [
+                    Arrival(int(n), published - origin, arrived - origin) for n, published, arrived in heard
+                ]
                 for way, heard in self._heard.items()
             }
 
@@ -266,10 +275,18 @@ class PushRun:
         plan["seconds"] = self.moments[-1] + self.poll_every + PATIENCE + 15
         events = 100 * len(self.moments) + 10_000
         with ClientProcess() as client, NewsServer() as server:
+            self._client = client
             with Links(server.url, self.ways, round_trip=self.round_trip, events=events) as links:
                 self.links = links
+                if self._stopped:
+                    raise BackgroundError("it was broken off")
                 client.tell({**plan, "ways": links.urls, "server": server.url})
-                troubles = carry_out(client, server, links, arrivals=take)
+                try:
+                    troubles = carry_out(client, server, links, arrivals=take)
+                except BackgroundError:
+                    if self._stopped:
+                        raise BackgroundError("it was broken off") from None
+                    raise
             requests = {way: requests_seen(tap) for way, tap in links.taps.items()}
         found: dict[str, PushWay] = {}
         count = len(self.moments)

@@ -13,12 +13,10 @@ from helpers.experiments.figures import Table, in_bytes, in_ms, nearest_rank, ti
 from helpers.experiments.http_headers import HEADER_SETS, HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
+from helpers.experiments.plan import ALL_WAYS, REQUEST_WAYS
 from helpers.wire import HttpRequest, Tap
 
 __all__ = ["ALL_WAYS", "REQUEST_WAYS", "RequestComparison", "RequestWay", "compare_requests"]
-
-REQUEST_WAYS = ("new connection", "keep-alive", "six connections", "WebSocket", "pipelined")
-ALL_WAYS = ("new connection", "keep-alive", "six connections", "long polling", "SSE", "WebSocket", "pipelined")
 
 Progress = Callable[[float], None]
 """Is called now and then with the share that is done, 0 to 1."""
@@ -308,7 +306,7 @@ def check_link(round_trip: float, headers: str) -> None:
         raise ValueError(f"headers must be one of {', '.join(map(repr, HEADER_SETS))}, not {headers!r}")
 
 
-def _found(ways: dict[str, Any], name: str) -> Any:
+def _found(ways: dict[str, RequestWay], name: str) -> RequestWay:
     try:
         return ways[name]
     except KeyError:
