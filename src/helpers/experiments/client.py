@@ -25,13 +25,14 @@ async def follow(plan: dict[str, Any], orders: Orders) -> object:
         TimeoutError: it took longer than the plan's `seconds`.
     """
     run = client_requests.run if plan["kind"] == "requests" else client_push.run
-    async with asyncio.timeout(plan["seconds"]) as limit:
-        try:
+    limit = asyncio.timeout(plan["seconds"])
+    try:
+        async with limit:
             return await run(plan, report, orders)
-        except TimeoutError:
-            if limit.expired():
-                raise TimeoutError(f"not done after {plan['seconds']:g} s") from None
-            raise
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"not done after {plan['seconds']:g} s") from None
+        raise
 
 
 def main() -> None:

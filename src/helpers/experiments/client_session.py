@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from helpers.experiments.http_headers import HeaderSet, headers_for
+from helpers.experiments.http_headers import HeaderSet, What, headers_for
 
 _AUTOMATIC = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
@@ -28,6 +28,7 @@ class Peer:
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = headers
+        self._force_close = force_close
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=force_close, limit=connections),
             skip_auto_headers=_AUTOMATIC,
@@ -39,13 +40,13 @@ class Peer:
         await self._session.close()
 
     async def post(self, path: str, body: str) -> str:
-        headers = headers_for(self._headers, "post", self._url)
+        headers = self._headers_for("post")
         async with self._session.post(self._url + path, data=body.encode(), headers=headers) as response:
             response.raise_for_status()
             return await response.text()
 
     async def get(self, path: str) -> str:
-        headers = headers_for(self._headers, "get", self._url)
+        headers = self._headers_for("get")
         async with self._session.get(self._url + path, headers=headers) as response:
             response.raise_for_status()
             return await response.text()
@@ -53,15 +54,21 @@ class Peer:
     @asynccontextmanager
     async def events(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
         """A stream of Server-Sent Events, open: an iterator of their data."""
-        headers = headers_for(self._headers, "events", self._url)
+        headers = self._headers_for("events")
         async with self._session.get(self._url + path, headers=headers) as response:
             response.raise_for_status()
             yield _data(response)
 
     def websocket(self, path: str) -> Any:
         """A WebSocket, as `aiohttp.ClientSession.ws_connect` gives it; without compression."""
-        headers = headers_for(self._headers, "websocket", self._url)
+        headers = self._headers_for("websocket")
         return self._session.ws_connect(self._url + path, headers=headers, compress=0)
+
+    def _headers_for(self, what: What) -> dict[str, str]:
+        headers = headers_for(self._headers, what, self._url)
+        if self._force_close:
+            headers["Connection"] = "close"
+        return headers
 
 
 async def _data(response: aiohttp.ClientResponse) -> AsyncIterator[str]:

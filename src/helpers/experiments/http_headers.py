@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-__all__ = ["HEADER_SETS", "SERVER", "HeaderSet", "headers_for"]
+__all__ = ["HEADER_SETS", "SERVER", "HeaderSet", "What", "headers_for"]
 
 HeaderSet = Literal["least", "library", "browser"]
+What = Literal["get", "post", "events", "websocket"]
 HEADER_SETS: Final = ("least", "library", "browser")
 
 SERVER: Final = "Python/3 aiohttp/3"
@@ -42,9 +43,7 @@ _BROWSER_WEBSOCKET: Final = {
 _LIBRARY: Final = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": SERVER}
 
 
-def headers_for(
-    kind: HeaderSet, what: Literal["get", "post", "events", "websocket"], origin: str
-) -> dict[str, str]:
+def headers_for(kind: HeaderSet, what: What, origin: str) -> dict[str, str]:
     """The headers of a request, apart from those that make it work (Host, Content-Length, Upgrade ...).
 
     Args:

@@ -110,7 +110,9 @@ class Race(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Break off a race that runs, and take the widget off the page."""
-        self._run.stop()
+        run = getattr(self, "_run", None)  # ipywidgets closes a widget whose construction failed, too
+        if run is not None:
+            run.stop()
         super().close()
 
     def _carry_out(self, done: concurrent.futures.Future[PushComparison]) -> None:
