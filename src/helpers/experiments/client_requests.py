@@ -86,9 +86,6 @@ ONE_AT_A_TIME = {
 }
 """Ways in which a message waits for the reply to the one before."""
 
-MANY_AT_A_TIME = ("six connections", "pipelined")
-"""Ways in which messages go out without waiting: HTTP over six connections, and one WebSocket."""
-
 
 class Lane:
     """What was measured of one way."""

@@ -95,7 +95,8 @@ class Table:
         )
         return (
             '<div style="overflow-x: auto"><table>'
-            f'<caption style="text-align: left; color: inherit">{html.escape(self.caption)}</caption>'
+            '<caption style="text-align: left; color: inherit; white-space: nowrap">'
+            f"{html.escape(self.caption)}</caption>"
             f"<thead>{f'<tr>{groups}</tr>' if any(group for group, _ in self.columns) else ''}"
             f"<tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         )

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 REQUEST_WAYS = ("new connection", "keep-alive", "six connections", "WebSocket", "pipelined")
 ALL_WAYS = (*REQUEST_WAYS[:3], "long polling", "SSE", *REQUEST_WAYS[3:])
+MANY_AT_A_TIME = ("six connections", "pipelined")
+"""Ways in which messages go out without waiting: HTTP over six connections, and one WebSocket."""
+
 PUSH_WAYS = ("polling", "long polling", "SSE", "WebSocket")
 
 PATIENCE = 5.0

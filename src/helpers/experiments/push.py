@@ -119,20 +119,21 @@ class PushComparison:
 
     def table(self) -> Table:
         """All figures, delays included, each against WebSocket."""
-        against = "WebSocket" if "WebSocket" in self._ways else next(iter(self._ways))
+        other = "WebSocket" if "WebSocket" in self._ways else next(iter(self._ways))
+        against = "× WS" if other == "WebSocket" else f"× {other}"
         columns = [
-            *(("", head) for head in ("way", "events", "TCP", "requests")),
+            *(("", head) for head in ("way", "TCP", "requests")),
             *(("bytes an event", head) for head in ("up", "down")),
-            *(("ms from event to client", head) for head in ("median", "p99", f"× {against}")),
+            *(("ms from event to client", head) for head in ("median", "p99", against)),
             *(("", head) for head in ("lost", "overtaken")),
         ]
         rows = [
             [
                 way.name,
-                *(f"{count:,}" for count in (way.events, way.connections, way.requests)),
+                *(f"{count:,}" for count in (way.connections, way.requests)),
                 *map(in_bytes, (way.up, way.down)),
                 *map(in_ms, (way.median, way.p99)),
-                times(way.against(against)),
+                times(way.against(other)),
                 *(str(way.lost), str(way.overtaken)),
             ]
             for way in self
