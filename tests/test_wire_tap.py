@@ -900,3 +900,11 @@ async def test_an_echo_through_the_tap_is_not_much_slower(child_port: int) -> No
                     await websocket.recv()
                     times[tapping].append(time.perf_counter() - begin)
     assert statistics.median(times[True]) < 3 * statistics.median(times[False])
+
+
+@in_loop
+async def test_small_messages_do_not_wait_for_the_acknowledgement_of_others() -> None:
+    async with linked() as (tap, _, _):
+        (connection,) = tap._connections
+        socks = [side.transport.get_extra_info("socket") for side in connection._sides.values()]  # type: ignore[union-attr]
+        assert all(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in socks)

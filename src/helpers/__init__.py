@@ -18,11 +18,15 @@ _HOMES = {
     "ChildKernel": "background.kernel",
     "ClientPanel": "widgets",
     "HandlerFailedError": "background",
+    "NewsServer": "experiments",
     "NotConnectedError": "widgets",
     "Probe": "experiments",
+    "Race": "widgets",
     "StopButton": "widgets",
     "WireTimeline": "widgets",
     "check_environment": "environment",
+    "compare_push": "widgets.progress",
+    "compare_requests": "widgets.progress",
     "tapped": "experiments",
 }
 

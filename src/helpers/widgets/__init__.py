@@ -3,6 +3,7 @@
 from helpers.widgets.client import Client
 from helpers.widgets.conversation import Message, NotConnectedError
 from helpers.widgets.panel import BrowserClient, ClientPanel
+from helpers.widgets.race import Race
 from helpers.widgets.stop_button import StopButton
 from helpers.widgets.timeline import WireTimeline
 
@@ -12,6 +13,7 @@ __all__ = [
     "ClientPanel",
     "Message",
     "NotConnectedError",
+    "Race",
     "StopButton",
     "WireTimeline",
 ]

@@ -388,7 +388,10 @@ class Tap:
         if self._listener is not None or self._closed:
             return
         assert self._loop is not None
-        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
+        listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
+        self._listener = socket.socket(  # asyncio sets TCP_NODELAY where it knows that the protocol is TCP
+            listener.family, listener.type, socket.IPPROTO_TCP, fileno=listener.detach()
+        )
         self._listener.setblocking(False)
         self._port = self._listener.getsockname()[1]
         self._serving = self._loop.create_task(self._serve(self._listener))
