@@ -23,6 +23,7 @@ _HOMES = {
     "Probe": "experiments",
     "Race": "widgets",
     "StopButton": "widgets",
+    "Verdicts": "experiments",
     "WireTimeline": "widgets",
     "check_environment": "environment",
     "compare_push": "widgets.progress",

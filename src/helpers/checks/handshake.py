@@ -31,7 +31,7 @@ def accept_key(function: Any) -> Verdict:
                 raise NotYet(
                     f"for the key `{key}` you returned {shown(returned)}, "
                     f"expected was `{right_accept_key(key)!r}`",
-                    "SHA-1 of the key and the GUID behind it, as 20 bytes (`digest`, not `hexdigest`), in base64",
+                    "SHA-1 of the key with the GUID behind it: its 20 bytes (`digest`), in base64",
                 )
         return "all four keys were answered as a server answers them"
 

@@ -6,6 +6,7 @@ from helpers.experiments.probe import Probe
 from helpers.experiments.push import PushComparison, PushRun, compare_push
 from helpers.experiments.request_reply import RequestComparison, compare_requests
 from helpers.experiments.taps import BackgroundTap, tapped
+from helpers.experiments.verdicts import Verdicts
 
 __all__ = [
     "BackgroundTap",
@@ -15,6 +16,7 @@ __all__ = [
     "PushComparison",
     "PushRun",
     "RequestComparison",
+    "Verdicts",
     "compare_push",
     "compare_requests",
     "tapped",

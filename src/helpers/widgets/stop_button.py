@@ -15,6 +15,10 @@ class Stoppable(Protocol):
 
     name: str
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not been stopped."""
+
     def stop(self) -> None:
         """Stop; may raise what failed before."""
 
