@@ -102,6 +102,10 @@ class BackgroundTap:
         """Have new events told, on the background thread; see `helpers.wire.Tap.listen`."""
         return self._tap.listen(callback, past=past)
 
+    def tell(self) -> None:
+        """Tell the listeners now what has been recorded; see `helpers.wire.Tap.tell`."""
+        self._tap.tell()
+
     def shape(self, **changes: Unpack[ShapeOptions]) -> Shape:
         """Change how the link behaves, from now on; see `helpers.wire.Shape`."""
         return self._tap.shape(**changes)

@@ -180,7 +180,11 @@ function draw(model, el) {
       return;
     }
     node.append(detail(drawn.get(Number(node.dataset.number)).row));
-    requestAnimationFrame(() => node.lastElementChild.scrollIntoView({ block: "nearest" }));
+    requestAnimationFrame(() => {
+      const [box, view] = [node.getBoundingClientRect(), scroller.getBoundingClientRect()];
+      const top = view.top + ends.offsetHeight;
+      if (box.bottom > view.bottom || box.top < top) scroller.scrollTop += Math.round(box.top - top);
+    });
   }
 
   list.addEventListener("click", (event) => {
@@ -263,7 +267,7 @@ function draw(model, el) {
 }
 
 function thickness(bytes) {
-  return bytes === null ? 1.5 : 1.5 + Math.min(5, Math.log10(Math.max(bytes, 10)) - 1);
+  return bytes === null ? 2 : 2 + Math.min(5, Math.log10(Math.max(bytes, 10)) - 1);
 }
 
 // ---- an opened arrow -----------------------------------------------------------------------
@@ -300,7 +304,7 @@ function frameDetail(frame) {
     diagram(fields, frame.length),
     fieldTable(fields),
   ];
-  if (masked && payload.length) parts.push(section("The mask, taken off: byte XOR key byte"), unmasking(header.slice(-4), payload));
+  if (masked && payload.length) parts.push(section("The mask, taken off: each byte XOR its byte of the key"), unmasking(header.slice(-4), payload));
   if (frame.length) parts.push(section(`Payload, ${plural(frame.length, "byte")}${masked ? ", unmasked" : ""}`), dump(payload, frame.length));
   if (frame.code !== undefined) {
     const reason = frame.reason ? `reason “${frame.reason}”` : "no reason";
@@ -386,28 +390,28 @@ function diagram(fields, length) {
   const grid = make("div", "wsbook-wire-bits", { "aria-hidden": "true" });
   for (let bit = 0; bit < 32; bit += 1) grid.append(make("span", "wsbook-wire-bitnumber", {}, String(bit)));
   let at = 0;
-  const put = (name, width, bits, cls) => {
-    const cell = make("span", `wsbook-wire-field ${cls}`);
+  const put = (field, name, width, bits) => {
+    const cell = make("span", "wsbook-wire-field", { "data-field": field });
+    if (bits && width === 1) cell.classList.add("wsbook-wire-upright");
     cell.style.gridColumn = `${(at % 32) + 1} / span ${width}`;
     if (bits) cell.append(make("span", "wsbook-wire-bit", {}, bits.length > 8 ? bits.match(/.{1,8}/g).join(" ") : bits));
     cell.append(make("span", "wsbook-wire-fieldname", {}, name));
     grid.append(cell);
     at += width;
   };
-  fields.forEach((field, index) => {
+  for (const field of fields) {
     let { bits, name } = field;
-    const cls = `wsbook-wire-field${index}`;
     while (bits.length) {
       const width = Math.min(32 - (at % 32), bits.length);
-      put(name, width, bits.slice(0, width), cls + (width === 1 ? " wsbook-wire-upright" : ""));
+      put(field.name, name, width, bits.slice(0, width));
       bits = bits.slice(width);
       name = `${field.name}, continued`;
     }
-  });
+  }
   if (length) {
     const left = 32 - (at % 32);
     const width = Math.min(left, 8 * length);
-    put(8 * length > width ? "payload …" : "payload", width, "", "wsbook-wire-payload");
+    put("payload", 8 * length > width ? "payload …" : "payload", width, "");
   }
   return make("div", "wsbook-wire-wide", { tabindex: "-1" }, grid);
 }
@@ -425,7 +429,7 @@ function fieldTable(fields) {
     ),
   );
   const names = ["field", "bits", "value", "meaning"].map((name) => make("th", "", { scope: "col" }, name));
-  return make("table", "wsbook-wire-table", {}, make("thead", "", {}, make("tr", "", {}, ...names)), make("tbody", "", {}, ...rows));
+  return make("table", "wsbook-wire-table wsbook-wire-fields", {}, make("thead", "", {}, make("tr", "", {}, ...names)), make("tbody", "", {}, ...rows));
 }
 
 function unmasking(key, payload) {
@@ -471,7 +475,7 @@ function dump(bytes, length) {
 
 const MATTERS = {
   upgrade: ["asks to go over to WebSocket", "agrees to go over to WebSocket"],
-  connection: ["Upgrade is meant for the next hop", "says the same"],
+  connection: ["Upgrade is meant for the next hop", "agrees"],
   "sec-websocket-version": ["13, the only version of RFC 6455", "the versions it speaks"],
   "sec-websocket-key": ["16 random bytes in base64", ""],
   "sec-websocket-accept": ["", "base64(SHA-1(key + 258EAFA5-E914-47DA-95CA-C5AB0DC85B11)): it has read the key"],

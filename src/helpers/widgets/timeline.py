@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import threading
@@ -17,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 import anywidget
 import traitlets
 
-from helpers.widgets.timeline_rows import Chooser, Row, as_table
+from helpers.widgets.timeline_rows import Row, Scribe, as_table
 from helpers.wire import TO_SERVER, Event, Frame
 
 DRAWN = 300
@@ -39,6 +40,9 @@ class Tapped(Protocol):
     def listen(self, callback: Callable[[list[Event]], None], *, past: bool = False) -> Callable[[], None]:
         """Have events told; returns what ends it."""
 
+    def tell(self) -> None:
+        """Have those told now that have been recorded."""
+
 
 class WireTimeline(anywidget.AnyWidget):
     """What goes over the wire, as a sequence diagram that you can open arrow by arrow, and as a table.
@@ -49,7 +53,8 @@ class WireTimeline(anywidget.AnyWidget):
         await timeline.seen(3)               # three frames have gone by
         print(timeline)
 
-    It shows what the tap has recorded and what comes. It keeps the last 10,000 events (16 MiB), draws 300
+    It shows what the tap has recorded and what comes; what a client has received through the tap is in the
+    table. It keeps the last 10,000 events (16 MiB), draws 300
     of them at a time, and is updated at most 20 times a second. A new timeline of the same tap (you run
     the cell again) takes the place of the one before.
 
@@ -67,12 +72,11 @@ class WireTimeline(anywidget.AnyWidget):
         self._rows: collections.deque[Row] = collections.deque()
         self._ready: collections.deque[tuple[int, str]] = collections.deque(maxlen=DRAWN)
         self._kept = 0
-        self._count = 0
         self._cleared = 0
         self._frames = [0, 0]
         self._bytes = [0, 0]
         self._connections = 0
-        self._chooser = Chooser()
+        self._scribe = Scribe()
         self._waiting: set[concurrent.futures.Future[None]] = set()
         self._armed = False
         self._next_update = 0.0
@@ -83,11 +87,13 @@ class WireTimeline(anywidget.AnyWidget):
         if before is not None:
             before._stop_listening()
         self._of[tap] = self
+        self._tap = tap
         self._stop_listening = tap.listen(self._take, past=True)
 
     @property
     def events(self) -> list[Event]:
         """What the timeline shows, oldest first: the events of `helpers.wire`."""
+        self._catch_up()
         with self._lock:
             return [row.event for row in self._rows]
 
@@ -154,14 +160,16 @@ class WireTimeline(anywidget.AnyWidget):
             connection: number of the only connection to show.
             last: how many events to show at most; the others are counted.
         """
+        self._catch_up()
         with self._lock:
             rows = [row for row in self._rows if connection in (None, row.event.connection)]
-            gone = self._count - self._cleared - len(self._rows)
+            gone = self._scribe.count - self._cleared - len(self._rows)
         return as_table(rows[-last:], times=times, left_out=gone + max(0, len(rows) - last))
 
     def clear(self) -> None:
         """Forget what was shown; the numbers go on."""
-        self._clear(self._count)
+        self._catch_up()
+        self._clear(self._scribe.count)
 
     def close(self) -> None:
         """Listen to the tap no longer, and take the timeline off the page."""
@@ -179,14 +187,17 @@ class WireTimeline(anywidget.AnyWidget):
             shown[0]["text/plain"] = self.table()
         return shown
 
+    def _catch_up(self) -> None:
+        with contextlib.suppress(TimeoutError):  # a handler blocks the tap's loop: show what is known
+            self._tap.tell()
+
     def _take(self, events: list[Event]) -> None:
         with self._lock:
-            for event in filter(self._chooser.wants, events):
-                self._count += 1
-                self._rows.append(Row(self._count, event))
-                self._kept += event.kept
-                self._connections = max(self._connections, event.connection)
-                self._add_up(event)
+            for row in self._scribe.rows(events):
+                self._rows.append(row)
+                self._kept += row.event.kept
+                self._connections = max(self._connections, row.event.connection)
+                self._add_up(row.event)
             while len(self._rows) > KEPT or self._kept > KEPT_BYTES:
                 self._kept -= self._rows.popleft().event.kept
             waiting, self._waiting = self._waiting, set()
@@ -242,8 +253,8 @@ class WireTimeline(anywidget.AnyWidget):
         ready.extend((row.number, row.for_page()) for row in reversed_until(self._rows, known, DRAWN))
         rows = ",".join(text for _, text in ready)
         figures = {
-            "count": self._count,
-            "first": self._rows[0].number if self._rows else self._count + 1,
+            "count": self._scribe.count,
+            "first": self._rows[0].number if self._rows else self._scribe.count + 1,
             "cleared": self._cleared,
             "frames": self._frames,
             "bytes": self._bytes,
@@ -253,7 +264,7 @@ class WireTimeline(anywidget.AnyWidget):
 
     def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
         if content["do"] == "clear":
-            self._clear(min(int(content["until"]), self._count))
+            self._clear(min(int(content["until"]), self._scribe.count))
             return
         with self._lock:
             before = [row for row in self._rows if row.number < content["before"]][-DRAWN:]

@@ -11,6 +11,7 @@ from websockets.frames import CLOSE_CODE_EXPLANATIONS
 
 from helpers.wire import (
     TO_SERVER,
+    Direction,
     Event,
     Frame,
     How,
@@ -56,20 +57,29 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event of the timeline, with its number."""
+    """One event of the timeline.
+
+    Attributes:
+        number: counted from 1.
+        event: what was seen.
+        deflated: whether it is a frame of a compressed message; the first frame alone says so.
+    """
 
     number: int
     event: Event
+    deflated: bool = False
 
     @property
     def arrow(self) -> str:
-        """`→` from the client to the server, `←` back."""
+        """`→` from the client to the server, `←` back, `↔` for both."""
+        if isinstance(self.event, WebSocketOpened):
+            return "↔"
         return "→" if self.event.direction == TO_SERVER else "←"
 
     def for_page(self) -> str:
         """All that the page draws of it, as JSON."""
         event = self.event
-        words = in_words(event)
+        words = in_words(event, deflated=self.deflated)
         data: dict[str, Any] = {
             "n": self.number,
             "c": event.connection,
@@ -91,15 +101,36 @@ class Row:
         return json.dumps(data)
 
 
-class Chooser:
-    """Says which events become a line: what says the same twice does not."""
+class Scribe:
+    """Numbers the events that become a row; what says the same twice does not become one."""
 
     def __init__(self) -> None:
+        self.count = 0
         self._streams: set[int] = set()
         self._ended: set[int] = set()
+        self._deflated: set[tuple[int, Direction]] = set()
 
-    def wants(self, event: Event) -> bool:
-        """Whether the event becomes a line."""
+    def rows(self, events: Iterable[Event]) -> list[Row]:
+        """The rows of the next events."""
+        rows = []
+        for event in events:
+            if self._wants(event):
+                self.count += 1
+                rows.append(Row(self.count, event, isinstance(event, Frame) and self._is_deflated(event)))
+        return rows
+
+    def _is_deflated(self, frame: Frame) -> bool:
+        if frame.opcode >= 8:
+            return False
+        sender = frame.connection, frame.direction
+        if frame.rsv1:
+            self._deflated.add(sender)
+        deflated = sender in self._deflated
+        if frame.fin:
+            self._deflated.discard(sender)
+        return deflated
+
+    def _wants(self, event: Event) -> bool:
         number = event.connection
         if isinstance(event, HttpResponse):
             kind = event.header("content-type") or ""
@@ -107,23 +138,23 @@ class Chooser:
         elif isinstance(event, HttpChunk):
             return number not in self._streams
         elif isinstance(event, TcpClosed):
-            self._streams.discard(number)
             again = number in self._ended and (event.how is not How.FIN or event.by == "tap")
             self._ended.add(number)
             return not again
         return True
 
 
-def in_words(event: Event, *, steady: bool = False) -> Words:
+def in_words(event: Event, *, deflated: bool = False, steady: bool = False) -> Words:
     """An event in words.
 
     Args:
         event: what was seen.
+        deflated: whether it is a frame of a compressed message.
         steady: leave out what differs from run to run, as the four random bytes of a ping.
     """
     match event:
         case Frame():
-            return _frame_in_words(event, steady)
+            return _frame_in_words(event, deflated, steady)
         case TcpOpened():
             return Words("tcp", "TCP opens", None, "")
         case TcpClosed():
@@ -137,8 +168,9 @@ def in_words(event: Event, *, steady: bool = False) -> Words:
             return Words("http", f"{event.status} {event.reason}".strip()[:EXCERPT], event.size, note)
         case WebSocketOpened():
             agreed = [f"subprotocol {event.subprotocol[:EXCERPT]}"] if event.subprotocol else []
-            agreed += [event.extensions[:EXCERPT]] if event.extensions else []
-            return Words("open", "WebSocket open", None, "; ".join(agreed))
+            names = [part.split(";")[0].strip() for part in (event.extensions or "").split(",")]
+            agreed += [f"with {name[:EXCERPT]}" for name in names if name]
+            return Words("open", "WebSocket open", None, ", ".join(agreed))
         case HttpChunk():
             return Words("body", "chunk", event.wire_length, excerpt(event.data, event.length))
         case HttpBody():
@@ -169,7 +201,7 @@ def as_table(rows: Sequence[Row], *, times: bool = False, left_out: int = 0) -> 
     several = len({row.event.connection for row in rows}) > 1
     lines = []
     for row in rows:
-        words = in_words(row.event, steady=True)
+        words = in_words(row.event, deflated=row.deflated, steady=True)
         heads = isinstance(row.event, HttpRequest | HttpResponse)  # their sizes depend on versions
         cells = [str(row.number), row.arrow, words.what]
         cells.append("" if heads or words.size is None else f"{words.size:,}")
@@ -223,12 +255,12 @@ def text_excerpt(text: str, *, whole: bool = True) -> str:
     return f'"{quoted}"' if whole and len(text) <= EXCERPT else f'"{quoted}…"'
 
 
-def _frame_in_words(frame: Frame, steady: bool) -> Words:
+def _frame_in_words(frame: Frame, deflated: bool, steady: bool) -> Words:
     name, message = frame.name, frame.message
     if name == "close":
         note = ""
         if frame.close_code is not None:
-            meaning = CLOSE_CODE_EXPLANATIONS.get(frame.close_code)
+            meaning = _meaning(frame.close_code)
             note = f"{frame.close_code}" + (f" ({meaning})" if meaning else "")
             note += f" {text_excerpt(frame.close_reason)}" if frame.close_reason else ""
         return Words(name, name, frame.size, note or "without a code")
@@ -236,19 +268,24 @@ def _frame_in_words(frame: Frame, steady: bool) -> Words:
         return Words("error", f"opcode {frame.opcode}", frame.size, excerpt(frame.payload, frame.length))
     if name in ("ping", "pong"):
         random = steady and frame.length == RANDOM_PING
-        note = "4 bytes of its own" if random else excerpt(frame.payload, frame.length)
+        note = "4 random bytes" if random else excerpt(frame.payload, frame.length)
         return Words(name, name, frame.size, note)
     if message is None:
         part = "first part" if name != "continuation" else "next part"
-        shown = "" if frame.rsv1 else f": {excerpt(frame.payload, frame.length)}"
+        shown = ", compressed" if deflated else f": {excerpt(frame.payload, frame.length)}"
         return Words(name, name, frame.size, f"{part}, more follow{shown}")
     whole = "" if message.length is None else excerpt(message.data, message.length)
     if message.compressed:
         length = "?" if message.length is None else f"{message.length:,}"
-        whole = f"{whole} compressed {length} → {message.wire_length:,}"
+        whole = f"{whole}, compressed {length} → {message.wire_length:,}"
     if message.frames > 1:
         whole = f"last of {message.frames} parts, together {whole}"
     return Words(name, name, frame.size, whole or "empty")
+
+
+def _meaning(code: int) -> str | None:
+    """What a close code says (RFC 6455 §7.4.1)."""
+    return "normal closure" if code == 1000 else CLOSE_CODE_EXPLANATIONS.get(code)
 
 
 _CLOSED = {How.FIN: "TCP ends", How.RST: "TCP reset", How.REFUSED: "TCP refused"}
@@ -282,7 +319,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
     if frame.close_code is not None:
         data["code"] = frame.close_code
         data["reason"] = frame.close_reason
-        data["meaning"] = CLOSE_CODE_EXPLANATIONS.get(frame.close_code, "not registered")
+        data["meaning"] = _meaning(frame.close_code) or "not registered"
     if message is not None:
         data["message"] = {
             "opcode": message.opcode,

@@ -235,9 +235,7 @@ class Tap:
         while self._connections:
             self._empty.clear()
             await self._empty.wait()
-        more = bool(self._listeners)
-        while more:
-            more = self._tell()
+        self._tell_all()
         self._complain()
 
     async def __aenter__(self) -> Self:
@@ -292,6 +290,18 @@ class Tap:
 
         self._do(begin)
         return lambda: self._do(end)
+
+    def tell(self) -> None:
+        """Tell the listeners now what has been recorded, and return when they have been told.
+
+        The tap records before it relays: what a peer has received is among it.
+
+        Raises:
+            TimeoutError: If the tap's loop does not answer in ten seconds.
+            Exception: What a listener has raised.
+        """
+        self._do(self._tell_all)
+        self._complain()
 
     def shape(self, **changes: Unpack[ShapeOptions]) -> Shape:
         """Change how the link behaves, for the connections that are open and for new ones.
@@ -419,6 +429,10 @@ class Tap:
     def _notify(self) -> None:
         assert self._loop is not None
         self._notification = self._loop.call_later(0, self._notify) if self._tell() else None
+
+    def _tell_all(self) -> None:
+        while self._listeners and self._tell():
+            pass
 
     def _tell(self) -> bool:
         """Tell the listeners what is new; returns whether there is more."""
