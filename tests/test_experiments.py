@@ -14,6 +14,7 @@ import psutil
 import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 
+from helpers import compare_requests as compare_with_bar
 from helpers.background import BackgroundError
 from helpers.experiments import NewsServer, PushRun, compare_push, compare_requests
 from helpers.experiments.client_process import ClientProcess
@@ -21,7 +22,7 @@ from helpers.experiments.figures import Table, in_ms, nearest_rank, times
 from helpers.experiments.plan import ALL_WAYS, PUSH_WAYS, overtaken
 from helpers.experiments.push import Arrival, PushWay, irregular
 from helpers.experiments.request_reply import RequestWay
-from helpers.widgets import Race
+from helpers.widgets import Race, progress
 from helpers.wire import HttpRequest, HttpResponse, tapped
 
 
@@ -419,3 +420,34 @@ def test_closing_a_race_breaks_it_off():
 def test_a_race_has_at_most_200_events():
     with pytest.raises(ValueError, match="at most 200"):
         Race(201)
+
+
+# --- the progress bar
+
+
+def test_a_bar_is_shown_in_a_notebook_and_closed_at_the_end(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(progress, "in_a_notebook", lambda: True)
+
+    def measure(messages, *, progress=None):
+        progress(0.25)
+        progress(0.5)
+        values.append(shown[0].value)
+        return messages
+
+    values = []
+    assert progress.with_a_bar(measure)(7) == 7
+    assert values == [50]
+    assert [repr(bar) for bar in shown] == ["Measuring …"]
+    assert shown[0].comm is None  # closed
+    own = []
+    with pytest.raises(IndexError):  # nothing is shown beside a progress of one's own
+        shown.clear()
+        progress.with_a_bar(measure)(7, progress=own.append)
+    assert own == [0.25, 0.5]
+
+
+def test_outside_a_notebook_there_is_no_bar():
+    assert progress.with_a_bar(lambda progress=None: progress)() is None
+    assert compare_with_bar.__doc__ == compare_requests.__doc__
