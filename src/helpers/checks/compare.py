@@ -48,7 +48,7 @@ def frame_size(function: Any) -> Verdict:
 def right_way(answer: Any) -> Verdict:
     """Check which way was chosen for each of the five products."""
     if not isinstance(answer, dict) or set(answer) != set(FITTING):
-        return Verdict(False, f"`choice` is {shown(answer)}", "keep the five products, and give each a way")
+        return Verdict(False, f"`right_way` is {shown(answer)}", "keep the five products, and give each a way")
     if ... in answer.values():
         return Verdict(False, "there is still a `...`", "put a way in its place")
     for way in answer.values():
