@@ -1,0 +1,79 @@
+"""The chapters under a person's hands: run all, then click and type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from extras import needs
+from lab import JupyterLab
+from notebook_page import NotebookPage
+
+needs("playwright")
+from playwright.sync_api import Locator, expect
+
+NewPage = Callable[[JupyterLab], NotebookPage]
+
+
+def panel(page: NotebookPage, name: str) -> Locator:
+    return page.page.get_by_role("group", name=f"WebSocket client {name}").first
+
+
+def say(page: NotebookPage, who: str, words: str) -> None:
+    panel(page, who).get_by_label(f"{who}: message to send").fill(words)
+    page.page.keyboard.press("Enter")
+
+
+def test_after_run_all_three_peers_talk_until_the_button_is_pressed(page: NotebookPage) -> None:
+    page.open("00_start_here.ipynb")
+    page.run_all()
+    peers = ("Ann", "Bob", "Your browser")
+    for who in peers:
+        expect(panel(page, who).locator(".wsbook-state")).to_have_text("open")
+        say(page, who, f"this is {who}, typed")
+        for other in peers:
+            expect(panel(page, other).locator(".wsbook-log")).to_contain_text(f"this is {who}, typed")
+    page.page.get_by_role("button", name="Stop the server").click()
+    expect(page.page.get_by_role("button", name="Stopped")).to_be_visible()
+    expect(panel(page, "Ann").locator(".wsbook-state")).to_contain_text("closed: 1001 (server stopped)")
+    expect(panel(page, "Your browser").locator(".wsbook-state")).to_contain_text("closed")
+
+
+def test_verdicts_and_the_race(page: NotebookPage) -> None:
+    page.open("01_compare_http_and_websocket.ipynb")
+    page.run_all()
+    table = page.cell(page.find_cell("several = ways")).locator("table")
+    expect(table).to_contain_text("not so, since HTTP/1.1")
+    page.cell(page.find_cell("race = Race")).get_by_role("button").first.click()
+    page.wait_for_idle()
+    race = page.cell(page.find_cell("race = Race"))
+    expect(race).to_contain_text("20 of 20", timeout=30_000)
+
+
+def test_an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> None:
+    page.open("02_watch_the_handshake.ipynb")
+    page.run_all()
+    say(page, "Ann", "Hi")
+    timeline = page.page.get_by_role("group", name="Timeline of the wire").first
+    up = timeline.locator(".wsbook-wire-row[data-kind=text]").filter(has_text='"Hi"').first
+    up.get_by_role("button").first.click()
+    detail = up.locator(".wsbook-wire-detail")
+    expect(detail).to_contain_text("opcode")
+    expect(detail).to_contain_text("the payload is masked, as a client must")
+    expect(detail.locator(".wsbook-wire-mask")).to_contain_text("48")
+    up.get_by_role("button").first.click()
+    expect(detail).to_have_count(0)
+
+
+def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> None:
+    page.open("04_talk_both_ways.ipynb")
+    for index in range(page.find_cell("display(HBox([ann, web]))")):
+        page.run_cell(index)
+    page.run_cell(page.find_cell("display(HBox([ann, web]))"), wait=False)
+    again = page.cell(page.find_cell("display(HBox([ann, web]))"))
+    field = again.get_by_label("Your browser: message to send")
+    field.fill("quick")
+    field.press("Enter")
+    expect(again.locator(".wsbook-log").nth(1)).to_contain_text("you said quick", timeout=5000)
+    back = again.locator(".jp-OutputArea-output").get_by_text("the kernel is back")
+    expect(back).to_have_count(0)
+    expect(back).to_be_visible(timeout=15_000)
