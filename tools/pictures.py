@@ -41,6 +41,32 @@ def start_here(notebook: NotebookPage) -> None:
     _from(notebook, "room = set()", "server = BackgroundServer(relay)", "start_here.png")
 
 
+def comparison(notebook: NotebookPage) -> None:
+    """The ways of HTTP and WebSocket side by side, as chapter 01 measures them."""
+    notebook.open("01_compare_http_and_websocket.ipynb")
+    page = notebook.page
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    notebook.run_all()
+    cell = "ways = compare_requests"
+    _from(notebook, cell, cell, "comparison.png")
+
+
+def timeline(notebook: NotebookPage) -> None:
+    """The wire timeline of chapter 02, with an arrow opened."""
+    notebook.open("02_watch_the_handshake.ipynb")
+    page = notebook.page
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    for index in range(notebook.find_cell("timeline.clear()")):
+        notebook.run_cell(index)
+    wire = page.get_by_role("group", name="Timeline of the wire").first
+    row = wire.locator(".wsbook-wire-row[data-kind=text]").first
+    row.get_by_role("button").first.click()
+    row.locator(".wsbook-wire-detail").wait_for()
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    wire.screenshot(path=IMAGES / "timeline.png")
+
+
 def _from(notebook: NotebookPage, first: str, last: str, name: str) -> None:
     """A picture from the cell that contains `first` to the one that contains `last`."""
     page = notebook.page
@@ -61,7 +87,7 @@ def _from(notebook: NotebookPage, first: str, last: str, name: str) -> None:
     )
 
 
-PICTURES: list[Callable[[NotebookPage], None]] = [start_here]
+PICTURES: list[Callable[[NotebookPage], None]] = [start_here, comparison, timeline]
 
 
 def main() -> None:
