@@ -29,7 +29,7 @@ class TestFrameSize(Computation):
                 parts.append(2)
             return sum(parts)
         """,
-        "frame_size = lambda length, masked: 2 + length + 4 * masked + 2 * (length > 125) + 6 * (length > 65_535)",
+        "frame_size = lambda n, m: 2 + n + 4 * m + 2 * (n > 125) + 6 * (n > 65_535)",
     ]
     wrong: ClassVar = [
         (

@@ -146,10 +146,10 @@ class TestEncode(Computation):
             """
             def encode(text):
                 payload = text.encode()
-                return bytes([0x81, len(payload)]) + payload
+                return bytes([0x81, len(payload)]) + text
             """,
-            "ValueError",
-            "bytes([0x81, len(payload)])",
+            "TypeError",
+            "bytes([0x81, len(payload)]) + text",
         ),
         (
             """

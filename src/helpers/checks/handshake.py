@@ -64,7 +64,10 @@ def encode(function: Any) -> Verdict:
             right = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
             which = f"for {len(text):,} times `{text[:1]}`" if len(text) > 5 else f"for `{text!r}`"
             if not isinstance(returned, bytes | bytearray):
-                raise NotYet(f"{which} you returned {shown(returned)}", "return `bytes`: the header, and `payload` behind it")
+                raise NotYet(
+                    f"{which} you returned {shown(returned)}",
+                    "return `bytes`: the header, and `payload` behind it",
+                )
             if returned != right:
                 header = right[: len(right) - len(text.encode())]
                 raise NotYet(
@@ -135,7 +138,9 @@ def _key_hint(returned: object, key: str) -> str:
     if returned is None:
         return "end with `return`, and what you computed behind it"
     if returned == key:
-        return "don't return the key itself: put the GUID behind it, hash that with SHA-1, and encode in base64"
+        return (
+            "don't return the key itself: put the GUID behind it, hash that with SHA-1, and encode in base64"
+        )
     if isinstance(returned, str) and re.fullmatch("[0-9a-f]{40}", returned):
         return "that is the hash in hexadecimal: take its 20 bytes, `digest()`, and put them into base64"
     without = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
@@ -146,7 +151,7 @@ def _key_hint(returned: object, key: str) -> str:
 
 def _length_hint(length: int) -> str:
     if length < 126:
-        return "the first byte is 0x81 (FIN, opcode 1); up to 125 bytes, the second is the length, `len(payload)`"
+        return "the first byte is 0x81 (FIN, opcode 1), the second the length, `len(payload)`, up to 125"
     if length < 65536:
         return (
             "from 126 to 65,535 bytes (count `payload`, not the characters of `text`), "
