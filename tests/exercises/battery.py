@@ -302,6 +302,69 @@ class Call(Exercise):
     }
 
 
+class Computation(Exercise):
+    """The reader writes a plain function that computes something from its arguments."""
+
+    keyword = "def"
+    misfits: ClassVar = {
+        **NO_FUNCTION,
+        "def ANSWER():\n    return 1": ("is called as",),
+        "def ANSWER(a, b, c, d):\n    return 1": ("is called as",),
+        "async def ANSWER(*any):\n    return 1": ("plain function", "`def`"),
+    }
+    battery: ClassVar = {
+        **RAISING,
+        "pass": ("`None`", "return"),
+        "return [1] * 1000": ("`[1, 1, ", "return"),
+        "return lambda: 1": ("<lambda>", "return"),
+        "class Rude:\n    def __ne__(self, other):\n        return 1 / 0\n"
+        "    __eq__ = __repr__ = __ne__\nreturn Rude()": (),
+    }
+    slow: ClassVar = {**ENDLESS}
+
+
+class Choice(Exercise):
+    """The reader fills in a dict: a word for each of the stub's keys.
+
+    An answer is source that defines the dict. Where one choice alone is right, the right answers differ
+    from the solution in how they are written: in another order, or made with `dict(...)` or a loop.
+    """
+
+    arguments = ""
+    chosen: ClassVar[dict[str, str]]
+    """A right choice; what a reader can write is made from it."""
+    battery: ClassVar = {
+        "{}": ("has nothing for", "keep the keys"),
+        "dict(list(chosen.items())[1:])": ("has nothing for `{first}`", "keep the keys"),
+        "{**chosen, 'one more': first}": ("`'one more'`", "no others"),
+        "{**chosen, first: ...}": ("there is still a `...`", "for `{first}`"),
+        "{**chosen, first: 'magic'}": ("for `{first}`", "`'magic'`", "letter for letter"),
+        "{**chosen, first: None}": ("for `{first}`", "`None`", "letter for letter"),
+        "{**chosen, first: [chosen[first]]}": ("for `{first}`", "letter for letter"),
+        "{**chosen, first: chosen[first] + ' '}": ("for `{first}`", "letter for letter"),
+        "{**chosen, first: print}": ("for `{first}`", "letter for letter"),
+        "{**chosen, first: type('Rude', (), {'__eq__': lambda self, other: 1 / 0})()}": ("for `{first}`",),
+    }
+    misfits: ClassVar = {
+        "ANSWER = None": ("`None`", "not a dict"),
+        "ANSWER = 42": ("`42`", "not a dict"),
+        "ANSWER = 'hello'": ("`'hello'`", "not a dict"),
+        "ANSWER = ['WebSocket', ...]": ("`['WebSocket', Ellipsis]`", "not a dict"),
+        "ANSWER = {'WebSocket'}": ("`{'WebSocket'}`", "not a dict"),
+        "def ANSWER():\n    return {}": ("<function ", "not a dict"),
+    }
+    slow: ClassVar = {}
+
+    def test_what_a_reader_can_write(self, body: str) -> None:
+        first = next(iter(self.chosen))
+        verdict = self.check(f"{self.name} = {body}", chosen=self.chosen, first=first)
+        assert_not_yet(verdict, *(word.replace("{first}", repr(first)) for word in self.battery[body]))
+
+    def test_left_as_it_was(self) -> None:
+        for source in (f"{self.name} = ...", f"{self.name} = dict.fromkeys({list(self.chosen)}, ...)"):
+            assert_not_yet(self.check(source), "there is still a `...`", "in its place")
+
+
 def exercises(folder: Path) -> dict[str, type[Exercise]]:
     """The exercises that the test modules of a folder are about, by name."""
     import importlib

@@ -6,6 +6,7 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
+from helpers.checks.choices import unfit
 from helpers.checks.trial import Answer, try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 
@@ -23,6 +24,17 @@ REASONS = {
     "a shooting game": "both sides speak all the time, and bytes and milliseconds count",
     "a chat": "both sides speak unasked",
     "a backup that may be an hour late": "nobody waits for it: a question an hour costs the least",
+}
+QUESTIONS = {
+    "a page with the weather of today": "nobody speaks unasked, and one answer is enough; "
+    "which way is a plain request?",
+    "a news ticker in a browser": "only the server speaks, and news shall come at once; "
+    "which way goes in one direction, over plain HTTP, and reconnects by itself?",
+    "a shooting game": "both sides speak unasked, many times a second; "
+    "which way has the fewest bytes around a small message?",
+    "a chat": "both sides speak unasked; which way is open in both directions?",
+    "a backup that may be an hour late": "nobody waits for it, so no connection has to stay open; "
+    "which way asks now and then?",
 }
 
 
@@ -47,26 +59,26 @@ def frame_size(function: Any) -> Verdict:
 
 def right_way(answer: Any) -> Verdict:
     """Check which way was chosen for each of the five products."""
-    if not isinstance(answer, dict) or set(answer) != set(FITTING):
-        return Verdict(False, f"`right_way` is {shown(answer)}", "keep the five products, and give each a way")
-    if ... in answer.values():
-        return Verdict(False, "there is still a `...`", "put a way in its place")
-    for way in answer.values():
-        if way not in WAYS:
-            return Verdict(False, f"{shown(way)} is none of the ways", f"choose from {', '.join(WAYS)}")
-    wrong = [product for product, way in answer.items() if way not in FITTING[product]]
+    lacking = unfit(answer, "right_way", FITTING, WAYS, wanted="a way")
+    if lacking is not None:
+        return lacking
+    wrong = [product for product in FITTING if answer[product] not in FITTING[product]]
     if wrong:
         return Verdict(
             False,
-            f"there is a simpler way, or a fitter one, for {' and for '.join(wrong)}",
-            "who speaks unasked: nobody, the server, or both? And how long may news be on its way?",
+            f"for {' and for '.join(wrong)}, there is a simpler way or one that fits better",
+            f"{wrong[0]}: {QUESTIONS[wrong[0]]}",
         )
     return Verdict(True, "; ".join(f"{product}: {REASONS[product]}" for product in FITTING))
 
 
 def _hint(length: int, masked: bool) -> str:
     if length >= 65_536:
-        return "beyond 65,535 bytes, eight more bytes hold the length"
-    if length >= 126:
-        return "from 126 bytes on, two more bytes hold the length"
-    return "a client's frame has four more bytes, the mask" if masked else "the shortest header has two bytes"
+        parts = ["2 for the shortest header", "8 more for a length from 65,536 on (8, not 2 + 8)"]
+    elif length >= 126:
+        parts = ["2 for the shortest header", "2 more for a length from 126 on"]
+    else:
+        parts = ["2 for the header (a length up to 125 is in it)"]
+    if masked:
+        parts.append("4 for the mask")
+    return f"return a number, the sum of: {', '.join(parts)}, and {length:,} for the payload"

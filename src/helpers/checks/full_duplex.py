@@ -12,6 +12,10 @@ from helpers.checks.trial import Answer, Peer, serving, try_function, try_handle
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 UNASKED = "readings come unasked: a task of its own sends them, beside the loop that reads"
+CATCH_IT = (
+    "only 1000 and 1001 end `async for` quietly, every other code raises, and `recv()` raises with each: "
+    "catch `ConnectionClosed`, of which `ConnectionClosedOK` and `ConnectionClosedError` are the two kinds"
+)
 
 
 def thermostat(handler: Any) -> Verdict:
@@ -100,7 +104,8 @@ async def _collected(answer: Answer, code: int, reason: str, messages: list[str]
             said = not_yet.verdict.said
             if not not_yet.sure:
                 raise
-            hint = "1000 and 1001 end `async for` quietly; 4000 raises `ConnectionClosedError`: catch it"
+            closed = "ConnectionClosed" in said
+            hint = CATCH_IT if closed else not_yet.verdict.hint
             raise NotYet(f"the server closed with {code}; {said}", hint, sure=True) from not_yet
 
 

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import random
+import re
 from typing import Any
 
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key as right_accept_key
 
+from helpers.checks.choices import unfit
 from helpers.checks.trial import Answer, try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 RULES = ("not masked", "unknown opcode", "invalid UTF-8", "control frame too long", "reserved bit set")
 FAULTS = {"A": "not masked", "B": "reserved bit set", "C": "invalid UTF-8"}
+WHERE_TO_LOOK = {
+    "A": "a client sent it; write the second byte in binary, and look at its first bit",
+    "B": "write the first byte in binary: FIN, three bits that must be 0, and the opcode",
+    "C": "its header is in order: unmask the payload with your `decode`, and try `payload.decode()`",
+}
+FIN_HINT = "it is the first bit of the first byte: `bool(frame[0] & 0b1000_0000)` is True or False"
+OPCODE_HINT = "it is the last four bits of the first byte: `frame[0] & 0b0000_1111`"
+MASKED_HINT = (
+    "this frame is masked: the mask is `frame[2:6]`, the payload begins at 6, and its byte `i` is "
+    "`frame[6 + i] ^ mask[i % 4]`; make `bytes(...)` of them"
+)
+UNMASKED_HINT = (
+    "this frame is not masked (the first bit of `frame[1]` is 0): its payload is `frame[2:]` as it stands"
+)
 
 
 def accept_key(function: Any) -> Verdict:
@@ -31,7 +48,7 @@ def accept_key(function: Any) -> Verdict:
                 raise NotYet(
                     f"for the key `{key}` you returned {shown(returned)}, "
                     f"expected was `{right_accept_key(key)!r}`",
-                    "SHA-1 of the key with the GUID behind it: its 20 bytes (`digest`), in base64",
+                    _key_hint(returned, key),
                 )
         return "all four keys were answered as a server answers them"
 
@@ -47,7 +64,10 @@ def encode(function: Any) -> Verdict:
             right = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
             which = f"for {len(text):,} times `{text[:1]}`" if len(text) > 5 else f"for `{text!r}`"
             if not isinstance(returned, bytes | bytearray):
-                raise NotYet(f"{which} you returned {shown(returned)}", "return `bytes`")
+                raise NotYet(
+                    f"{which} you returned {shown(returned)}",
+                    "return `bytes`: the header, and `payload` behind it",
+                )
             if returned != right:
                 header = right[: len(right) - len(text.encode())]
                 raise NotYet(
@@ -80,9 +100,9 @@ def decode(function: Any) -> Verdict:
                     f"`decode` returned {shown(returned)}", "return three things: `fin, opcode, payload`"
                 )
             for name, came, right, hint in (
-                ("fin", returned[0], fin, "it is the first bit of the first byte"),
-                ("opcode", returned[1], int(opcode), "it is the last four bits of the first byte"),
-                ("payload", returned[2], payload, "is it masked? Then the mask is `frame[2:6]`"),
+                ("fin", returned[0], fin, FIN_HINT),
+                ("opcode", returned[1], int(opcode), OPCODE_HINT),
+                ("payload", returned[2], payload, MASKED_HINT if mask else UNMASKED_HINT),
             ):
                 if came != right:
                     raise NotYet(
@@ -97,19 +117,15 @@ def decode(function: Any) -> Verdict:
 
 def faults(answer: Any) -> Verdict:
     """Check what is wrong with the three captured frames of the chapter."""
-    if not isinstance(answer, dict) or set(answer) != set(FAULTS):
-        return Verdict(False, f"`faults` is {shown(answer)}", 'it has a word for each of "A", "B" and "C"')
-    if ... in answer.values():
-        return Verdict(False, "there is still a `...`", "put your own words in its place")
-    for name, fault in answer.items():
-        if fault not in RULES:
-            return Verdict(False, f"{name} is {shown(fault)}", f"choose from {', '.join(RULES)}")
-    wrong = [name for name, fault in answer.items() if fault != FAULTS[name]]
+    lacking = unfit(answer, "faults", FAULTS, RULES, wanted="your own words")
+    if lacking is not None:
+        return lacking
+    wrong = [name for name in FAULTS if answer[name] != FAULTS[name]]
     if wrong:
         return Verdict(
             False,
             f"{' and '.join(wrong)}: another rule was broken there",
-            "write the first two bytes in binary, and decode the payload",
+            f"{wrong[0]}: {WHERE_TO_LOOK[wrong[0]]}",
         )
     return Verdict(True, "A is not masked, B sets a reserved bit, and C is text that isn't UTF-8")
 
@@ -118,9 +134,27 @@ def _sixteen(seed: int) -> bytes:
     return random.Random(seed).randbytes(16)
 
 
+def _key_hint(returned: object, key: str) -> str:
+    if returned is None:
+        return "end with `return`, and what you computed behind it"
+    if returned == key:
+        return (
+            "don't return the key itself: put the GUID behind it, hash that with SHA-1, and encode in base64"
+        )
+    if isinstance(returned, str) and re.fullmatch("[0-9a-f]{40}", returned):
+        return "that is the hash in hexadecimal: take its 20 bytes, `digest()`, and put them into base64"
+    without = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+    if returned == without:
+        return "that is the hash of the key alone: hash `key + GUID`"
+    return "SHA-1 of `(key + GUID).encode()`: put its 20 bytes, `digest()`, into base64, and `decode()` that"
+
+
 def _length_hint(length: int) -> str:
     if length < 126:
-        return "up to 125 bytes, the second byte is the length itself, in bytes and not in characters"
+        return "the first byte is 0x81 (FIN, opcode 1), the second the length, `len(payload)`, up to 125"
     if length < 65536:
-        return "up to 65,535 bytes, the second byte is 126, and two bytes with the length follow"
-    return "beyond 65,535 bytes, the second byte is 127, and eight bytes with the length follow"
+        return (
+            "from 126 to 65,535 bytes (count `payload`, not the characters of `text`), "
+            'the second byte is 126, and `struct.pack("!H", len(payload))` follows'
+        )
+    return 'from 65,536 bytes on, the second byte is 127, and `struct.pack("!Q", len(payload))` follows'

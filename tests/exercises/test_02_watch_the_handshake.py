@@ -1,0 +1,365 @@
+"""The exercises of `02_watch_the_handshake`: right answers, and what is said to the wrong ones."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from typing import ClassVar
+
+from battery import Choice, Computation, Thorough
+
+GIVEN = {
+    "base64": base64,
+    "hashlib": hashlib,
+    "struct": struct,
+    "GUID": "258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
+}
+
+
+class TestAcceptKey(Thorough, Computation):
+    name = "accept_key"
+    arguments = "key"
+    given = GIVEN
+    right: ClassVar = [
+        """
+        def accept_key(key):
+            hashed = hashlib.new("sha1")
+            hashed.update(key.encode("ascii"))
+            hashed.update(GUID.encode("ascii"))
+            return str(base64.standard_b64encode(hashed.digest()), "ascii")
+        """,
+        """
+        import binascii
+
+        def accept_key(key):
+            return binascii.b2a_base64(hashlib.sha1(f"{key}{GUID}".encode()).digest(), newline=False).decode()
+        """,
+    ]
+    wrong: ClassVar = [
+        (
+            """
+            def accept_key(key):
+                return hashlib.sha1((key + GUID).encode()).hexdigest()
+            """,
+            "for the key `dGhlIHNhbXBsZSBub25jZQ==` you returned `'b37a4f2c",
+            "expected was `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
+            "`digest()`",
+        ),
+        (
+            """
+            def accept_key(key):
+                return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest())
+            """,
+            "you returned bytes, `b's3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
+            "`decode()`",
+        ),
+        (
+            """
+            def accept_key(key):
+                return base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+            """,
+            "the hash of the key alone",
+            "`key + GUID`",
+        ),
+        (
+            """
+            def accept_key(key):
+                return base64.b64encode(hashlib.sha1(base64.b64decode(key) + GUID.encode()).digest()).decode()
+            """,
+            "expected was `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
+            "`(key + GUID).encode()`",
+        ),
+        (
+            """
+            def accept_key(key):
+                digest = hashlib.sha1((key + GUID).encode()).digest()
+                return key
+            """,
+            "you returned `'dGhlIHNhbXBsZSBub25jZQ=='`",
+            "don't return the key itself",
+        ),
+        (
+            """
+            def accept_key(key):
+                print(base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode())
+            """,
+            "you returned `None`",
+            "`return`",
+        ),
+        (
+            """
+            def accept_key(key):
+                return base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
+            """,
+            "TypeError",
+            "hashlib.sha1(key + GUID)",
+        ),
+        (
+            """
+            def accept_key(key):
+                return "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+            """,
+            "you returned `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`, expected was",
+            "`(key + GUID).encode()`",
+        ),
+    ]
+
+
+class TestEncode(Computation):
+    name = "encode"
+    arguments = "text"
+    given = GIVEN
+    right: ClassVar = [
+        """
+        def encode(text):
+            frame = bytearray(b"\\x81")
+            payload = text.encode("utf-8")
+            count = len(payload)
+            if count > 0xFFFF:
+                frame += b"\\x7f" + count.to_bytes(8, "big")
+            elif count > 125:
+                frame += b"\\x7e" + count.to_bytes(2, "big")
+            else:
+                frame.append(count)
+            return frame + payload
+        """,
+        """
+        from websockets.frames import Frame, Opcode
+
+        def encode(text):
+            return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+        """,
+    ]
+    wrong: ClassVar = [
+        (
+            """
+            def encode(text):
+                payload = text.encode()
+                return bytes([0x81, len(payload) % 256]) + payload
+            """,
+            "for 126 times `x` your frame has 128 bytes and begins with `81 7e 78",
+            "expected were 130 bytes that begin with `81 7e 00 7e`",
+            "the second byte is 126",
+        ),
+        (
+            """
+            def encode(text):
+                payload = text.encode()
+                return bytes([0x81, len(payload)]) + text
+            """,
+            "TypeError",
+            "bytes([0x81, len(payload)]) + text",
+        ),
+        (
+            """
+            def encode(text):
+                payload = text.encode()
+                if len(text) < 126:
+                    header = bytes([0x81, len(text)])
+                elif len(text) < 65536:
+                    header = bytes([0x81, 126]) + struct.pack("!H", len(text))
+                else:
+                    header = bytes([0x81, 127]) + struct.pack("!Q", len(text))
+                return header + payload
+            """,
+            "for 100 times `ü`",
+            "`81 7e 00 c8`",
+            "not the characters",
+        ),
+        (
+            """
+            def encode(text):
+                payload = text.encode()
+                if len(payload) < 126:
+                    return bytes([0x81, len(payload)]) + payload
+                return bytes([0x81, 126]) + struct.pack("<H", len(payload)) + payload
+            """,
+            "begins with `81 7e 7e 00",
+            '`struct.pack("!H", len(payload))`',
+        ),
+        (
+            """
+            def encode(text):
+                payload = text.encode()
+                if len(payload) < 126:
+                    return bytes([0x81, len(payload)]) + payload
+                if len(payload) < 65536:
+                    return bytes([0x81, 126]) + struct.pack("!H", len(payload)) + payload
+                return bytes([0x81, 127]) + struct.pack("!L", len(payload)) + payload
+            """,
+            "for 65,536 times `x`",
+            "expected were 65,546 bytes",
+            '`struct.pack("!Q", len(payload))`',
+        ),
+        (
+            """
+            def encode(text):
+                payload = text.encode()
+                return bytes([0x01, len(payload)]) + payload
+            """,
+            "for `'Hello'` your frame has 7 bytes and begins with `01 05",
+            "0x81",
+        ),
+        (
+            """
+            def encode(text):
+                return text.encode()
+            """,
+            "for `'Hello'` your frame has 5 bytes",
+            "0x81",
+        ),
+        (
+            """
+            def encode(text):
+                return chr(0x81) + chr(len(text)) + text
+            """,
+            "you returned `'\\x81\\x05Hello'`",
+            "return `bytes`",
+        ),
+    ]
+
+
+class TestDecode(Computation):
+    name = "decode"
+    arguments = "frame"
+    given = GIVEN
+    right: ClassVar = [
+        """
+        from itertools import cycle
+
+        def decode(frame):
+            first, second, *rest = frame
+            mask = rest[:4] if second >= 128 else [0]
+            data = rest[4:] if second >= 128 else rest
+            return first >= 128, first % 16, bytes(a ^ b for a, b in zip(data, cycle(mask)))
+        """,
+        """
+        def decode(frame):
+            masked, length = divmod(frame[1], 128)
+            payload = bytearray(frame[-length:]) if length else bytearray()
+            if masked:
+                for index in range(length):
+                    payload[index] ^= frame[2 + index % 4]
+            return [frame[0] & 128 == 128, frame[0] & 15, payload]
+        """,
+    ]
+    wrong: ClassVar = [
+        (
+            """
+            def decode(frame):
+                return bool(frame[0] & 0x80), frame[0] & 0x0F, frame[2:]
+            """,
+            "for `81 85",
+            "you found payload",
+            "expected was `b'Hello'`",
+            "`frame[2:6]`",
+        ),
+        (
+            """
+            def decode(frame):
+                mask = frame[2:6]
+                payload = bytes(byte ^ mask[index % 4] for index, byte in enumerate(frame[6:]))
+                return bool(frame[0] & 0x80), frame[0] & 0x0F, payload
+            """,
+            "for `81 05 48 65 6c 6c 6f`",
+            "not masked",
+            "`frame[2:]`",
+        ),
+        (
+            """
+            def decode(frame):
+                return bool(frame[0] & 0x80), frame[0], frame[2:]
+            """,
+            "you found opcode `129`, expected was `1`",
+            "last four bits",
+        ),
+        (
+            """
+            def decode(frame):
+                return frame[0] & 0x80, frame[0] & 0x0F, frame[2:]
+            """,
+            "you found fin `128`, expected was `True`",
+            "`bool(",
+        ),
+        (
+            """
+            def decode(frame):
+                mask, payload = frame[2:6], frame[2:]
+                if frame[1] & 0x80:
+                    payload = bytes(byte ^ mask[index % 4] for index, byte in enumerate(frame[6:]))
+                return True, frame[0] & 0x0F, payload
+            """,
+            "you found fin `True`, expected was `False`",
+            "first bit",
+        ),
+        (
+            """
+            def decode(frame):
+                return frame[0] & 0x0F, frame[2:]
+            """,
+            "`decode` returned `(1, b'Hello')`",
+            "return three things",
+        ),
+        (
+            """
+            def decode(frame):
+                return True, 1, frame[2:].decode()
+            """,
+            "you found payload `'Hello'`, expected was `b'Hello'`",
+        ),
+        (
+            """
+            def decode(frame):
+                payload = frame[2:]
+                if frame[1] & 0x80:
+                    payload = [byte ^ frame[2:6][index] for index, byte in enumerate(frame[6:])]
+                return True, 1, payload
+            """,
+            "IndexError",
+            "frame[2:6][index]",
+        ),
+    ]
+
+
+class TestFaults(Choice):
+    name = "faults"
+    chosen: ClassVar = {"A": "not masked", "B": "reserved bit set", "C": "invalid UTF-8"}
+    given: ClassVar = {"chosen": chosen}
+    right: ClassVar = [
+        "faults = {'C': 'invalid UTF-8', 'B': 'reserved bit set', 'A': 'not masked'}",
+        "faults = dict(A='not masked', B='reserved bit set', C='invalid UTF-8')",
+        "faults = dict(zip('ABC', ['not masked', 'reserved bit set', 'invalid UTF-8']))",
+    ]
+    wrong: ClassVar = [
+        (
+            "faults = {**chosen, 'A': 'unknown opcode'}",
+            "A: another rule was broken there",
+            "the second byte in binary",
+        ),
+        (
+            "faults = {**chosen, 'B': 'unknown opcode'}",
+            "B: another rule was broken there",
+            "three bits that must be 0",
+        ),
+        (
+            "faults = {**chosen, 'C': 'not masked'}",
+            "C: another rule was broken there",
+            "unmask the payload",
+            "`payload.decode()`",
+        ),
+        (
+            "faults = {'A': 'reserved bit set', 'B': 'not masked', 'C': 'invalid UTF-8'}",
+            "A and B: another rule was broken there",
+        ),
+        (
+            "faults = {**chosen, 'C': 'invalid utf8'}",
+            "for `'C'` you wrote `'invalid utf8'`",
+            "`'invalid UTF-8'`",
+        ),
+        (
+            "faults = {'a': 'not masked', 'b': 'reserved bit set', 'c': 'invalid UTF-8'}",
+            "`faults` has nothing for `'A'`, `'B'`, `'C'`",
+            "keep the keys",
+        ),
+    ]
