@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ["imports", "echo", "flood"]
+BENCHMARKS = ["imports", "echo", "flood", "timeline"]
 
 
 def main() -> None:

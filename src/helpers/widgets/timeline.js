@@ -259,6 +259,7 @@ function draw(model, el) {
   model.on("change:_view", changed);
   model.on("msg:custom", paged);
   take();
+  requestAnimationFrame(() => (scroller.scrollTop = scroller.scrollHeight));
   return () => {
     cancelAnimationFrame(drawing);
     model.off("change:_view", changed);

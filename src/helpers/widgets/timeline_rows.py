@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from unicodedata import category
 
 from websockets.frames import CLOSE_CODE_EXPLANATIONS
 
@@ -240,7 +241,7 @@ def excerpt(data: bytes, length: int) -> str:
     except UnicodeDecodeError as error:
         cut = error.start > 0 and len(data[: 4 * EXCERPT]) - error.start < 4 and length > error.end
         text = data[: error.start].decode() if cut else ""
-    if text and all(character.isprintable() or character in "\t\r\n" for character in text):
+    if text and not any(category(character) == "Cc" and character not in "\t\r\n" for character in text):
         return text_excerpt(text, whole=len(text.encode()) == length)
     shown = data[:12]
     return shown.hex(" ") + (" …" if length > len(shown) else "")

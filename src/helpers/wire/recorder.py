@@ -83,6 +83,12 @@ class Recorder:
                 self._fresh.clear()
             return events, bool(self._chunks)
 
+    def decode(self, step: int) -> None:
+        """Decode what is waiting now, in steps of so many chunks, so that other threads have their turn."""
+        for _ in range(0, len(self._chunks), step):
+            with self._lock:
+                self._decode(min(step, len(self._chunks)))
+
     def catch_up(self) -> tuple[list[Event], list[Event]]:
         """Decode what is waiting; return the events since the last :meth:`fresh`, and all that are kept."""
         with self._lock:

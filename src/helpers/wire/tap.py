@@ -300,6 +300,7 @@ class Tap:
             TimeoutError: If the tap's loop does not answer in ten seconds.
             Exception: What a listener has raised.
         """
+        self._recorder.decode(_NOTIFY_CHUNKS)
         self._do(self._tell_all)
         self._complain()
 
