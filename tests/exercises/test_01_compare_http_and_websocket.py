@@ -101,7 +101,7 @@ class TestRightWay(Choice):
         "a news ticker in a browser": "SSE",
         "a shooting game": "WebSocket",
         "a chat": "WebSocket",
-        "a backup that may be an hour late": "polling",
+        "a dashboard that may be a minute late": "polling",
     }
     given: ClassVar = {"chosen": chosen}
     right: ClassVar = [
@@ -110,7 +110,7 @@ class TestRightWay(Choice):
             "a chat": "WebSocket",
             "a shooting game": "WebSocket",
             "a news ticker in a browser": "SSE",
-            "a backup that may be an hour late": "polling",
+            "a dashboard that may be a minute late": "polling",
             "a page with the weather of today": "keep-alive",
         }
         """,
@@ -118,13 +118,13 @@ class TestRightWay(Choice):
         right_way = {product: "WebSocket" for product in ("a shooting game", "a chat")}
         right_way["a page with the weather of today"] = "keep-alive"
         right_way["a news ticker in a browser"] = "SSE"
-        right_way["a backup that may be an hour late"] = "polling"
+        right_way["a dashboard that may be a minute late"] = "polling"
         """,
     ]
     wrong: ClassVar = [
         (
             "right_way = dict.fromkeys(chosen, 'WebSocket')",
-            "for a page with the weather of today and for a news ticker in a browser and for a backup",
+            "for a page with the weather of today and for a news ticker in a browser and for a dashboard",
             "a page with the weather of today: nobody speaks unasked",
         ),
         (
@@ -143,8 +143,8 @@ class TestRightWay(Choice):
             "the fewest bytes",
         ),
         (
-            "right_way = {**chosen, 'a backup that may be an hour late': 'long polling'}",
-            "for a backup that may be an hour late, there is",
+            "right_way = {**chosen, 'a dashboard that may be a minute late': 'long polling'}",
+            "for a dashboard that may be a minute late, there is",
             "asks now and then",
         ),
         (

@@ -16,14 +16,14 @@ FITTING = {
     "a news ticker in a browser": {"SSE"},
     "a shooting game": {"WebSocket"},
     "a chat": {"WebSocket"},
-    "a backup that may be an hour late": {"polling"},
+    "a dashboard that may be a minute late": {"polling"},
 }
 REASONS = {
     "a page with the weather of today": "a question and an answer, nobody speaks unasked",
     "a news ticker in a browser": "news goes one way, and the browser reconnects by itself",
     "a shooting game": "both sides speak all the time, and bytes and milliseconds count",
     "a chat": "both sides speak unasked",
-    "a backup that may be an hour late": "nobody waits for it: a question an hour costs the least",
+    "a dashboard that may be a minute late": "nobody waits for it: a question a minute costs the least",
 }
 QUESTIONS = {
     "a page with the weather of today": "nobody speaks unasked, and one answer is enough; "
@@ -33,7 +33,7 @@ QUESTIONS = {
     "a shooting game": "both sides speak unasked, many times a second; "
     "which way has the fewest bytes around a small message?",
     "a chat": "both sides speak unasked; which way is open in both directions?",
-    "a backup that may be an hour late": "nobody waits for it, so no connection has to stay open; "
+    "a dashboard that may be a minute late": "nobody waits for it, so no connection has to stay open; "
     "which way asks now and then?",
 }
 
