@@ -22,6 +22,9 @@ from helpers.checks import Verdict
 LONGEST = 6
 """How long a verdict may take here, in seconds: five are promised, and the machine may be busy."""
 
+gc.collect()
+gc.freeze()  # what is there now won't be looked through after each answer
+
 _numbers = itertools.count(1)
 
 

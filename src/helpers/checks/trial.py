@@ -54,8 +54,18 @@ class Peer:
 
     @classmethod
     async def join(cls, url: str) -> Self:
-        """Connect to the reader's server."""
-        peer = cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+        """Connect to the reader's server.
+
+        Raises:
+            NotYet: the server did not answer.
+        """
+        try:
+            connection = await connect(
+                url, proxy=None, compression=None, open_timeout=PATIENCE, close_timeout=0.5
+            )
+        except TimeoutError:
+            raise NotYet(f"another peer could not connect for {PATIENCE:g} s", GIVE_TURNS) from None
+        peer = cls(connection)
         _joined.get().append(peer)
         return peer
 
