@@ -44,7 +44,8 @@ def test_the_verdict_names_the_line_of_the_cell(client: NotebookClient) -> None:
 
 
 def test_html_in_a_value_is_escaped(client: NotebookClient) -> None:
-    source = "async def shout(connection):\n    async for _ in connection:\n        await connection.send('<b>hi</b>')\n"
+    source = "async def shout(connection):\n    async for message in connection:\n"
+    source += "        await connection.send('<b>hi</b>')\n"
     text, html = shown(run(client, source + "checks.shout(shout)"))
     assert "`'<b>hi</b>'`" in text
     assert "&lt;b&gt;hi&lt;/b&gt;" in html

@@ -6,7 +6,9 @@ import asyncio
 import selectors
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from helpers.checks.trial import PATIENCE, Answer, Peer, try_function, try_handler
@@ -15,6 +17,8 @@ from helpers.checks.verdict import NotYet, Verdict, shown
 
 def librarian(handler: Any) -> Verdict:
     """Check a handler that answers with `look_up(word)`, which blocks for 0.4 s, and lets nobody wait."""
+
+    asked_for: list[str] = []
 
     async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
         words = ["stressed", "drawer", "live", "pots", "parts"]
@@ -37,9 +41,37 @@ def librarian(handler: Any) -> Verdict:
                 "`await asyncio.to_thread(look_up, word)` runs it on another thread, and the loop goes on",
                 sure=True,
             )
+        if not asked_for:
+            raise NotYet(
+                "the answers are right, but `look_up` was never called", "let the library do its work"
+            )
+        await peers[0].says("deliver")
+        await peers[0].hears("after a second word on the same connection", within=2)
         return "five readers asked at the same moment, and nobody waited for another"
 
-    return try_handler(handler, scenario)
+    with _noting(handler, "look_up", asked_for):
+        return try_handler(handler, scenario)
+
+
+@contextmanager
+def _noting(handler: Any, name: str, calls: list[str]) -> Iterator[None]:
+    """Note what the reader's code calls a function of the notebook with."""
+    variables = getattr(handler, "__globals__", {})
+    function = variables.get(name)
+    if not callable(function):
+        calls.append("there is no such function to be noted")
+        yield
+        return
+
+    def noted(argument: str) -> Any:
+        calls.append(argument)
+        return function(argument)
+
+    variables[name] = noted
+    try:
+        yield
+    finally:
+        variables[name] = function
 
 
 def tell(function: Any) -> Verdict:

@@ -21,6 +21,11 @@ def shout(handler: Any) -> Verdict:
         for peer, message in ((ann, "hello"), (bob, "is anybody there?"), (ann, "goodbye")):
             await peer.says(message)
             answer = await peer.hears(f"after `{message}`")
+            if answer == "HELLO" and message != "hello":
+                raise NotYet(
+                    f"after `{message}` there came {shown(answer)}, which belongs to another message",
+                    "answer what `message` says, and only to the `connection` that it came from",
+                )
             if answer != message.upper():
                 raise NotYet(
                     f"after `{message}` there came {shown(answer)}, expected was `{message.upper()!r}`",
@@ -52,7 +57,16 @@ def ask(function: Any) -> Verdict:
         async with serving(oracle) as url:
             for question in ("What is six times seven?", "Are you sure?"):
                 heard.clear()
-                returned = await answer(url, question)
+                try:
+                    returned = await answer(url, question)
+                except NotYet as not_yet:
+                    if heard or not_yet.sure:
+                        raise
+                    raise NotYet(
+                        f"{not_yet.verdict.said}, and the server was asked nothing",
+                        "send the question first, with `await connection.send(question)`; "
+                        "without `await` nothing is sent",
+                    ) from not_yet
                 if question not in heard:
                     asked = shown(heard[0]) if heard else "nothing"
                     quotes = "; without quotes it is the argument" if heard == ["question"] else ""

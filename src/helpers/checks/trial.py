@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import concurrent.futures
+import gc
 import inspect
 import textwrap
 import traceback
@@ -30,7 +31,10 @@ DEADLINE = 3.0
 PATIENCE = 1.2
 """How long a peer waits for an answer, in seconds."""
 
-SEND_IT = "send the answer with `await connection.send(...)`, inside the loop that reads"
+SEND_IT = (
+    "send the answer with `await connection.send(...)`, inside the loop that reads; "
+    "without `await` nothing is sent"
+)
 
 READ_IT = "read the message: what did that line expect?"
 
@@ -92,7 +96,8 @@ class Peer:
         except ConnectionClosed:
             raise NotYet(
                 f"{when}, the connection was closed ({self._connection.close_code})",
-                "a connection closes when its handler returns or raises: keep reading until the peer leaves",
+                "a connection closes when its handler returns: `send` the answer, don't `return` it, "
+                "and keep reading until the peer leaves",
             ) from None
 
     async def hears_nothing(self, when: str, *, within: float = 0.2) -> None:
@@ -159,7 +164,21 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
                 server.stop()
             except HandlerFailedError as failed:  # only when its peer had left
                 failures += [failed.__cause__] if isinstance(failed.__cause__, Exception) else []
+    lost = _of_a_lost_task(server)
+    if lost and not verdict and not sure:
+        said = f"{verdict.said}; a task that your handler had started ended with {lost}"
+        verdict = Verdict(False, said, READ_IT)
     return verdict if sure else _explained(verdict, handler, failures[0] if failures else None, blocked)
+
+
+def _of_a_lost_task(server: BackgroundServer) -> str | None:
+    """What a task raised that nobody awaited; asyncio tells it when the task is thrown away."""
+    gc.collect()
+    told = [event.text for event in server.events if TASK_LOST in event.text]
+    return told[0].partition(TASK_LOST)[2] if told else None
+
+
+TASK_LOST = "Task exception was never retrieved: "
 
 
 @asynccontextmanager
@@ -195,7 +214,8 @@ class Answer:
             return await asyncio.wait_for(asyncio.wrap_future(future), within)
         except Exception as error:
             if self._error is not None:
-                raise NotYet(_raised(self._name, self._error), READ_IT, sure=True) from error
+                said, hint = _raised(self._name, self._error), _hint_for(self._error)
+                raise NotYet(said, hint, sure=True) from error
             if not isinstance(error, TimeoutError):
                 raise
             raise NotYet(
@@ -294,10 +314,19 @@ def _play(scenario: Coroutine[Any, Any, str]) -> tuple[Verdict, bool]:
 def _explained(verdict: Verdict, code: object, error: BaseException | None, blocked: str | None) -> Verdict:
     """A verdict with the deeper reason, where one is known."""
     if error:
-        return Verdict(False, _raised(_name(code), error), READ_IT)
+        return Verdict(False, _raised(_name(code), error), _hint_for(error))
     if blocked and not verdict:
         return Verdict(False, blocked, GIVE_TURNS)
     return verdict
+
+
+def _hint_for(error: BaseException) -> str:
+    text = in_words(error)
+    if "data must be str" in text:
+        return "what you send must be a text (or bytes): is an `await` missing in front of what makes it?"
+    if "object is not callable" in text:
+        return "hand a function over by its name, and its argument apart: `f, x` instead of `f(x)`"
+    return READ_IT
 
 
 def _raised(name: str, error: BaseException) -> str:
