@@ -18,10 +18,17 @@ _HOMES = {
     "ChildKernel": "background.kernel",
     "ClientPanel": "widgets",
     "HandlerFailedError": "background",
+    "NewsServer": "experiments",
     "NotConnectedError": "widgets",
     "Probe": "experiments",
+    "Race": "widgets",
     "StopButton": "widgets",
+    "Verdicts": "experiments",
+    "WireTimeline": "widgets",
     "check_environment": "environment",
+    "compare_push": "widgets.progress",
+    "compare_requests": "widgets.progress",
+    "tapped": "experiments",
 }
 
 __all__ = sorted(_HOMES)

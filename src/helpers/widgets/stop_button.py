@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 import ipywidgets
 
-from helpers.background.lifetime import Background
 from helpers.background.places import in_words
+
+
+class Stoppable(Protocol):
+    """What has a name and can be stopped."""
+
+    name: str
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not been stopped."""
+
+    def stop(self) -> None:
+        """Stop; may raise what failed before."""
 
 
 class StopButton(ipywidgets.Button):  # type: ignore[misc]
@@ -16,10 +29,10 @@ class StopButton(ipywidgets.Button):  # type: ignore[misc]
         StopButton(server)
 
     Args:
-        *backgrounds: servers, applications or programs.
+        *backgrounds: servers, applications, programs or taps.
     """
 
-    def __init__(self, *backgrounds: Background) -> None:
+    def __init__(self, *backgrounds: Stoppable) -> None:
         self._backgrounds = backgrounds
         what = "the server" if len(backgrounds) == 1 else "the servers"
         super().__init__(description=f"Stop {what}", icon="stop")

@@ -1,0 +1,209 @@
+"""The client's side of `compare_requests`: the same messages there and back, each way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from helpers.experiments.client_process import Orders, Report
+from helpers.experiments.client_session import Peer
+from helpers.experiments.http_headers import HeaderSet
+from helpers.experiments.plan import overtaken
+
+Exchange = Callable[[str], Awaitable[str]]
+SIX = 6
+"""So many connections does a browser open to one host (`kMaxSocketsPerGroup` in Chromium's
+net/socket/client_socket_pool_manager.cc)."""
+
+
+@asynccontextmanager
+async def _new_connection(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
+    peer = Peer(url, headers, force_close=True)
+    yield lambda message: peer.post("/echo", message)
+    await peer.close()
+
+
+@asynccontextmanager
+async def _keep_alive(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
+    peer = Peer(url, headers)
+    yield lambda message: peer.post("/echo", message)
+    await peer.close()
+
+
+@asynccontextmanager
+async def _long_polling(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
+    peer = Peer(url, headers)
+    seen = 0
+
+    async def exchange(message: str) -> str:
+        nonlocal seen
+        waiting = asyncio.create_task(peer.get(f"/long-poll?channel=long&after={seen}"))
+        await asyncio.sleep(0)  # so that the poll goes first
+        _, reply = await asyncio.gather(peer.post("/say?channel=long", message), waiting)
+        seen += 1
+        return reply
+
+    yield exchange
+    await peer.close()
+
+
+@asynccontextmanager
+async def _events(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
+    peer = Peer(url, headers)
+    async with peer.events("/events?channel=sse") as events:
+
+        async def exchange(message: str) -> str:
+            _, reply = await asyncio.gather(peer.post("/say?channel=sse", message), anext(events))
+            return reply
+
+        yield exchange
+    await peer.close()
+
+
+@asynccontextmanager
+async def _websocket(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
+    peer = Peer(url, headers)
+    async with peer.websocket("/echo") as websocket:
+
+        async def exchange(message: str) -> str:
+            await websocket.send_str(message)
+            return str(await websocket.receive_str())
+
+        yield exchange
+    await peer.close()
+
+
+ONE_AT_A_TIME = {
+    "new connection": _new_connection,
+    "keep-alive": _keep_alive,
+    "long polling": _long_polling,
+    "SSE": _events,
+    "WebSocket": _websocket,
+}
+"""Ways in which a message waits for the reply to the one before."""
+
+
+class Lane:
+    """What was measured of one way."""
+
+    def __init__(self) -> None:
+        self.opening = 0.0
+        self.first = 0.0
+        self.times: list[float] = []
+        self.wall = 0.0
+        self.replies: list[str] = []
+
+    def measured(self, texts: list[str]) -> dict[str, Any]:
+        place = {text: number for number, text in enumerate(texts)}
+        return {
+            "first": self.opening + self.first,
+            "times": self.times,
+            "wall": self.wall,
+            "lost": (Counter(texts) - Counter(self.replies)).total(),
+            "overtaken": overtaken([place.get(reply, -1) for reply in self.replies]),
+        }
+
+
+def message_text(number: int, size: int) -> str:
+    """A message: its number, and x up to the size in bytes."""
+    return f"{number:06d}"[-size:].ljust(size, "x")
+
+
+async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, Any]:
+    """Exchange the messages in turn over all ways, and then in a crowd over those that can.
+
+    In turn, so that whatever else the machine does disturbs all ways alike.
+
+    Args:
+        plan: `ways` (their URLs), `messages`, `size` (bytes), `headers`.
+        report: is told `opened` (all connections that need an opening have theirs), `progress` (share).
+        orders: an order is awaited after `opened`.
+
+    Returns:
+        For each way the time of the first reply from nothing, the times of the others, in seconds,
+        the time for all of them together, how many replies were lost or came after a later one.
+    """
+    urls, headers, size = plan["ways"], plan["headers"], plan["size"]
+    texts = [message_text(number, size) for number in range(plan["messages"])]
+    lanes = {way: Lane() for way in urls}
+    single = [way for way in urls if way in ONE_AT_A_TIME]
+    async with AsyncExitStack() as stack:
+        exchanges: dict[str, Exchange] = {}
+        for way in single:
+            begin = time.perf_counter()
+            exchanges[way] = await stack.enter_async_context(ONE_AT_A_TIME[way](urls[way], headers))
+            lanes[way].opening = time.perf_counter() - begin
+        crowd: Any = None
+        six = Peer(urls.get("six connections", ""), headers, connections=SIX)
+        stack.push_async_callback(six.close)
+        if "pipelined" in urls:
+            peer = Peer(urls["pipelined"], headers)
+            stack.push_async_callback(peer.close)
+            begin = time.perf_counter()
+            crowd = await stack.enter_async_context(peer.websocket("/echo"))
+            lanes["pipelined"].opening = time.perf_counter() - begin
+        report("opened", None)
+        await asyncio.to_thread(orders.next)
+        shown = 0.0
+        for number, text in enumerate(texts):
+            for way in single:
+                begin = time.perf_counter()
+                lanes[way].replies.append(await exchanges[way](text))
+                took = time.perf_counter() - begin
+                if number:
+                    lanes[way].times.append(took)
+                    lanes[way].wall += took
+                else:
+                    lanes[way].first = took
+            if time.perf_counter() - shown > 0.05:
+                shown = time.perf_counter()
+                report("progress", (number + 1) / len(texts))
+        if "six connections" in urls:
+            await _six_connections(six, texts, lanes["six connections"])
+        if crowd is not None:
+            await _pipelined(crowd, texts, lanes["pipelined"])
+        report("done", None)
+        await asyncio.to_thread(orders.next)
+    return {way: lane.measured(texts) for way, lane in lanes.items()}
+
+
+async def _six_connections(peer: Peer, texts: list[str], lane: Lane) -> None:
+    begin = time.perf_counter()
+    lane.replies += await asyncio.gather(*(peer.post("/echo", text) for text in texts[:SIX]))
+    lane.first = time.perf_counter() - begin
+    waiting = iter(texts[SIX:])
+
+    async def worker() -> None:
+        for text in waiting:
+            begin = time.perf_counter()
+            lane.replies.append(await peer.post("/echo", text))
+            lane.times.append(time.perf_counter() - begin)
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(SIX)))
+    lane.wall = time.perf_counter() - begin
+
+
+async def _pipelined(websocket: Any, texts: list[str], lane: Lane) -> None:
+    begin = time.perf_counter()
+    await websocket.send_str(texts[0])
+    lane.replies.append(await websocket.receive_str())
+    lane.first = time.perf_counter() - begin
+    sent: list[float] = []
+
+    async def receive() -> None:
+        for number in range(len(texts) - 1):
+            lane.replies.append(await websocket.receive_str())
+            lane.times.append(time.perf_counter() - sent[number])
+
+    begin = time.perf_counter()
+    receiving = asyncio.create_task(receive())
+    for text in texts[1:]:
+        sent.append(time.perf_counter())
+        await websocket.send_str(text)
+    await receiving
+    lane.wall = time.perf_counter() - begin

@@ -1,0 +1,111 @@
+"""Figures in rows and columns, as text and as HTML, and what is calculated from many times."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+
+def nearest_rank(values: Sequence[float], share: float) -> float:
+    """The smallest of the values below or at which so large a share of them is.
+
+    Args:
+        values: at least one.
+        share: 0.5 for the median, 0.99 for the 99th percentile.
+    """
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def in_ms(seconds: float | None) -> str:
+    """A duration, three digits of it; `-` for None."""
+    if seconds is None:
+        return "–"
+    ms = 1000 * seconds
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def in_bytes(count: float | None) -> str:
+    """A number of bytes, rounded; `-` for None."""
+    return "–" if count is None else f"{count:,.0f}"
+
+
+def times(ratio: float | None) -> str:
+    """A ratio like `×2.0`; `-` for None."""
+    return "–" if ratio is None else f"×{ratio:.1f}" if ratio >= 1.95 else f"×{ratio:.2f}"
+
+
+class Table:
+    """Rows of text under a caption. It prints as text and shows as an HTML table.
+
+    Args:
+        caption: what it is about.
+        columns: for each its group (or "") and its own heading; the first column names the rows.
+        rows: the cells.
+    """
+
+    def __init__(
+        self, caption: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+    ) -> None:
+        self.caption = caption
+        self.columns = list(columns)
+        self.rows = [list(row) for row in rows]
+
+    def __repr__(self) -> str:
+        heads = [head for _, head in self.columns]
+        wide = [max(map(len, cells)) for cells in zip(heads, *self.rows, strict=True)]
+        for begin, end, group in self._groups():  # room for the group's name over its columns
+            wide[end - 1] += max(
+                0, len(group) + 4 * bool(group) - sum(wide[begin:end]) - 2 * (end - begin - 1)
+            )
+        over = "  ".join(
+            (f" {group} " if group else "").center(
+                sum(wide[begin:end]) + 2 * (end - begin - 1), "─" if group else " "
+            )
+            for begin, end, group in self._groups()
+        )
+        lines = [
+            "  ".join(
+                cell.ljust(width) if not column else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(cells, wide, strict=True))
+            )
+            for cells in [heads, *self.rows]
+        ]
+        top = [self.caption, over.rstrip()] if over.strip() else [self.caption]
+        return "\n".join(line.rstrip() for line in [*top, *lines])
+
+    def _repr_html_(self) -> str:
+        number = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
+        groups = "".join(
+            f'<th colspan="{end - begin}" scope="colgroup" style="text-align: center">'
+            f"{html.escape(group)}</th>"
+            if group
+            else "<td></td>" * (end - begin)
+            for begin, end, group in self._groups()
+        )
+        heads = "".join(
+            f'<th scope="col" style="text-align: {"right" if column else "left"}">{html.escape(head)}</th>'
+            for column, (_, head) in enumerate(self.columns)
+        )
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align: left; white-space: nowrap">{html.escape(first)}</th>'
+            + "".join(f'<td style="{number}">{html.escape(cell)}</td>' for cell in rest)
+            + "</tr>"
+            for first, *rest in self.rows
+        )
+        return (
+            '<div style="overflow-x: auto"><table>'
+            '<caption style="text-align: left; color: inherit; white-space: nowrap">'
+            f"{html.escape(self.caption)}</caption>"
+            f"<thead>{f'<tr>{groups}</tr>' if any(group for group, _ in self.columns) else ''}"
+            f"<tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+
+    def _groups(self) -> list[tuple[int, int, str]]:
+        groups: list[tuple[int, int, str]] = []
+        for column, (group, _) in enumerate(self.columns):
+            if groups and groups[-1][2] == group and group:
+                groups[-1] = groups[-1][0], column + 1, group
+            else:
+                groups.append((column, column + 1, group))
+        return groups

@@ -1,0 +1,381 @@
+"""The same events heard in four ways at once: polling, long polling, Server-Sent Events and WebSocket."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from helpers.background import BackgroundError
+from helpers.experiments.bars import Bars
+from helpers.experiments.client_process import ClientProcess
+from helpers.experiments.figures import Table, in_bytes, in_ms, nearest_rank, times
+from helpers.experiments.http_headers import HeaderSet
+from helpers.experiments.links import Links
+from helpers.experiments.news_server import NewsServer
+from helpers.experiments.plan import PATIENCE, PUSH_WAYS, SMALLEST_EVENT, overtaken
+from helpers.experiments.request_reply import Progress, carry_out, check_link, check_ways, requests_seen
+
+__all__ = ["PUSH_WAYS", "Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
+
+_BURST_GAP = 0.002
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that came: its number, and when it was published and came, in seconds since the first one."""
+
+    number: int
+    published: float
+    arrived: float
+
+    @property
+    def delay(self) -> float:
+        """From its publication to its arrival, in seconds."""
+        return self.arrived - self.published
+
+
+@dataclasses.dataclass(frozen=True)
+class PushWay:
+    """What was measured of one way. Times are in seconds.
+
+    Attributes:
+        name: the way.
+        events: how many were published.
+        arrivals: those that came, in the order in which they came.
+        connections: TCP connections that were opened.
+        requests: HTTP requests on the wire; a WebSocket's handshake is one.
+        opening_bytes: bytes of both directions before the first event was published.
+        up: bytes from the client for each event.
+        down: bytes from the server for each event.
+        trouble: why it heard no more, in words; empty if it heard all.
+    """
+
+    name: str
+    events: int
+    arrivals: tuple[Arrival, ...] = dataclasses.field(repr=False)
+    connections: int
+    requests: int
+    opening_bytes: int
+    up: float
+    down: float
+    trouble: str
+    _ways: dict[str, PushWay] = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def bytes_per_event(self) -> float:
+        """Bytes of both directions for each event, the opening left out."""
+        return self.up + self.down
+
+    @property
+    def delays(self) -> list[float]:
+        """From publication to arrival, of each event that came."""
+        return [arrival.delay for arrival in self.arrivals]
+
+    @property
+    def median(self) -> float:
+        """The median delay; infinite if nothing came."""
+        return nearest_rank(self.delays or [float("inf")], 0.5)
+
+    @property
+    def p99(self) -> float:
+        """99 of 100 events came within this time; of fewer than 100, all."""
+        return nearest_rank(self.delays or [float("inf")], 0.99)
+
+    @property
+    def lost(self) -> int:
+        """Events that did not come."""
+        return self.events - len({arrival.number for arrival in self.arrivals})
+
+    @property
+    def twice(self) -> int:
+        """Events that came more than once."""
+        return len(self.arrivals) - len({arrival.number for arrival in self.arrivals})
+
+    @property
+    def overtaken(self) -> int:
+        """Events that came after a later one."""
+        return overtaken([arrival.number for arrival in self.arrivals])
+
+    def against(self, other: str) -> float:
+        """How many times as long an event takes as in another way, by the medians."""
+        return self.median / _found(self._ways, other).median
+
+
+class PushComparison:
+    """What `compare_push` has measured: `print(result)`, `result["SSE"].median`."""
+
+    def __init__(self, ways: dict[str, PushWay], caption: str) -> None:
+        self._ways = ways
+        self._caption = caption
+
+    def __getitem__(self, way: str) -> PushWay:
+        return _found(self._ways, way)
+
+    def __iter__(self) -> Iterator[PushWay]:
+        return iter(self._ways.values())
+
+    def table(self) -> Table:
+        """All figures, delays included, each against WebSocket."""
+        other = "WebSocket" if "WebSocket" in self._ways else next(iter(self._ways))
+        against = "× WS" if other == "WebSocket" else f"× {other}"
+        columns = [
+            *(("", head) for head in ("way", "TCP", "requests")),
+            *(("bytes an event", head) for head in ("up", "down")),
+            *(("ms from event to client", head) for head in ("median", "p99", against)),
+            *(("", head) for head in ("lost", "overtaken")),
+        ]
+        rows = [
+            [
+                way.name,
+                *(f"{count:,}" for count in (way.connections, way.requests)),
+                *map(in_bytes, (way.up, way.down)),
+                *map(in_ms, (way.median, way.p99)),
+                times(way.against(other)),
+                *(str(way.lost), str(way.overtaken)),
+            ]
+            for way in self
+        ]
+        return Table(self._caption, columns, rows)
+
+    def counts(self) -> Table:
+        """Only what is the same on any machine: polling's requests and bytes depend on its luck."""
+        columns = [("", head) for head in ("way", "events", "TCP connections", "lost", "twice", "overtaken")]
+        rows = [
+            [way.name, *map(str, (way.events, way.connections, way.lost, way.twice, way.overtaken))]
+            for way in self
+        ]
+        return Table(self._caption, columns, rows)
+
+    def delay_picture(self) -> Bars:
+        """The median delays, as bars."""
+        return Bars({way.name: way.median for way in self if way.arrivals})
+
+    def bytes_picture(self) -> Bars:
+        """Bytes for each event, as bars."""
+        return Bars(
+            {way.name: way.bytes_per_event for way in self}, words=lambda count: f"{count:,.0f} bytes"
+        )
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return (
+            f"{self.table()._repr_html_()}"
+            f"<p>Median time from an event to the client</p>{self.delay_picture()._repr_html_()}"
+            f"<p>Bytes for each event</p>{self.bytes_picture()._repr_html_()}"
+        )
+
+
+class PushRun:
+    """One comparison of the ways to hear events, and how far it has come.
+
+    Args:
+        options: as for `compare_push`.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        events: int = 20,
+        *,
+        gap: float = 0.2,
+        burst: int = 1,
+        size: int = 64,
+        round_trip: float = 0.04,
+        poll_every: float = 1.0,
+        ways: Sequence[str] = PUSH_WAYS,
+        headers: HeaderSet = "library",
+        seed: int | None = None,
+    ) -> None:
+        check_ways(ways, PUSH_WAYS)
+        check_link(round_trip, headers)
+        if not 1 <= burst <= events <= 10_000:
+            raise ValueError("events must be 1 to 10,000, and burst no more than these")
+        if not SMALLEST_EVENT <= size <= 65_536:
+            raise ValueError(f"size is bytes, {SMALLEST_EVENT} to 65,536")
+        if gap <= 0 or poll_every <= 0:
+            raise ValueError("gap and poll_every are seconds, more than 0")
+        if events / burst * gap > 120:
+            raise ValueError(f"events would take {events / burst * gap:,.0f} s: choose fewer, or less gap")
+        self.ways = tuple(ways)
+        self.size = size
+        self.round_trip = round_trip
+        self.poll_every = poll_every
+        self.headers = headers
+        self.moments = irregular(events, gap, burst, begin=0.2 + 2 * round_trip, seed=seed)
+        self.caption = (
+            f"{events} events of {size} bytes{f' in bursts of {burst}' if burst > 1 else ''}, round trip "
+            f"{1000 * round_trip:g} ms, polling every {poll_every:g} s, headers: {headers}"
+        )
+        self.links: Links | None = None
+        self._heard: dict[str, list[list[float]]] = {way: [] for way in self.ways}
+        self._origin: float | None = None
+        self._now = 0.0
+        self._lock = threading.Lock()
+        self._client: ClientProcess | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Break it off, from another thread; `run` then raises."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.kill()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the first publication, when the client last told something."""
+        with self._lock:
+            return 0.0 if self._origin is None else self._now - self._origin
+
+    @property
+    def arrivals(self) -> dict[str, list[Arrival]]:
+        """What has come so far, in each way."""
+        with self._lock:
+            origin = self._origin or 0.0
+            return {
+                way: [
+                    Arrival(int(n), published - origin, arrived - origin) for n, published, arrived in heard
+                ]
+                for way, heard in self._heard.items()
+            }
+
+    def run(
+        self, progress: Progress | None = None, changed: Callable[[], None] | None = None
+    ) -> PushComparison:
+        """Carry it out, once, and return when all events have come or nothing more can.
+
+        Args:
+            progress: is called with the share that is done.
+            changed: is called, in this thread, when something has come.
+
+        Raises:
+            BackgroundError: the server or the client has failed, and why.
+        """
+
+        def take(content: Any) -> None:
+            with self._lock:
+                self._now = content["now"]
+                for way, heard in content["ways"].items():
+                    self._heard[way] += heard
+                    if self._origin is None:
+                        self._origin = heard[0][1]
+            if progress is not None:
+                expected = len(self.moments) * len(self.ways)
+                progress(min(1.0, sum(map(len, self._heard.values())) / expected))
+            if changed is not None:
+                changed()
+
+        plan = {"kind": "push", "moments": self.moments, "size": self.size, "headers": self.headers}
+        plan |= {"poll_every": self.poll_every}
+        plan["seconds"] = self.moments[-1] + self.poll_every + PATIENCE + 15
+        events = 100 * len(self.moments) + 10_000
+        with ClientProcess() as client, NewsServer() as server:
+            self._client = client
+            with Links(server.url, self.ways, round_trip=self.round_trip, events=events) as links:
+                self.links = links
+                if self._stopped:
+                    raise BackgroundError("it was broken off")
+                client.tell({**plan, "ways": links.urls, "server": server.url})
+                try:
+                    troubles = carry_out(client, server, links, arrivals=take)
+                except BackgroundError:
+                    if self._stopped:
+                        raise BackgroundError("it was broken off") from None
+                    raise
+            requests = {way: requests_seen(tap) for way, tap in links.taps.items()}
+        found: dict[str, PushWay] = {}
+        count = len(self.moments)
+        for way, arrivals in self.arrivals.items():
+            up, down = links.bytes_between(way)
+            found[way] = PushWay(
+                name=way,
+                events=count,
+                arrivals=tuple(arrivals),
+                connections=links.connections(way),
+                requests=requests[way],
+                opening_bytes=links.opening_bytes(way),
+                up=up / count,
+                down=down / count,
+                trouble=troubles[way],
+                _ways=found,
+            )
+        return PushComparison(found, self.caption)
+
+
+def compare_push(
+    events: int = 20,
+    *,
+    gap: float = 0.2,
+    burst: int = 1,
+    size: int = 64,
+    round_trip: float = 0.04,
+    poll_every: float = 1.0,
+    ways: Sequence[str] = PUSH_WAYS,
+    headers: HeaderSet = "library",
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> PushComparison:
+    """Have one server publish events at irregular moments, and hear them in four ways at once.
+
+        result = compare_push(20)
+        print(result["SSE"].median, result["polling"].median)
+        result
+
+    Server and client are child processes and use the same library, aiohttp, without compression. Each way
+    has a tap of its own, in this process, which counts and delays.
+
+    Args:
+        events: how many.
+        gap: average time between two of them, or between two bursts, in seconds.
+        burst: so many come at once, two milliseconds apart.
+        size: bytes of each event, 25 to 65,536.
+        round_trip: of the link, in seconds.
+        poll_every: how often polling asks, in seconds.
+        ways: which, of `PUSH_WAYS`.
+        headers: what the client sends along; see `compare_requests`.
+        seed: makes the moments the same each time.
+        progress: is called with the share that is done.
+
+    Returns:
+        The figures, as a table and by name.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        BackgroundError: the server or the client has failed, and why.
+    """
+    run = PushRun(
+        events,
+        gap=gap,
+        burst=burst,
+        size=size,
+        round_trip=round_trip,
+        poll_every=poll_every,
+        ways=ways,
+        headers=headers,
+        seed=seed,
+    )
+    return run.run(progress)
+
+
+def irregular(events: int, gap: float, burst: int, *, begin: float, seed: int | None) -> list[float]:
+    """Moments for events, in seconds: gaps between half and one and a half of the average."""
+    dice = random.Random(seed)
+    moments: list[float] = []
+    at = begin
+    while len(moments) < events:
+        moments += [at + _BURST_GAP * number for number in range(burst)]
+        at = moments[-1] + gap * dice.uniform(0.5, 1.5)
+    return [round(moment, 4) for moment in moments[:events]]
+
+
+def _found(ways: dict[str, PushWay], name: str) -> PushWay:
+    try:
+        return ways[name]
+    except KeyError:
+        raise KeyError(f"{name!r} was not measured; there are {', '.join(map(repr, ways))}") from None

@@ -1,0 +1,78 @@
+"""A table that a chapter fills in: a claim, the reader's guess, what was measured, and the verdict."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One claim and what became of it."""
+
+    claim: str
+    guess: str
+    measured: str
+    verdict: str
+
+
+class Verdicts:
+    """Claims, judged one after another; judging a claim again replaces its row.
+
+    verdicts = Verdicts()
+    verdicts.judge("HTTP opens a connection for each request", 25, "1 connection", "not so")
+    verdicts
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def judge(self, claim: str, guess: object, measured: str, verdict: str) -> None:
+        """Put a row into the table.
+
+        Args:
+            claim: what is said.
+            guess: what the reader expected; `...` where nothing was written.
+            measured: what came out.
+            verdict: such as `"true"`, `"true when …"` or `"not so"`.
+        """
+        self._rows[claim] = Row(claim, "–" if guess is ... else str(guess), measured, verdict)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows so far, in the order in which the claims came."""
+        return list(self._rows.values())
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, row in enumerate(self.rows, start=1):
+            lines.append(f"{number}. {row.claim}")
+            for label, text in (
+                ("you said", row.guess),
+                ("measured", row.measured),
+                ("verdict", row.verdict),
+            ):
+                lines.append(
+                    textwrap.fill(
+                        f"{label + ':':10}{text}",
+                        100,
+                        initial_indent="   ",
+                        subsequent_indent=" " * 13,
+                    )
+                )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        left = "text-align: left; vertical-align: top; white-space: normal"
+        heads = "".join(
+            f'<th scope="col" style="{left}">{head}</th>'
+            for head in ("claim", "you said", "measured", "verdict")
+        )
+        rows = "".join(
+            f'<tr><th scope="row" style="{left}; font-weight: normal">{html.escape(row.claim)}</th>'
+            f'<td style="{left}">{html.escape(row.guess)}</td>'
+            f'<td style="{left}">{html.escape(row.measured)}</td>'
+            f'<td style="{left}"><b>{html.escape(row.verdict)}</b></td></tr>'
+            for row in self.rows
+        )
+        return f'<table style="width: 100%"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'

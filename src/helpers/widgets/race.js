@@ -1,0 +1,97 @@
+// The race: a lane for each way, a tick where an event was published, a dot where it arrived.
+
+export default {
+  render({ model, el }) {
+    const make = (tag, cls, attributes = {}, ...children) => {
+      const node = document.createElement(tag);
+      if (cls) node.className = cls;
+      for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+      node.append(...children);
+      return node;
+    };
+    const start = make("button", "wsbook-race-start", { type: "button" }, "Start");
+    const state = make("span", "wsbook-race-state", { role: "status" });
+    const caption = make("div", "wsbook-race-caption");
+    const rows = make("div", "wsbook-race-rows");
+    const legend = make(
+      "div",
+      "wsbook-race-caption",
+      {},
+      "A line down: the server publishes an event. A dot: it has arrived. The bar before the dot: how long it took.",
+    );
+    const head = make("div", "wsbook-race-head", {}, start, state);
+    const race = make("div", "wsbook-race", { role: "group", "aria-label": "Race" }, head, caption, rows, legend);
+    start.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter
+    el.classList.add("wsbook-race-widget");
+    el.replaceChildren(race);
+
+    let lanes = [];
+    let ticks = 0;
+    const overlay = make("div", "wsbook-race-overlay", { "aria-hidden": "true" });
+    const cursor = make("div", "wsbook-race-cursor");
+
+    function build(view) {
+      ticks = 0;
+      overlay.replaceChildren(cursor);
+      lanes = view.lanes.map(({ name }) => {
+        const track = make("div", "wsbook-race-track", { role: "img" });
+        const words = make("div", "wsbook-race-words");
+        return { name, track, words, drawn: 0, row: [make("div", "wsbook-race-name", {}, name), track, words] };
+      });
+      const axis = make("div", "wsbook-race-axis", { "aria-hidden": "true" });
+      const step = [0.5, 1, 2, 5, 10, 20].find((seconds) => view.length / seconds <= 8) ?? 30;
+      for (let at = 0; at <= view.length; at += step) {
+        const label = make("span", "", {}, `${at} s`);
+        label.style.left = `${(100 * at) / view.length}%`;
+        axis.append(label);
+      }
+      rows.replaceChildren(...lanes.flatMap((lane) => lane.row), axis, overlay);
+      overlay.style.gridRow = `1 / span ${lanes.length}`;
+      axis.style.gridRow = `${lanes.length + 1}`;
+      lanes.forEach((lane, number) => lane.row.forEach((node) => (node.style.gridRow = `${number + 1}`)));
+    }
+
+    function update() {
+      const view = model.get("_view");
+      const place = (seconds) => Math.min(100, Math.max(0, (100 * seconds) / view.length));
+      const again = lanes.some((lane, number) => lane.drawn > view.lanes[number].dots.length);
+      if (again || !lanes.length || view.published.length < ticks) build(view);
+      for (const moment of view.published.slice(ticks)) {
+        const tick = make("div", "wsbook-race-tick");
+        tick.style.left = `${place(moment)}%`;
+        overlay.append(tick);
+      }
+      ticks = view.published.length;
+      view.lanes.forEach(({ dots, words }, number) => {
+        const lane = lanes[number];
+        for (const [published, arrived] of dots.slice(lane.drawn)) {
+          const wait = make("div", "wsbook-race-wait");
+          wait.style.left = `${place(published)}%`;
+          wait.style.width = `${place(arrived) - place(published)}%`;
+          const dot = make("div", "wsbook-race-dot", { title: `${(1000 * (arrived - published)).toFixed(1)} ms` });
+          dot.style.left = `${place(arrived)}%`;
+          lane.track.append(wait, dot);
+        }
+        lane.drawn = dots.length;
+        lane.words.textContent = words;
+        lane.track.setAttribute("aria-label", `${lane.name}: ${words}`);
+      });
+      const running = view.state === "running";
+      cursor.style.left = `${place(view.now)}%`;
+      cursor.hidden = !running;
+      race.dataset.state = view.state;
+      start.disabled = running;
+      start.textContent = view.state === "ready" ? "Start" : running ? "Running" : "Again";
+      state.textContent = view.words;
+      caption.textContent = view.caption;
+    }
+
+    start.addEventListener("click", () => {
+      start.disabled = true;
+      model.send({ do: "start" });
+    });
+    model.on("change:_view", update);
+    update();
+    return () => model.off("change:_view", update);
+  },
+};

@@ -1,0 +1,175 @@
+"""The race: four lanes in which the same events arrive as they really do."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from helpers.background import BackgroundError
+from helpers.experiments.figures import in_ms, nearest_rank
+from helpers.experiments.push import Arrival, PushComparison, PushRun
+
+_HERE = Path(__file__).parent
+
+
+class Race(anywidget.AnyWidget):
+    """A server publishes events at irregular moments; polling, long polling, SSE and WebSocket hear them.
+
+        race = Race()
+        race                                 # show it, press Start
+        result = await race.run()            # or start it from a cell, and wait for its end
+
+    Server and client are child processes, and each lane has a tap of its own; see `compare_push`.
+
+    Args:
+        events: how many, at most 200.
+        gap: average time between two of them, in seconds.
+        burst: so many come at once, two milliseconds apart.
+        round_trip: of the link, in seconds.
+        poll_every: how often polling asks, in seconds.
+        seed: makes the moments the same each time.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    _esm = _HERE / "race.js"
+    _css = _HERE / "race.css"
+    _view = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        events: int = 20,
+        *,
+        gap: float = 0.25,
+        burst: int = 1,
+        round_trip: float = 0.04,
+        poll_every: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
+        if events > 200:
+            raise ValueError("a race has at most 200 events: more can't be told apart on the page")
+        self._options: dict[str, Any] = {
+            "gap": gap,
+            "burst": burst,
+            "round_trip": round_trip,
+            "poll_every": poll_every,
+            "seed": seed,
+        }
+        self._events = events
+        self._run = PushRun(events, **self._options)
+        self._done: concurrent.futures.Future[PushComparison] | None = None
+        self._lock = threading.Lock()
+        super().__init__()
+        self._show()
+        self.on_msg(lambda widget, content, buffers: self.start())
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._done is not None and not self._done.done()
+
+    @property
+    def result(self) -> PushComparison:
+        """The figures of the last race that has ended.
+
+        Raises:
+            BackgroundError: none has ended yet, or it has failed, and why.
+        """
+        if self._done is None or not self._done.done():
+            raise BackgroundError("the race has not ended: press Start, or write `await race.run()`")
+        return self._done.result()
+
+    def start(self) -> None:
+        """Start it, and return at once. Does nothing while it runs."""
+        with self._lock:
+            if self.running:
+                return
+            self._run = PushRun(self._events, **self._options)
+            self._done = concurrent.futures.Future()
+            threading.Thread(target=self._carry_out, args=(self._done,), name="race", daemon=True).start()
+
+    async def run(self) -> PushComparison:
+        """Start it unless it runs, and wait for its end.
+
+        Returns:
+            The figures.
+
+        Raises:
+            BackgroundError: the server or the client has failed, and why.
+        """
+        self.start()
+        assert self._done is not None
+        return await asyncio.shield(asyncio.wrap_future(self._done))
+
+    def close(self) -> None:
+        """Break off a race that runs, and take the widget off the page."""
+        run = getattr(self, "_run", None)  # ipywidgets closes a widget whose construction failed, too
+        if run is not None:
+            run.stop()
+        super().close()
+
+    def _carry_out(self, done: concurrent.futures.Future[PushComparison]) -> None:
+        self._show()
+        try:
+            result = self._run.run(changed=self._show)
+        except Exception as error:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+        self._show()
+
+    def _show(self) -> None:
+        run, arrivals = self._run, self._run.arrivals
+        published = {arrival.number: arrival.published for heard in arrivals.values() for arrival in heard}
+        lanes = [
+            {
+                "name": way,
+                "dots": [[round(arrival.published, 4), round(arrival.arrived, 4)] for arrival in heard],
+                "words": self._words(way, heard),
+            }
+            for way, heard in arrivals.items()
+        ]
+        state, words = self._state()
+        self._view = {
+            "state": state,
+            "words": words,
+            "caption": run.caption,
+            "length": run.moments[-1] - run.moments[0] + run.poll_every + run.round_trip,
+            "now": run.now,
+            "published": [round(moment, 4) for moment in sorted(published.values())],
+            "lanes": lanes,
+        }
+
+    def _state(self) -> tuple[str, str]:
+        if self._done is None:
+            return "ready", "not started"
+        if not self._done.done():
+            return "running", "running"
+        error = self._done.exception()
+        if error is not None:
+            return "failed", str(error)
+        result = self._done.result()
+        lost = sum(way.lost for way in result)
+        overtaken = sum(way.overtaken for way in result)
+        return "done", f"done: {lost or 'no'} events lost, {overtaken or 'none'} out of order"
+
+    def _words(self, way: str, heard: list[Arrival]) -> str:
+        count = f"{len(heard)} of {self._events}"
+        if not heard:
+            return count
+        return f"{count}, median {in_ms(nearest_rank([arrival.delay for arrival in heard], 0.5))} ms"
+
+    def __repr__(self) -> str:
+        state, words = self._state()
+        if state == "done":
+            return f"Race: {words}\n{self.result.table()}"
+        wide = max(map(len, self._run.ways))
+        lines = [f"{way:{wide}}  {self._words(way, heard)}" for way, heard in self._run.arrivals.items()]
+        return "\n".join([f"Race: {words}", *lines])

@@ -1,0 +1,67 @@
+"""The race in a real browser: it starts by its button, its dots arrive, and it reads well in both themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from lab import JupyterLab
+from notebook_page import NotebookPage
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Browser, expect
+
+CELLS = [
+    "from helpers import Race, compare_requests\nrace = Race(8, gap=0.15, poll_every=0.5, seed=1)\nrace",
+    "result = await race.run()\nresult.counts()",
+    "compare_requests(10, round_trip=0.02)",
+]
+
+
+@pytest.fixture(scope="module")
+def race_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# Race"), *map(nbformat.v4.new_code_cell, CELLS)]
+    )
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = tmp_path_factory.mktemp("race") / "race.ipynb"
+    nbformat.write(notebook, path)
+    with JupyterLab([path]) as lab:
+        yield lab
+
+
+def test_the_race_is_started_watched_and_run_again(
+    new_page: Callable[[JupyterLab], NotebookPage], race_lab: JupyterLab, tmp_path: Path
+) -> None:
+    page = new_page(race_lab)
+    page.open("race.ipynb")
+    page.run_cell(1)
+    race = page.page.locator(".wsbook-race")
+    start = race.locator(".wsbook-race-start")
+    dots = race.locator(".wsbook-race-dot")
+    expect(start).to_have_text("Start")
+    expect(race.locator(".wsbook-race-name")).to_have_text(["polling", "long polling", "SSE", "WebSocket"])
+    expect(dots).to_have_count(0)
+    start.press("Enter")
+    expect(start).to_be_disabled()
+    expect(race.locator(".wsbook-race-cursor")).to_be_visible()
+    expect(race.get_by_role("status")).to_have_text("done: no events lost, none out of order", timeout=20_000)
+    expect(dots).to_have_count(4 * 8)
+    expect(race.locator(".wsbook-race-tick")).to_have_count(8)
+    expect(race.get_by_role("img", name="WebSocket: 8 of 8, median")).to_be_visible()
+    expect(start).to_have_text("Again")
+    page.run_cell(2)  # runs it once more, and the dots of the first race go
+    expect(dots).to_have_count(4 * 8)
+    assert page.output_text(2).count("0") >= 12
+    page.run_cell(3)
+    assert "keep-alive" in page.output_text(3)
+    assert page.page.locator(".widget-hprogress").count() == 0
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        page.set_theme(theme)  # type: ignore[arg-type]
+        page.screenshot(tmp_path / f"{theme}.png", whole=True)
+        ink, ground = race.evaluate(
+            "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
+        )
+        assert ink != ground

@@ -1,0 +1,454 @@
+"""The ways to hear news, measured: counts, bytes, order, wide ratios; nothing left, errors in words."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+
+import psutil
+import pytest
+from background_tools import nothing_left, takes_at_most, wait_until
+
+from helpers import compare_requests as compare_with_bar
+from helpers.background import BackgroundError
+from helpers.experiments import NewsServer, PushRun, compare_push, compare_requests
+from helpers.experiments.client_process import ClientProcess
+from helpers.experiments.figures import Table, in_ms, nearest_rank, times
+from helpers.experiments.plan import ALL_WAYS, PUSH_WAYS, overtaken
+from helpers.experiments.push import Arrival, PushWay, irregular
+from helpers.experiments.request_reply import RequestWay
+from helpers.widgets import Race, progress
+from helpers.wire import HttpRequest, HttpResponse, tapped
+
+
+@pytest.fixture(scope="module")
+def every_way():
+    """All ways at a round trip of 40 ms."""
+    return compare_requests(20, ways=ALL_WAYS)
+
+
+@pytest.fixture(scope="module")
+def heard():
+    """The four ways to hear events, at a round trip of 40 ms."""
+    return compare_push(12, gap=0.2, poll_every=1.0, seed=1)
+
+
+# --- requests and replies
+
+
+def test_connections_and_requests(every_way):
+    assert {way.name: (way.connections, way.requests) for way in every_way} == {
+        "new connection": (20, 20),
+        "keep-alive": (1, 20),
+        "six connections": (6, 20),
+        "long polling": (2, 40),
+        "SSE": (2, 21),
+        "WebSocket": (1, 1),
+        "pipelined": (1, 1),
+    }
+
+
+def test_a_thousand_requests_need_one_connection_or_a_thousand():
+    result = compare_requests(1000, round_trip=0, ways=["new connection", "keep-alive"])
+    assert result["keep-alive"].connections == 1
+    assert result["new connection"].connections == 1000
+    assert [way.requests for way in result] == [1000, 1000]
+    assert [way.lost for way in result] == [0, 0]
+
+
+def test_websocket_bytes_are_those_of_the_rfc(every_way):
+    for way in ("WebSocket", "pipelined"):
+        assert every_way[way].up == 64 + 2 + 4  # the header and the mask: RFC 6455, 5.2
+        assert every_way[way].down == 64 + 2
+        assert every_way[way].bytes_per_message == 136
+
+
+@pytest.mark.parametrize(("size", "header"), [(125, 2), (126, 4), (65_535, 4), (65_536, 10)])
+def test_websocket_bytes_for_each_length_form(size, header):
+    way = compare_requests(10, size=size, round_trip=0, ways=["WebSocket"])["WebSocket"]
+    assert (way.up, way.down) == (size + header + 4, size + header)
+    assert way.lost == 0
+
+
+def test_http_bytes_by_the_clients_headers():
+    ways = ("new connection", "keep-alive", "WebSocket")
+    least, library, browser = (
+        compare_requests(10, round_trip=0, ways=ways, headers=headers)
+        for headers in ("least", "library", "browser")
+    )
+    for name in ways[:2]:
+        assert least[name].lost == library[name].lost == browser[name].lost == 0
+        assert least[name].up < library[name].up < browser[name].up
+        assert least[name].down == library[name].down == browser[name].down
+    assert library["new connection"].bytes_per_message == library["keep-alive"].bytes_per_message + 38
+    assert {result["WebSocket"].bytes_per_message for result in (least, library, browser)} == {136}
+    assert least["WebSocket"].opening_bytes < browser["WebSocket"].opening_bytes
+    assert 3 < library["keep-alive"].bytes_against("WebSocket") < 3.8
+    assert browser["keep-alive"].bytes_against("WebSocket") > 5
+
+
+def test_the_browsers_request_is_what_chromium_sends():
+    with NewsServer() as server, tapped(server) as tap:
+
+        async def ask():
+            from helpers.experiments.client_session import Peer
+
+            peer = Peer(tap.url, "browser")
+            await peer.post("/echo", "x" * 64)
+            await peer.close()
+
+        asyncio.run(ask())
+        (request,) = (event for event in tap.events() if isinstance(event, HttpRequest))
+    recorded = 625 - len("Headless")  # of Chromium 156 on Linux, fetch() of 64 bytes; see http_headers.py
+    assert request.size == recorded
+
+
+def test_a_round_trip_costs_the_same_on_an_open_connection_and_twice_on_a_new_one(every_way):
+    assert 0.8 < every_way["keep-alive"].against("WebSocket", by="fastest") < 1.4
+    assert 1.6 < every_way["new connection"].against("WebSocket", by="fastest") < 2.4
+    assert every_way["pipelined"].against("WebSocket") < 0.4
+    assert every_way["six connections"].against("WebSocket") < 0.8
+    assert min(way.median for way in every_way) >= 0.04
+    assert every_way["WebSocket"].fastest < 0.075
+    assert every_way["WebSocket"].first > 0.12  # TCP, upgrade, message
+    assert every_way["keep-alive"].first > 0.08
+
+
+def test_nothing_is_lost_and_one_connection_keeps_the_order(every_way):
+    assert all(way.lost == 0 for way in every_way)
+    assert all(way.overtaken == 0 for way in every_way if way.name != "six connections")
+
+
+def test_figures_in_code_and_as_text(every_way):
+    assert [way.name for way in every_way] == list(ALL_WAYS)
+    assert "pipelined" in repr(every_way)
+    assert repr(every_way) == repr(every_way.table())
+    counts = repr(every_way.counts()).splitlines()
+    assert counts[0] == "20 messages of 64 bytes and their replies, round trip 40 ms, headers: library"
+    assert counts[-2].split() == ["WebSocket", "20", "1", "1", "437", "70", "66", "0"]
+    page = every_way._repr_html_()
+    assert page.count("<table") == 3
+    assert "×1.00" in page
+    with pytest.raises(KeyError, match="'telegraph' was not measured; there are 'new connection', "):
+        every_way["telegraph"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ways": ["pigeon"]}, "there is no way 'pigeon': choose from 'new connection', 'keep-alive'"),
+        ({"ways": []}, "at least one"),
+        ({"ways": ["WebSocket", "WebSocket"]}, "each once"),
+        ({"messages": 5}, "10 or more"),
+        ({"size": 0}, "1 to 65,536"),
+        ({"round_trip": -1}, "0 to 2"),
+        ({"headers": "large"}, "'least', 'library', 'browser', not 'large'"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_starts(options, words):
+    with nothing_left(0), pytest.raises(ValueError, match=words):
+        compare_requests(**options)
+
+
+# --- push
+
+
+def test_every_event_comes_once_and_in_order_in_all_ways(heard):
+    assert [way.name for way in heard] == list(PUSH_WAYS)
+    for way in heard:
+        assert [arrival.number for arrival in way.arrivals] == list(range(12))
+        assert (way.lost, way.twice, way.overtaken, way.trouble) == (0, 0, 0, "")
+        assert way.connections == 1
+
+
+def test_push_comes_within_one_network_delay_and_polling_later(heard):
+    for name in ("long polling", "SSE", "WebSocket"):
+        assert 0.02 <= min(heard[name].delays) < 0.038
+        assert heard[name].median < 0.02 + 0.1
+        assert abs(heard[name].median - heard["WebSocket"].median) < 0.02
+    assert heard["polling"].median > 4 * heard["WebSocket"].median
+    assert heard["polling"].p99 < 1 + 0.5
+
+
+def test_bytes_and_requests_of_push(heard):
+    assert (heard["SSE"].up, heard["WebSocket"].up) == (0, 0)
+    assert heard["WebSocket"].down == 64 + 2
+    assert heard["SSE"].down == len("data: ") + 64 + 2 + len("48\r\n") + 2  # in chunks: RFC 9112, 7.1
+    assert heard["SSE"].requests == heard["WebSocket"].requests == 1
+    assert heard["long polling"].requests <= 12
+    assert heard["long polling"].bytes_per_event > 3 * heard["WebSocket"].bytes_per_event
+
+
+def test_long_polling_lags_in_a_burst():
+    result = compare_push(20, burst=10, gap=0.4, ways=["long polling", "WebSocket"])
+    assert result["long polling"].against("WebSocket") > 1.5
+    assert result["long polling"].requests < 20
+    assert result["long polling"].lost == result["WebSocket"].lost == 0
+
+
+def test_a_broken_connection_loses_events_and_says_so():
+    run = PushRun(6, gap=0.15, ways=["SSE", "WebSocket"], seed=1)
+
+    def cut():
+        if len(run.arrivals["WebSocket"]) >= 2:
+            run.links.taps["WebSocket"].cut()
+
+    result = run.run(changed=cut)
+    assert result["SSE"].lost == 0
+    assert 0 < result["WebSocket"].lost <= 4
+    assert result["WebSocket"].trouble
+    assert repr(result.counts()).splitlines()[-1].split()[-3:] == [str(result["WebSocket"].lost), "0", "0"]
+
+
+def test_lost_doubled_and_overtaken_events_are_counted():
+    def way(*numbers):
+        arrivals = tuple(Arrival(number, 0.0, 0.1) for number in numbers)
+        return PushWay("a", 5, arrivals, 1, 1, 0, 0.0, 0.0, "", {})
+
+    assert [way(0, 1, 2, 3, 4).lost, way(0, 4).lost, way().lost] == [0, 3, 5]
+    assert [way(0, 1, 1).twice, way(0, 1).twice] == [1, 0]
+    assert [way(0, 2, 1, 3).overtaken, way(3, 0, 1).overtaken, way(0, 1, 1, 2).overtaken] == [1, 2, 0]
+    assert way().median == math.inf
+    assert overtaken([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ways": ["pipelined"]}, "there is no way 'pipelined'"),
+        ({"events": 0}, "1 to 10,000"),
+        ({"events": 5, "burst": 6}, "burst no more"),
+        ({"size": 24}, "25 to 65,536"),
+        ({"gap": 0}, "more than 0"),
+        ({"events": 1000, "gap": 1}, "would take 1,000 s"),
+    ],
+)
+def test_wrong_arguments_for_push(options, words):
+    with nothing_left(0), pytest.raises(ValueError, match=words):
+        compare_push(**options)
+
+
+def test_moments_are_irregular_and_repeat_with_a_seed():
+    moments = irregular(50, 0.2, 1, begin=1, seed=3)
+    gaps = [later - before for before, later in pairwise(moments)]
+    assert moments[0] == 1
+    assert 0.1 <= min(gaps) < 0.15 < 0.25 < max(gaps) <= 0.3
+    assert irregular(50, 0.2, 1, begin=1, seed=3) == moments != irregular(50, 0.2, 1, begin=1, seed=4)
+    assert irregular(5, 1.0, 4, begin=0, seed=1)[:4] == [0, 0.002, 0.004, 0.006]
+
+
+# --- what it leaves, and what it says when something fails
+
+
+def test_it_leaves_nothing_and_tells_its_progress():
+    shares = []
+    compare_requests(10, round_trip=0, ways=["WebSocket"])
+    with nothing_left():
+        compare_requests(10, round_trip=0.01, ways=ALL_WAYS, progress=shares.append)
+        compare_push(3, gap=0.1, poll_every=0.1, progress=shares.append)
+    assert shares[-1] == 1
+    assert all(0 < share <= 1 for share in shares if share)
+
+
+def test_the_default_runs_are_short_enough():
+    with takes_at_most(30):  # 7 s alone on two cores
+        compare_requests()
+
+
+def test_a_server_that_dies_is_told_in_words():
+    def kill(share):
+        for child in psutil.Process().children(recursive=True):
+            if "news_app" in " ".join(child.cmdline()) and "guard" not in " ".join(child.cmdline()):
+                child.kill()
+
+    with (
+        nothing_left(),
+        pytest.raises(BackgroundError, match="'news server' is not running: the program has ended"),
+    ):
+        compare_requests(1000, ways=["keep-alive", "WebSocket"], progress=kill)
+
+
+def test_a_client_that_dies_is_told_in_words():
+    with nothing_left(), ClientProcess() as client:
+        os.kill(client.pid, signal.SIGTERM)
+        with pytest.raises(BackgroundError, match="the client's process ended before it was done"):
+            list(client.reports())
+
+
+def test_a_plan_that_takes_too_long_is_told_in_words():
+    plan = {"kind": "requests", "messages": 1000, "size": 64, "headers": "least", "seconds": 0.3}
+    with nothing_left(), ClientProcess() as client, NewsServer() as server, tapped(server, delay=0.1) as tap:
+        client.tell({**plan, "ways": {"keep-alive": tap.url}})
+        client.tell("go")
+        with pytest.raises(BackgroundError, match=r"the client gave up: TimeoutError: not done after 0\.3 s"):
+            list(client.reports())
+
+
+def test_a_client_that_reaches_no_server_says_so():
+    plan = {"kind": "requests", "messages": 10, "size": 64, "headers": "least", "seconds": 5}
+    with (
+        nothing_left(),
+        ClientProcess() as client,
+        NewsServer() as server,
+        tapped(server, refuse=True) as tap,
+    ):
+        client.tell({**plan, "ways": {"WebSocket": tap.url}})
+        with pytest.raises(BackgroundError, match="the client gave up: ClientConnectorError: Cannot connect"):
+            list(client.reports())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_server_and_client_end_with_a_killed_parent():
+    program = "from helpers.experiments import compare_requests; compare_requests(10_000)"
+    parent = subprocess.Popen([sys.executable, "-c", program])
+    family = psutil.Process(parent.pid)
+
+    def grown():
+        commands = [" ".join(child.cmdline()) for child in family.children(recursive=True)]
+        return any("news_app" in words for words in commands) and any(
+            "experiments.client" in words for words in commands
+        )
+
+    wait_until(grown, 30)
+    children = family.children(recursive=True)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_the_server_speaks_each_way_to_anybody():
+    with NewsServer() as server, tapped(server) as tap:
+
+        async def ask():
+            import aiohttp
+
+            async with aiohttp.ClientSession(tap.url) as session:
+                await session.post("/say?channel=a", data="one")
+                await session.post("/say?channel=a", data="two")
+                polled = await (await session.get("/poll?channel=a&after=1")).text()
+                held = await (await session.get("/long-poll?channel=a")).text()
+                async with session.get("/events?channel=a&after=1") as stream:
+                    line = await stream.content.readline()
+                async with session.ws_connect("/push?channel=a", compress=0) as websocket:
+                    pushed = [await websocket.receive_str(), await websocket.receive_str()]
+                return polled, held, line, pushed
+
+        assert asyncio.run(ask()) == ("two", "one\ntwo", b"data: two\n", ["one", "two"])
+        statuses = {event.status for event in tap.events() if isinstance(event, HttpResponse)}
+        assert statuses == {101, 200, 204}
+
+
+# --- figures
+
+
+def test_quantiles_by_nearest_rank():
+    assert nearest_rank([3, 1, 2], 0.5) == 2
+    assert nearest_rank(range(1, 101), 0.99) == 99
+    assert nearest_rank([5], 0.99) == 5
+
+
+def test_three_digits_are_enough():
+    assert [in_ms(0.0001234), in_ms(0.0421), in_ms(0.5), in_ms(None)] == ["0.12", "42.1", "500", "–"]
+    assert [times(0.953), times(2.04), times(None)] == ["×0.95", "×2.0", "–"]
+
+
+def test_a_way_knows_what_a_message_costs():
+    ways: dict[str, RequestWay] = {}
+    for name in ("WebSocket", "pipelined"):
+        ways[name] = RequestWay(name, 5, 1, 1, 0, 70, 66, 0.1, (0.04, 0.04, 0.04, 0.1), 0.08, 0, 0, ways)
+    assert ways["WebSocket"].per_message == ways["WebSocket"].median == 0.04
+    assert ways["pipelined"].per_message == 0.02
+    assert ways["pipelined"].against("WebSocket") == 0.5
+    assert ways["WebSocket"].p99 == 0.1
+    slow = RequestWay("keep-alive", 5, 1, 5, 0, 247, 209, 0.1, (0.05, 0.09, 0.09), 0.23, 0, 0, ways)
+    assert slow.against("WebSocket", by="fastest") == pytest.approx(1.25)
+    assert slow.against("WebSocket") == pytest.approx(2.25)
+    assert slow.bytes_against("WebSocket") == pytest.approx(456 / 136)
+
+
+def test_a_table_as_text_and_as_html():
+    table = Table("About <this>", [("", "way"), ("bytes", "up"), ("bytes", "down")], [["a", "1", "22"]])
+    assert repr(table) == "About <this>\n     ─ bytes ─\nway  up   down\na     1     22"
+    page = table._repr_html_()
+    assert "About &lt;this&gt;" in page
+    assert '<th colspan="2" scope="colgroup" style="text-align: center">bytes</th>' in page
+    assert page.count("<tr>") == 3
+
+
+# --- the race, without a browser
+
+
+def test_the_race_runs_from_a_cell_and_prints_what_came():
+    async def race():
+        race = Race(4, gap=0.15, poll_every=0.3, seed=1)
+        assert repr(race).splitlines()[0] == "Race: not started"
+        result = await race.run()
+        return race, result
+
+    with nothing_left():
+        race, result = asyncio.run(race())
+    assert [way.lost for way in result] == [0, 0, 0, 0]
+    assert repr(race).startswith("Race: done: no events lost, none out of order\n4 events of 64 bytes")
+    assert race.result is result
+    view = race._view
+    assert view["state"] == "done"
+    assert [len(lane["dots"]) for lane in view["lanes"]] == [4, 4, 4, 4]
+    assert view["published"] == sorted(view["published"])
+    assert view["published"][0] == 0
+    race.close()
+
+
+def test_closing_a_race_breaks_it_off():
+    race = Race(100, gap=1)
+    with nothing_left():
+        race.start()
+        race.start()  # while it runs: nothing
+        wait_until(lambda: race._run.arrivals["WebSocket"], 30)
+        with pytest.raises(BackgroundError, match="has not ended"):
+            race.result  # noqa: B018
+        race.close()
+        wait_until(lambda: not race.running)
+    with pytest.raises(BackgroundError, match="broken off"):
+        race.result  # noqa: B018
+
+
+def test_a_race_has_at_most_200_events():
+    with pytest.raises(ValueError, match="at most 200"):
+        Race(201)
+
+
+# --- the progress bar
+
+
+def test_a_bar_is_shown_in_a_notebook_and_closed_at_the_end(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(progress, "in_a_notebook", lambda: True)
+
+    def measure(messages, *, progress=None):
+        progress(0.25)
+        progress(0.5)
+        values.append(shown[0].value)
+        return messages
+
+    values = []
+    assert progress.with_a_bar(measure)(7) == 7
+    assert values == [50]
+    assert [repr(bar) for bar in shown] == ["Measuring …"]
+    assert shown[0].comm is None  # closed
+    own = []
+    with pytest.raises(IndexError):  # nothing is shown beside a progress of one's own
+        shown.clear()
+        progress.with_a_bar(measure)(7, progress=own.append)
+    assert own == [0.25, 0.5]
+
+
+def test_outside_a_notebook_there_is_no_bar():
+    assert progress.with_a_bar(lambda progress=None: progress)() is None
+    assert compare_with_bar.__doc__ == compare_requests.__doc__
