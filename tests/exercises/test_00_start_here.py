@@ -171,7 +171,8 @@ class TestAsk(Thorough, Function):
                     return await connection.recv()
             """,
             "did not return",
-            "wait for",
+            "the server was asked nothing",
+            "send the question first",
         ),
         (
             """

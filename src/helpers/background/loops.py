@@ -55,7 +55,7 @@ def _no_further(frame: FrameType, event: str, arg: object) -> Any:
     return _no_further
 
 
-def end_by_force(task: asyncio.Task[Any]) -> None:
+def _end_for_good(task: asyncio.Task[Any]) -> None:
     """End a task that swallows `CancelledError`, by closing the coroutine under it, on its own loop.
 
     Left to the garbage collector it might go on for ever, in whatever thread collects.
@@ -246,7 +246,7 @@ class BackgroundLoop:
         if tasks:
             _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=1))
             for task in left:
-                loop.call_soon(end_by_force, task)
+                loop.call_soon(_end_for_good, task)
             if left:
                 loop.run_until_complete(asyncio.wait(left, timeout=0.1))
         loop.run_until_complete(loop.shutdown_asyncgens())
