@@ -250,7 +250,7 @@ class Handler(Exercise):
         "    try:\n"
         "        await connection.recv()\n"
         "    except BaseException:\n"
-        "        await connection.wait_closed()": ("nothing came",),
+        "        await connection.wait_closed()": (),
         "import threading, time\n"
         "async for message in connection:\n"
         "    threading.Thread(target=time.sleep, args=(0.2,)).start()": ("nothing came",),

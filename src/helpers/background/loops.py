@@ -206,6 +206,7 @@ class BackgroundLoop:
                 self._break_off(AbandonedForGood)
             self.thread.join(0.005)
         if not self.thread.is_alive():
+            self._close()  # once more, in case its thread was broken off on its way there
             self._watchdog.join()
 
     def _break_off(self, error: type[Abandoned]) -> None:
@@ -223,7 +224,8 @@ class BackgroundLoop:
                 self._finish(self.asyncio_loop)
             self._leave()
         except Abandoned:  # it came between two lines
-            self._leave()
+            with contextlib.suppress(Abandoned):
+                self._leave()
 
     def _leave(self) -> None:
         while not self._unbreakable:
@@ -233,8 +235,11 @@ class BackgroundLoop:
             for _ in range(3):
                 time.monotonic()  # what is still on its way comes here
         sys.settrace(None)
-        self._gone.set()
         asyncio.set_event_loop(None)
+        self._close()
+
+    def _close(self) -> None:
+        self._gone.set()
         self.asyncio_loop.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
