@@ -62,6 +62,7 @@ def timeline(notebook: NotebookPage) -> None:
     row = wire.locator(".wsbook-wire-row[data-kind=text]").first
     row.get_by_role("button").first.click()
     row.locator(".wsbook-wire-detail").wait_for()
+    page.evaluate("Promise.all(document.getAnimations().map((animation) => animation.finished))")
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     wire.screenshot(path=IMAGES / "timeline.png")

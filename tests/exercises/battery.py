@@ -22,6 +22,9 @@ from helpers.checks import Verdict
 LONGEST = 6
 """How long a verdict may take here, in seconds: five are promised, and the machine may be busy."""
 
+gc.collect()
+gc.freeze()  # what is there now won't be looked through after each answer
+
 _numbers = itertools.count(1)
 
 
@@ -247,7 +250,7 @@ class Handler(Exercise):
         "    try:\n"
         "        await connection.recv()\n"
         "    except BaseException:\n"
-        "        await connection.wait_closed()": ("nothing came",),
+        "        await connection.wait_closed()": (),
         "import threading, time\n"
         "async for message in connection:\n"
         "    threading.Thread(target=time.sleep, args=(0.2,)).start()": ("nothing came",),

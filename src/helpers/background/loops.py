@@ -55,7 +55,7 @@ def _no_further(frame: FrameType, event: str, arg: object) -> Any:
     return _no_further
 
 
-def end_by_force(task: asyncio.Task[Any]) -> None:
+def _end_for_good(task: asyncio.Task[Any]) -> None:
     """End a task that swallows `CancelledError`, by closing the coroutine under it, on its own loop.
 
     Left to the garbage collector it might go on for ever, in whatever thread collects.
@@ -206,6 +206,7 @@ class BackgroundLoop:
                 self._break_off(AbandonedForGood)
             self.thread.join(0.005)
         if not self.thread.is_alive():
+            self._close()  # once more, in case its thread was broken off on its way there
             self._watchdog.join()
 
     def _break_off(self, error: type[Abandoned]) -> None:
@@ -223,7 +224,8 @@ class BackgroundLoop:
                 self._finish(self.asyncio_loop)
             self._leave()
         except Abandoned:  # it came between two lines
-            self._leave()
+            with contextlib.suppress(Abandoned):
+                self._leave()
 
     def _leave(self) -> None:
         while not self._unbreakable:
@@ -233,8 +235,11 @@ class BackgroundLoop:
             for _ in range(3):
                 time.monotonic()  # what is still on its way comes here
         sys.settrace(None)
-        self._gone.set()
         asyncio.set_event_loop(None)
+        self._close()
+
+    def _close(self) -> None:
+        self._gone.set()
         self.asyncio_loop.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -246,7 +251,7 @@ class BackgroundLoop:
         if tasks:
             _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=1))
             for task in left:
-                loop.call_soon(end_by_force, task)
+                loop.call_soon(_end_for_good, task)
             if left:
                 loop.run_until_complete(asyncio.wait(left, timeout=0.1))
         loop.run_until_complete(loop.shutdown_asyncgens())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import itertools
@@ -21,7 +22,6 @@ from helpers.background.loops import (
     Abandoned,
     BackgroundLoop,
     LoopBlockedError,
-    end_by_force,
     hold_shared_loop,
 )
 from helpers.background.places import in_words
@@ -224,8 +224,7 @@ class Serving:
             await asyncio.wait([closed], timeout=0.3)
         if not closed.done():
             for handler in handlers:
-                if not handler.done():
-                    end_by_force(handler)
+                _end_by_force(handler)
             await asyncio.wait([closed], timeout=0.3)
         if not closed.done():
             closed.cancel()
@@ -290,6 +289,14 @@ def _is_connection_closed(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_connection_closed(part) for part in error.exceptions)
     return isinstance(error, ConnectionClosed)
+
+
+def _end_by_force(handler: asyncio.Task[None]) -> None:
+    """End a task that swallows `CancelledError`, by closing the coroutine under it."""
+    if not handler.done():
+        with contextlib.suppress(RuntimeError):  # swallowed as well
+            handler.get_coro().close()
+        handler.cancel()
 
 
 def _from_the_handlers_line(error: Exception) -> Exception:

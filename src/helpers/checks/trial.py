@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import concurrent.futures
-import gc
 import inspect
 import textwrap
 import traceback
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -19,7 +17,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from helpers.background.lifetime import BlockedLoopWarning, HandlerFailedError
 from helpers.background.loops import BackgroundLoop
 from helpers.background.places import in_words, readers_line
 from helpers.background.server import BackgroundServer
@@ -58,8 +55,18 @@ class Peer:
 
     @classmethod
     async def join(cls, url: str) -> Self:
-        """Connect to the reader's server."""
-        peer = cls(await connect(url, proxy=None, compression=None, close_timeout=0.5))
+        """Connect to the reader's server.
+
+        Raises:
+            NotYet: the server did not answer.
+        """
+        try:
+            connection = await connect(
+                url, proxy=None, compression=None, open_timeout=PATIENCE, close_timeout=0.5
+            )
+        except TimeoutError:
+            raise NotYet(f"another peer could not connect for {PATIENCE:g} s", GIVE_TURNS) from None
+        peer = cls(connection)
         _joined.get().append(peer)
         return peer
 
@@ -142,33 +149,12 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     except TypeError as error:
         return _unfit(str(error))
     server.start()
-    failures: list[Exception] = []
-    blocked = None
     try:
         verdict, sure = _play(scenario(server.url, server.loop))
-        failures, blocked = server.failures, server.blocked
     finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BlockedLoopWarning)  # the verdict tells
-            try:
-                server.stop()
-            except HandlerFailedError as failed:  # only when its peer had left
-                failures += [failed.__cause__] if isinstance(failed.__cause__, Exception) else []
-    lost = _of_a_lost_task(server)
-    if lost and not verdict and not sure:
-        said = f"{verdict.said}; a task that your handler had started ended with {lost}"
-        verdict = Verdict(False, said, READ_IT)
+        server._halt()  # and not stop(), which would tell what the verdict tells
+    failures, blocked = server.failures, server.blocked
     return verdict if sure else _explained(verdict, handler, failures[0] if failures else None, blocked)
-
-
-def _of_a_lost_task(server: BackgroundServer) -> str | None:
-    """What a task raised that nobody awaited; asyncio tells it when the task is thrown away."""
-    gc.collect()
-    told = [event.text for event in server.events if TASK_LOST in event.text]
-    return told[0].partition(TASK_LOST)[2] if told else None
-
-
-TASK_LOST = "Task exception was never retrieved: "
 
 
 @asynccontextmanager

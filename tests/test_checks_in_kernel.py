@@ -1,0 +1,72 @@
+"""A check in a real kernel: what a reader sees below the cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[NotebookClient]:
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=30, kernel_name="python3")
+    with client.setup_kernel():
+        run(client, "from helpers import checks\nimport threading\nbefore = threading.active_count()")
+        yield client
+
+
+def run(client: NotebookClient, source: str) -> list[nbformat.NotebookNode]:
+    """Run a cell; gives its outputs."""
+    cell = nbformat.v4.new_code_cell(source)
+    client.nb.cells.append(cell)
+    outputs: list[nbformat.NotebookNode] = client.execute_cell(cell, len(client.nb.cells) - 1).outputs
+    return outputs
+
+
+def shown(outputs: list[nbformat.NotebookNode]) -> tuple[str, str]:
+    """The one output, as text and as HTML."""
+    (output,) = outputs
+    assert output.output_type == "execute_result"
+    return output.data["text/plain"], output.data["text/html"]
+
+
+def test_the_verdict_names_the_line_of_the_cell(client: NotebookClient) -> None:
+    source = (
+        "async def shout(connection):\n    async for message in connection:\n        nonsense(message)\n\n"
+    )
+    text, html = shown(run(client, source + "checks.shout(shout)"))
+    assert text.startswith("✗ not yet: `shout` raised NameError: name 'nonsense' is not defined")
+    assert "at line 3 of shout(): nonsense(message)" in text
+    assert "<code>shout</code> raised NameError" in html
+    assert 'role="status"' in html
+
+
+def test_html_in_a_value_is_escaped(client: NotebookClient) -> None:
+    source = "async def shout(connection):\n    async for message in connection:\n"
+    source += "        await connection.send('<b>hi</b>')\n"
+    text, html = shown(run(client, source + "checks.shout(shout)"))
+    assert "`'<b>hi</b>'`" in text
+    assert "&lt;b&gt;hi&lt;/b&gt;" in html
+    assert "<b>hi" not in html
+
+
+def test_an_endless_loop_leaves_the_kernel_as_it_was(client: NotebookClient) -> None:
+    source = "async def shout(connection):\n    while True:\n        try:\n            print('x', end='')\n"
+    source += "        except:\n            pass\n"
+    outputs = run(client, source + "checks.shout(shout)")
+    assert outputs[-1].data["text/plain"].startswith("✗ not yet: the loop is blocked at line ")
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    right = "async def shout(connection):\n    async for message in connection:\n"
+    right += "        await connection.send(message.upper())\n"
+    text, html = shown(run(client, right + "checks.shout(shout)"))
+    assert text.startswith("✓ each message came back in capitals")
+    assert "<b>✓</b>" in html
+    (threads,) = run(client, "threading.active_count() - before")
+    assert threads.data["text/plain"] == "0"
+
+
+def test_an_unfinished_stub_is_told(client: NotebookClient) -> None:
+    text, _ = shown(run(client, "async def shout(connection):\n    ...\n\nchecks.shout(shout)"))
+    assert text == "✗ not yet: there is still a `...`\n  → put your own lines in its place"
