@@ -62,7 +62,8 @@ def timeline(notebook: NotebookPage) -> None:
     row = wire.locator(".wsbook-wire-row[data-kind=text]").first
     row.get_by_role("button").first.click()
     row.locator(".wsbook-wire-detail").wait_for()
-    page.evaluate("Promise.all(document.getAnimations().map((animation) => animation.finished))")
+    unmasking = "(node) => Promise.all(node.getAnimations({ subtree: true }).map((part) => part.finished))"
+    row.evaluate(unmasking)
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     wire.screenshot(path=IMAGES / "timeline.png")

@@ -172,11 +172,7 @@ class TestAsk(Thorough, Function):
             """,
             "did not return",
             "the server was asked nothing",
-<<<<<<< HEAD
             "await connection.send(question)",
-=======
-            "send the question first",
->>>>>>> extests
         ),
         (
             """
