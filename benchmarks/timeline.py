@@ -9,6 +9,7 @@ import sys
 import tempfile
 import tracemalloc
 from pathlib import Path
+
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
