@@ -72,6 +72,7 @@ def in_a_page(rounds: int) -> str:
             page.run_cell(0)
             page.run_cell(1)
             longest = [longest_gap(page, 2, FRAMES * number) for number in range(1, rounds + 1)]
+            page.page.wait_for_timeout(500)
             rows = page.page.locator(".wsbook-wire-row").count()
             page.close()
             browser.close()
@@ -105,6 +106,8 @@ async def recording() -> str:
     async def news(connection):  # type: ignore[no-untyped-def]
         for number in range(RECORDED):
             await connection.send(f"message {number:6} of the flood, about fifty bytes long")
+            if number % 100 == 0:
+                await asyncio.sleep(0)  # a send that need not wait gives nobody else a turn
 
     from websockets.asyncio.client import connect
 

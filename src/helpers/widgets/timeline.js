@@ -2,6 +2,7 @@
 // What a peer has sent is only ever set as text, never as HTML.
 
 const DRAWN = 300;
+const DRAWN_A_FRAME = 50;
 const GAP_MS = 500;
 const KERNEL_BUSY_MS = 600;
 const MASKED_BYTES = 12;
@@ -22,8 +23,37 @@ function make(tag, cls, attributes = {}, ...children) {
   return node;
 }
 
-const count = (number) => number.toLocaleString("en");
+const numerals = new Intl.NumberFormat("en");
+const count = (number) => numerals.format(number);
 const plural = (number, one) => `${count(number)} ${one}${number === 1 ? "" : "s"}`;
+
+const BLANK = make(
+  "div",
+  "wsbook-wire-row",
+  { role: "listitem" },
+  make(
+    "button",
+    "wsbook-wire-arrow",
+    { type: "button", tabindex: "-1", "aria-expanded": "false" },
+    make("span", "wsbook-wire-at"),
+    make("span", "wsbook-wire-chip", {}, make("span", "wsbook-wire-spoken", {}, "connection ")),
+    make(
+      "span",
+      "wsbook-wire-lane",
+      {},
+      make(
+        "span",
+        "wsbook-wire-label",
+        {},
+        make("span", "wsbook-wire-spoken"),
+        make("b", "wsbook-wire-what"),
+        make("span", "wsbook-wire-note"),
+      ),
+      make("span", "wsbook-wire-line", { "aria-hidden": "true" }),
+    ),
+    make("span", "wsbook-wire-size", {}, make("span"), make("span", "wsbook-wire-spoken")),
+  ),
+);
 
 // ---- the diagram ---------------------------------------------------------------------------
 
@@ -33,7 +63,7 @@ function draw(model, el) {
   const which = make("select", "wsbook-wire-which", { "aria-label": "Which connection" });
   const pause = make("button", "wsbook-wire-pause", { type: "button", "aria-pressed": "false" }, "Pause");
   const clear = make("button", "wsbook-wire-clear", { type: "button" }, "Clear");
-  const figures = make("span", "wsbook-wire-figures", { role: "status" });
+  const figures = make("span", "wsbook-wire-figures");
   const earlier = make("button", "wsbook-wire-earlier", { type: "button" });
   const newest = make("button", "wsbook-wire-newest", { type: "button" });
   const older = make("div", "wsbook-wire-leaf", {}, earlier);
@@ -76,32 +106,45 @@ function draw(model, el) {
 
   const shownRows = () => leaf ?? (frozen ?? latest).rows.filter((row) => row.n > cleared);
 
+  // Draws what is new, the newest first and some rows a frame, so that a flood leaves the page fluid.
   function update() {
     drawing = 0;
     const rows = shownRows();
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 24;
     const first = rows.length ? rows[0].n : Infinity;
     const last = rows.length ? rows.at(-1).n : -Infinity;
+    undraw((number) => number < first || number > last);
+    const busy = list.querySelector("[aria-expanded=true]") !== null;
+    let newer = rows.filter((row) => row.n > newestDrawn());
+    if (newer.length > DRAWN_A_FRAME) {
+      if (!busy) undraw(() => true);
+      newer = busy ? newer.slice(0, DRAWN_A_FRAME) : newer.slice(-DRAWN_A_FRAME);
+    }
+    list.append(...newer.map(drawRow));
+    const left = DRAWN_A_FRAME - newer.length;
+    const older = left > 0 ? rows.filter((row) => row.n < oldestDrawn()).slice(-left) : [];
+    list.prepend(...older.map(drawRow));
+    if (newer.length + older.length) sift();
+    if (!drawn.has(current) && list.firstElementChild) reach(oldestDrawn());
+    tell(rows, first, last);
+    if (atEnd && frozen === null && newer.length + older.length && !busy) scroller.scrollTop = scroller.scrollHeight;
+    if (drawn.size < rows.length) drawing = requestAnimationFrame(update);
+  }
+
+  const oldestDrawn = () => Number(list.firstElementChild?.dataset.number ?? Infinity);
+  const newestDrawn = () => Number(list.lastElementChild?.dataset.number ?? -Infinity);
+
+  function drawRow(row) {
+    const node = rowNode(row);
+    drawn.set(row.n, { row, node });
+    return node;
+  }
+
+  function undraw(which) {
     for (const [number, { node }] of drawn) {
-      if (number >= first && number <= last) continue;
+      if (!which(number)) continue;
       node.remove();
       drawn.delete(number);
-      if (current === number) current = null;
-    }
-    const fresh = rows.filter((row) => !drawn.has(row.n));
-    const before = drawn.size ? Math.min(...drawn.keys()) : Infinity;
-    const nodes = fresh.map((row) => {
-      const node = rowNode(row);
-      drawn.set(row.n, { row, node });
-      return node;
-    });
-    if (fresh.length && fresh[0].n < before) list.prepend(...nodes);
-    else list.append(...nodes);
-    if (fresh.length) sift();
-    if (current === null && list.firstElementChild) reach([...drawn.keys()][0]);
-    tell(rows, first, last);
-    if (atEnd && leaf === null && frozen === null && fresh.length && !list.querySelector("[aria-expanded=true]")) {
-      scroller.scrollTop = scroller.scrollHeight;
     }
   }
 
@@ -129,37 +172,32 @@ function draw(model, el) {
   // Rows that the filters take away stay in the document; the pauses between those that are left are shown.
   function sift() {
     let before = null;
-    for (const { row, node } of [...drawn.values()].sort((one, other) => one.row.n - other.row.n)) {
+    for (const node of list.children) {
+      const { row } = drawn.get(Number(node.dataset.number));
       const hidden =
         (!control.checked && CONTROL.has(row.kind)) || (which.value !== "" && row.c !== Number(which.value));
-      node.hidden = hidden;
+      if (node.hidden !== hidden) node.hidden = hidden;
       if (hidden) continue;
       const gap = before === null ? 0 : row.ms - before;
       if (gap >= GAP_MS) node.dataset.gap = `${(gap / 1000).toFixed(1)} s`;
-      else delete node.dataset.gap;
+      else if (node.dataset.gap) delete node.dataset.gap;
       before = row.ms;
     }
   }
 
   function rowNode(row) {
-    const way = row.up ? "from client to server" : "from server to client";
-    const spoken = make("span", "wsbook-wire-spoken", {}, `${row.n}, ${way}: `);
-    const what = make("b", "wsbook-wire-what", {}, row.what);
-    const note = make("span", "wsbook-wire-note", {}, row.note);
-    const label = make("span", "wsbook-wire-label", {}, spoken, what, note);
-    const line = make("span", "wsbook-wire-line", { "aria-hidden": "true" });
-    const lane = make("span", "wsbook-wire-lane", {}, label, line);
-    const size = row.size === null ? "" : count(row.size);
-    const bytes = make("span", "wsbook-wire-size", {}, size);
-    if (size) bytes.append(make("span", "wsbook-wire-spoken", {}, " bytes"));
-    const chip = make("span", "wsbook-wire-chip", {}, make("span", "wsbook-wire-spoken", {}, "connection "), String(row.c));
+    const node = BLANK.cloneNode(true);
+    const [at, chip, lane, bytes] = node.firstElementChild.children;
+    const [spoken, what, note] = lane.firstElementChild.children;
+    at.textContent = row.ms.toFixed(1);
     chip.dataset.hue = String(row.c % 6);
-    const button = make("button", "wsbook-wire-arrow", { type: "button", tabindex: "-1", "aria-expanded": "false" });
-    button.append(make("span", "wsbook-wire-at", {}, row.ms.toFixed(1)), chip, lane, bytes);
-    const node = make("div", "wsbook-wire-row", { role: "listitem" }, button);
-    node.dataset.kind = row.kind;
-    node.dataset.way = row.up ? "up" : "down";
-    node.dataset.number = row.n;
+    chip.append(String(row.c));
+    spoken.textContent = `${row.n}, ${row.up ? "from client to server" : "from server to client"}: `;
+    what.textContent = row.what;
+    note.textContent = row.note;
+    bytes.firstElementChild.textContent = row.size === null ? "" : count(row.size);
+    bytes.lastElementChild.textContent = row.size === null ? "" : " bytes";
+    Object.assign(node.dataset, { kind: row.kind, way: row.up ? "up" : "down", number: row.n });
     node.style.setProperty("--thick", `${thickness(row.size)}px`);
     return node;
   }

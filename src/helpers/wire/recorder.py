@@ -6,12 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from .decode import Decoder
 from .events import Direction, Event, How
 
 __all__ = ["End", "Recorder"]
+
+_STEP_CHUNKS: Final = 200
+_STEP_BYTES: Final = 1 << 15  # of tiny frames: what takes some 10 ms to decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +77,21 @@ class Recorder:
             self._decode(len(self._chunks))
             self._fresh = deque(maxlen=self._most_events) if on else None
 
-    def fresh(self, most: int) -> tuple[list[Event], bool]:
-        """Decode at most so many chunks; return the events since the last call, and whether more wait."""
+    def fresh(self) -> tuple[list[Event], bool]:
+        """Decode a little of what waits; return the events since the last call, and whether more waits."""
         with self._lock:
-            self._decode(min(most, len(self._chunks)))
+            self._decode(min(_STEP_CHUNKS, len(self._chunks)), _STEP_BYTES)
             events = list(self._fresh or ())
             if self._fresh is not None:
                 self._fresh.clear()
             return events, bool(self._chunks)
 
-    def decode(self, step: int) -> None:
-        """Decode what is waiting now, in steps of so many chunks, so that other threads have their turn."""
-        for _ in range(0, len(self._chunks), step):
+    def decode(self) -> None:
+        """Decode what is waiting now, a little at a time, so that other threads have their turn."""
+        until = self._recorded
+        while self._chunks and self._released < until:
             with self._lock:
-                self._decode(min(step, len(self._chunks)))
+                self._decode(min(_STEP_CHUNKS, len(self._chunks)), _STEP_BYTES)
 
     def catch_up(self) -> tuple[list[Event], list[Event]]:
         """Decode what is waiting; return the events since the last :meth:`fresh`, and all that are kept."""
@@ -109,8 +113,12 @@ class Recorder:
             finally:
                 self._lock.release()
 
-    def _decode(self, count: int) -> None:
+    def _decode(self, count: int, size: int | None = None) -> None:
+        """Decode so many chunks, or fewer when they have more bytes than ``size``."""
+        until = None if size is None else self._released + size
         for _ in range(count):
+            if until is not None and self._released >= until:
+                break
             connection, direction, at, what = self._chunks.popleft()
             if what is None:
                 decoder = Decoder(connection, keep=self._keep)

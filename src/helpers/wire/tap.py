@@ -24,7 +24,6 @@ __all__ = ["Counts", "Tap", "TapOptions", "TapStats", "tapped"]
 
 _DIRECTIONS: Final[tuple[Direction, Direction]] = (TO_SERVER, TO_CLIENT)
 _NOTIFY: Final = 0.05  # seconds between two calls of a listener
-_NOTIFY_CHUNKS: Final = 200  # chunks that are decoded for a listener before the relay has its turn again
 _BACKLOG: Final = 512
 _RESET: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # struct linger: on, 0 s
 _LINGER: Final = 1.0  # seconds that a connection cut with FIN waits for the peers' FIN
@@ -300,7 +299,7 @@ class Tap:
             TimeoutError: If the tap's loop does not answer in ten seconds.
             Exception: What a listener has raised.
         """
-        self._recorder.decode(_NOTIFY_CHUNKS)
+        self._recorder.decode()
         self._do(self._tell_all)
         self._complain()
 
@@ -437,7 +436,7 @@ class Tap:
 
     def _tell(self) -> bool:
         """Tell the listeners what is new; returns whether there is more."""
-        events, more = self._recorder.fresh(_NOTIFY_CHUNKS)
+        events, more = self._recorder.fresh()
         self._call_listeners(events)
         return more
 

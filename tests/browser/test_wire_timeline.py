@@ -242,12 +242,12 @@ def test_5000_frames_stay_fluid_and_are_counted(page: NotebookPage) -> None:
     assert longest < 250, "an idle machine has at most 100 ms, see `run.py bench timeline`"
     timeline = page.cell(1).locator(".wsbook-wire")
     rows = timeline.locator(".wsbook-wire-row")
-    assert rows.count() == 300
+    expect(rows).to_have_count(300)
     expect(rows.last).to_contain_text("message 2499")
     last = rows.first.get_attribute("data-number")
     timeline.locator(".wsbook-wire-earlier").click()
     expect(rows.last).to_have_attribute("data-number", str(int(last or 0) - 1))
-    assert rows.count() == 300
+    expect(rows).to_have_count(300)
     timeline.get_by_role("button", name="Back to the newest").click()
     expect(rows.last).to_contain_text("message 2499")
 
