@@ -27,7 +27,7 @@ from helpers.background.guard import OWN_GROUP
 from helpers.background.lifetime import BackgroundError, listening_socket
 from helpers.background.loops import BackgroundLoop, LoopBlockedError
 from helpers.background.places import in_words, readers_line
-from helpers.background.server import Handler, Serving
+from helpers.background.serving import Handler, Serving
 
 
 class ChildServer:

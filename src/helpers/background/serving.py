@@ -1,0 +1,162 @@
+"""A `websockets` server on the loop that calls it: it reports what happens, and ends when it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from helpers.background.loops import Abandoned
+from helpers.background.places import in_words
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+
+
+class Serving:
+    """A running `websockets` server that reports what happens and ends when told, whatever the peers do.
+
+    It lives on the loop that calls it and knows nothing of threads.
+
+    Args:
+        handler: called for each connection.
+        say: takes a sentence about what happened.
+        fail: takes what a handler raised.
+    """
+
+    def __init__(
+        self, handler: Handler, say: Callable[[str], None], fail: Callable[[Exception], None]
+    ) -> None:
+        self._handler = handler
+        self._say = say
+        self._fail = fail
+        self._numbers = itertools.count(1)
+        self._made: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
+        self._server: Server | None = None
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        return self._server.connections if self._server else set()
+
+    async def open(self, options: dict[str, Any]) -> None:
+        make = options.pop("create_connection", None) or ServerConnection
+
+        def create_connection(*args: Any, **kwargs: Any) -> ServerConnection:
+            connection: ServerConnection = make(*args, **kwargs)
+            self._made.add(connection)
+            connection.connection_lost_waiter.add_done_callback(lambda _: self._say_why_refused(connection))
+            return connection
+
+        logger = options.pop("logger", None) or _logger_that_tells(self._say)
+        tracked = cast(type[ServerConnection], create_connection)  # a wrapper will do, says its documentation
+        self._server = await serve(self._handle, create_connection=tracked, logger=logger, **options)
+
+    async def close(self, seconds: float, reason: str) -> None:
+        """Close with 1001 (going away); after `seconds` break off what has not answered."""
+        assert self._server is not None
+        for connection in self._made:
+            connection.close_timeout = seconds
+        self._server.close(reason=reason)
+        closed = asyncio.ensure_future(self._server.wait_closed())
+        handlers = set(self._server.handler_tasks)
+        await asyncio.wait([closed], timeout=seconds)
+        if not closed.done():
+            for connection in self._made:
+                if hasattr(connection, "transport"):  # not before its TLS handshake
+                    connection.transport.abort()
+            for handler in handlers:
+                handler.cancel()
+            await asyncio.wait([closed], timeout=0.3)
+        if not closed.done():
+            for handler in handlers:
+                _end_by_force(handler)
+            await asyncio.wait([closed], timeout=0.3)
+        if not closed.done():
+            closed.cancel()
+            self._say("a connection did not end when it was broken off; it has been left behind")
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        number = next(self._numbers)
+        self._say(f"connection {number} opened")
+        try:
+            await self._handler(connection)
+        except (SystemExit, KeyboardInterrupt) as error:
+            failure = RuntimeError(f"the handler raised {type(error).__name__}, which would end the loop")
+            self._fail(_from_the_handlers_line(failure.with_traceback(error.__traceback__)))
+            await connection.close(1011)
+        except Abandoned:
+            self._say("the handler blocked its loop and was broken off")
+        except Exception as error:
+            # Closed itself, it is no failure; still open, it talked to another one that was closed.
+            if not _is_connection_closed(error) or connection.state is State.OPEN:
+                self._fail(_from_the_handlers_line(error))
+                await connection.close(1011)
+        else:
+            await connection.close()
+        finally:
+            reason = f" ({connection.close_reason})" if connection.close_reason else ""
+            wrong = connection.protocol.parser_exc
+            if wrong is not None and not isinstance(wrong, EOFError):
+                reason += f"; the peer broke the protocol: {in_words(wrong)}"
+            self._say(f"connection {number} closed: {connection.close_code}{reason}")
+
+    def _say_why_refused(self, connection: ServerConnection) -> None:
+        """Say it for a peer that never became a connection; `websockets` itself logs nothing of rubbish."""
+        answer = connection.response
+        if answer is None or answer.status_code != 101:
+            answered = f" ({answer.status_code} {answer.reason_phrase})" if answer else ""
+            why = _with_causes(connection.protocol.handshake_exc)
+            self._say(f"a peer did not complete the handshake{answered}{why}")
+
+
+def _is_connection_closed(error: BaseException) -> bool:
+    """Whether it is `ConnectionClosed`, also as a task group raises it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_connection_closed(part) for part in error.exceptions)
+    return isinstance(error, ConnectionClosed)
+
+
+def _end_by_force(handler: asyncio.Task[None]) -> None:
+    """End a task that swallows `CancelledError`, by closing the coroutine under it."""
+    if not handler.done():
+        with contextlib.suppress(RuntimeError):  # swallowed as well
+            handler.get_coro().close()
+        handler.cancel()
+
+
+def _from_the_handlers_line(error: Exception) -> Exception:
+    trace = error.__traceback__
+    return error.with_traceback(trace.tb_next if trace else None)
+
+
+class _Teller(logging.Handler):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text in _SAID_BY_EVENTS or text.startswith(("server listening", "connection rejected")):
+            return
+        self._say(text + _with_causes(record.exc_info[1] if record.exc_info else None))
+
+
+def _with_causes(error: BaseException | None) -> str:
+    return f": {in_words(error)}{_with_causes(error.__cause__)}" if error else ""
+
+
+_SAID_BY_EVENTS = {"connection open", "connection closed", "server closing", "server closed"}
+
+
+def _logger_that_tells(say: Callable[[str], None]) -> logging.Logger:
+    """A logger of its own, so that what `websockets` logs becomes an event and not red text in a cell."""
+    logger = logging.Logger("helpers.background", logging.INFO)
+    logger.addHandler(_Teller(say))
+    return logger
