@@ -210,8 +210,12 @@ class BackgroundLoop:
             self._watchdog.join()
 
     def _break_off(self, error: type[Abandoned]) -> None:
+        """Raise it in the reader's code; raised in asyncio's it might leave a lock locked for ever."""
         with self._breaking:
-            if not self._unbreakable:
+            frame = sys._current_frames().get(self.thread.ident or -1)
+            while frame is not None and not is_readers(frame.f_code.co_filename):
+                frame = frame.f_back
+            if frame is not None and not self._unbreakable:
                 _raise_in(self.thread, error)
 
     def _run(self) -> None:
@@ -269,27 +273,25 @@ class BackgroundLoop:
 
     def _watch(self) -> None:
         while not self._gone.wait(PATIENCE / 2):
-            beat = threading.Event()
+            beat = threading.Lock()  # and no Event: that has a lock inside, which may stay locked
+            beat.acquire()
             self._beat(beat)
-            if beat.wait(PATIENCE):
-                continue
-            while not (beat.is_set() or self._gone.is_set()):
+            heard = beat.acquire(timeout=PATIENCE)
+            while not (heard or self._gone.is_set()):
                 where = self._where_it_is()
-                if self._is_silent(beat) and where and self._where_it_is() and not self.blocked_at:
+                begin = time.monotonic()
+                heard = beat.acquire(timeout=PATIENCE / 5)
+                served = time.monotonic() - begin < PATIENCE / 2  # if not, both threads wait for the GIL
+                if not heard and served and where and self._where_it_is() and not self.blocked_at:
                     self._blocked_since = time.monotonic()
                     self.blocked_at = where
                     for _, blocked in list(self._users.values()):
                         blocked(f"the loop is blocked at {where}; nobody on it is served meanwhile")
             self.blocked_at = None
 
-    def _is_silent(self, beat: threading.Event) -> bool:
-        """Whether the loop is silent although this thread is served; if both wait, it is for the GIL."""
-        begin = time.monotonic()
-        return not beat.wait(PATIENCE / 5) and time.monotonic() - begin < PATIENCE / 2
-
-    def _beat(self, beat: threading.Event) -> None:
+    def _beat(self, beat: threading.Lock) -> None:
         with contextlib.suppress(RuntimeError):  # closed between two looks at it
-            self.asyncio_loop.call_soon_threadsafe(beat.set)
+            self.asyncio_loop.call_soon_threadsafe(beat.release)
 
     def _where_it_is(self) -> str | None:
         frame = sys._current_frames().get(self.thread.ident or -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sysconfig
 import traceback
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ _FOLDERS = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purel
 _LIBRARIES = tuple(str(Path(folder).resolve()) for folder in (*_FOLDERS, str(Path(__file__).parents[1])))
 
 
+@functools.cache
 def is_readers(filename: str) -> bool:
     """Whether code from that file is the reader's, and neither a library's nor the workbook's plumbing."""
     return not filename.startswith("<frozen") and not str(Path(filename).resolve()).startswith(_LIBRARIES)
