@@ -111,6 +111,7 @@ function browserSession(model) {
     route = way.words;
     enter("connecting");
     let opened = false;
+    const before = view.received;
     try {
       socket = new WebSocket(way.url);
     } catch (error) {
@@ -140,7 +141,11 @@ function browserSession(model) {
       const reason = event.reason ? ` (${event.reason})` : "";
       log("event", `closed: ${event.code}${reason}`);
       const nobody = !opened && view.state !== "closing";
-      enter("closed", nobody ? `${event.code}: nobody answered ${way.words}` : `${event.code}${reason}`);
+      const deaf = opened && event.code === 1006 && way.proxied && view.received === before;
+      let detail = `${event.code}${reason}`;
+      if (nobody) detail = `${event.code}: nobody answered ${way.words}`;
+      else if (deaf) detail = `${event.code}: nobody listens behind Jupyter's proxy, or it broke off`;
+      enter("closed", detail);
     };
   }
   const session = {
@@ -202,7 +207,7 @@ function waysTo(address, mode) {
   const through = new URL(`${base.replace(/\/?$/, "/")}proxy/${server.port}${server.pathname}`, location.href);
   through.protocol = through.protocol.replace("http", "ws");
   through.search = server.search;
-  const proxy = { url: through.href, words: "through Jupyter's proxy" };
+  const proxy = { url: through.href, words: "through Jupyter's proxy", proxied: true };
   return isThisMachine(location.hostname) ? [proxy, direct] : [proxy];
 }
 
