@@ -274,7 +274,7 @@ class TestCollect(Function):
                 return messages, connection.close_code
             """,
             "closed with 4000",
-            "catch it",
+            "only 1000 and 1001",
         ),
         (
             """
