@@ -22,7 +22,8 @@ from helpers.experiments.figures import Table, in_ms, nearest_rank, times
 from helpers.experiments.plan import ALL_WAYS, PUSH_WAYS, overtaken
 from helpers.experiments.push import Arrival, PushWay, irregular
 from helpers.experiments.request_reply import RequestWay
-from helpers.widgets import Race, progress
+from helpers.widgets import progress
+from helpers.widgets.race import Race
 from helpers.wire import HttpRequest, HttpResponse, tapped
 
 

@@ -1,11 +1,12 @@
-"""Clients that a person drives, in the kernel and in the browser, and the timeline of what they say."""
+"""Clients that a person drives, in the kernel and in the browser.
+
+The race and the timeline load what they draw from, so they are imported from their own modules.
+"""
 
 from helpers.widgets.client import Client
 from helpers.widgets.conversation import Message, NotConnectedError
 from helpers.widgets.panel import BrowserClient, ClientPanel
-from helpers.widgets.race import Race
 from helpers.widgets.stop_button import StopButton
-from helpers.widgets.timeline import WireTimeline
 
 __all__ = [
     "BrowserClient",
@@ -13,7 +14,5 @@ __all__ = [
     "ClientPanel",
     "Message",
     "NotConnectedError",
-    "Race",
     "StopButton",
-    "WireTimeline",
 ]
