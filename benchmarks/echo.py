@@ -51,6 +51,21 @@ async def _plain_server() -> None:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
+async def _one_loop() -> tuple[float, float]:
+    from websockets.asyncio.client import connect
+    from websockets.asyncio.server import serve
+
+    async def echo(connection):  # type: ignore[no-untyped-def]
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(echo, "127.0.0.1", 0, compression=None) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connect(url, proxy=None, compression=None) as connection:
+            await measure(connection.send, connection.recv)  # warm up
+            return await measure(connection.send, connection.recv)
+
+
 async def _plain_client(port: str) -> None:
     from websockets.asyncio.client import connect
 
@@ -73,6 +88,15 @@ def two_processes() -> tuple[float, float]:
         assert server.stdin is not None
         server.stdin.close()
     p50, rate = json.loads(client.stdout)
+    return p50, rate
+
+
+def one_loop() -> tuple[float, float]:
+    """Measure with a plain server and a plain client on one loop, in a process of their own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "one"], capture_output=True, text=True, check=True, timeout=120
+    )
+    p50, rate = json.loads(done.stdout)
     return p50, rate
 
 
@@ -112,18 +136,44 @@ async def in_a_kernel() -> tuple[float, float]:
 
 
 def run(rounds: int) -> list[str]:
-    """Both variants in turn; a line for each figure."""
-    p50s, rates = [], []
+    """The variants in turn; a line for each pair.
+
+    Where both cores are free, two processes work side by side; both ends on one loop can't, ours or not.
+    The second line tells how much of the first that is.
+    """
+    against_two, against_one = _Ratios(), _Ratios()
     for _ in range(rounds):
-        plain, ours = two_processes(), asyncio.run(in_a_kernel())
-        p50s.append(ours[0] / plain[0])
-        rates.append(ours[1] / plain[1])
+        plain, ours, one = two_processes(), asyncio.run(in_a_kernel()), one_loop()
+        against_two.add(ours, plain)
+        against_one.add(ours, one)
     return [
-        f"echo, widget client and background server / two processes: throughput "
-        f"{statistics.median(rates):.2f} (≥ 0.95), p50 {statistics.median(p50s):.2f} (≤ 0.80)"
-        f"   [{', '.join(f'{rate:.2f}/{p50:.2f}' for rate, p50 in zip(rates, p50s, strict=True))}]"
+        f"echo, widget client and background server / two processes: {against_two.line(0.95, 0.80)}",
+        f"echo, the same / plain websockets, both ends on one loop: {against_one.line()}",
     ]
 
 
+class _Ratios:
+    def __init__(self) -> None:
+        self.p50s: list[float] = []
+        self.rates: list[float] = []
+
+    def add(self, ours: tuple[float, float], theirs: tuple[float, float]) -> None:
+        self.p50s.append(ours[0] / theirs[0])
+        self.rates.append(ours[1] / theirs[1])
+
+    def line(self, least: float | None = None, most: float | None = None) -> str:
+        rate = f"throughput {statistics.median(self.rates):.2f}" + (f" (≥ {least:.2f})" if least else "")
+        p50 = f"p50 {statistics.median(self.p50s):.2f}" + (f" (≤ {most:.2f})" if most else "")
+        each = ", ".join(f"{a:.2f}/{b:.2f}" for a, b in zip(self.rates, self.p50s, strict=True))
+        return f"{rate}, {p50}   [{each}]"
+
+
+async def _one() -> None:
+    print(json.dumps(await _one_loop()))
+
+
 if __name__ == "__main__":
-    asyncio.run(_plain_server() if sys.argv[1] == "server" else _plain_client(sys.argv[2]))
+    role = sys.argv[1]
+    asyncio.run(
+        _plain_server() if role == "server" else _one() if role == "one" else _plain_client(sys.argv[2])
+    )

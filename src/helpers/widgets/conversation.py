@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -157,18 +157,17 @@ class Conversation:
             claim = _Claim(wanted)
             self._waiting.append(claim)
         try:
-            await asyncio.wait([asyncio.wrap_future(claim.outcome)], timeout=timeout)
+            await claim.settled(timeout)
         except asyncio.CancelledError:
             self._give_back(claim)
             raise
         with self._lock:
-            if not claim.outcome.done():
+            if claim.outcome is None:
                 self._waiting.remove(claim)
                 raise TimeoutError(self._what_came_instead(wanted, timeout))
-        outcome = claim.outcome.result()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        if isinstance(claim.outcome, Exception):
+            raise claim.outcome
+        return claim.outcome
 
     def _claimed(self, data: Data) -> bool:
         for claim in list(self._waiting):
@@ -188,8 +187,8 @@ class Conversation:
         with self._lock:
             if claim in self._waiting:
                 self._waiting.remove(claim)
-            elif not isinstance(data := claim.outcome.result(), Exception) and not self._claimed(data):
-                self._unclaimed.add(Message(time.time(), "received", data))
+            elif isinstance(claim.outcome, Data) and not self._claimed(claim.outcome):
+                self._unclaimed.add(Message(time.time(), "received", claim.outcome))
 
     def _what_came_instead(self, wanted: Wanted, timeout: float) -> str:
         what = "a message" if wanted is None else "that message"
@@ -202,12 +201,34 @@ class Conversation:
 
 
 class _Claim:
-    """Somebody who waits for a message."""
+    """Somebody who waits for a message, on whatever loop; settled on the same loop it costs no detour."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.outcome: concurrent.futures.Future[Data | Exception] = concurrent.futures.Future()
-        self.settle = self.outcome.set_result
+        self.outcome: Data | Exception | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._woken = self._loop.create_future()
+
+    def settle(self, outcome: Data | Exception) -> None:
+        self.outcome = outcome
+        if threading.get_ident() == self._thread:
+            self._wake()
+            return
+        with contextlib.suppress(RuntimeError):  # whoever waited has gone, and the loop with it
+            self._loop.call_soon_threadsafe(self._wake)
+
+    async def settled(self, timeout: float) -> None:
+        """Return when it is settled, or after `timeout` seconds."""
+        timer = self._loop.call_later(timeout, self._wake)
+        try:
+            await self._woken
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
 
 
 class _Newest(collections.deque[Message]):
