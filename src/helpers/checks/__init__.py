@@ -4,6 +4,7 @@ from helpers.checks.compare import frame_size, right_way
 from helpers.checks.full_duplex import collect, thermostat
 from helpers.checks.handshake import accept_key, decode, encode, faults
 from helpers.checks.kernel_server import librarian, tell
+from helpers.checks.room import by_room, offer
 from helpers.checks.start_here import ask, shout
 from helpers.checks.verdict import Verdict
 
@@ -11,12 +12,14 @@ __all__ = [
     "Verdict",
     "accept_key",
     "ask",
+    "by_room",
     "collect",
     "decode",
     "encode",
     "faults",
     "frame_size",
     "librarian",
+    "offer",
     "right_way",
     "shout",
     "tell",
