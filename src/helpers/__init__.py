@@ -22,6 +22,7 @@ _HOMES = {
     "NotConnectedError": "widgets",
     "Probe": "experiments",
     "Race": "widgets.race",
+    "Source": "source",
     "StopButton": "widgets",
     "Verdicts": "experiments",
     "WireTimeline": "widgets.timeline",

@@ -5,6 +5,7 @@ from helpers.checks.full_duplex import collect, thermostat
 from helpers.checks.handshake import accept_key, decode, encode, faults
 from helpers.checks.kernel_server import librarian, tell
 from helpers.checks.room import by_room, offer
+from helpers.checks.ship import tell_all, ticket_holder
 from helpers.checks.start_here import ask, shout
 from helpers.checks.verdict import Verdict
 
@@ -23,5 +24,7 @@ __all__ = [
     "right_way",
     "shout",
     "tell",
+    "tell_all",
     "thermostat",
+    "ticket_holder",
 ]
