@@ -187,7 +187,7 @@ async def _mute(url: str, answer: Answer, sockets: dict[str, _Socket], name: str
     connection.transport.pause_reading()
 
     async def fill() -> None:
-        while name not in sockets:  # its handler is about to begin
+        while name not in sockets:  # noqa: ASYNC110 - its handler is about to begin
             await asyncio.sleep(0)
         broadcast([sockets[name].connection], "x" * FULL)
 
