@@ -86,6 +86,7 @@ class ChatClient:
         self._drained_at = time.monotonic()
         self._written = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._watcher: asyncio.TimerHandle | None = None
         self._loop = shared_loop()
         self._loop.call_soon_threadsafe(self._begin)
 
@@ -157,8 +158,8 @@ class ChatClient:
         left = self._drained_at + self._forgotten_after - time.monotonic()
         if left <= 0:
             self._end("Nobody has looked at this page for a while, so you have left.")
-        elif self._state.name not in ("refused", "closed"):
-            self._loop.call_later(left, self._watch)
+        else:
+            self._watcher = self._loop.call_later(left, self._watch)
 
     async def _live(self) -> None:
         pauses = self._pauses()
@@ -181,6 +182,9 @@ class ChatClient:
                 await asyncio.sleep(next(pauses))
         except Exception as error:
             self._state = State("refused", f"Given up: {in_words(error)}.")
+        finally:
+            if self._watcher is not None:
+                self._watcher.cancel()
 
     def _is_final(self, error: Exception) -> Exception | None:
         self._why = in_words(error)
