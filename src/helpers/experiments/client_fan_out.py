@@ -177,9 +177,10 @@ class Measurement:
 
     def warm_up(self, size: int) -> None:
         """The first messages, which a client may miss whom the server has not yet taken in."""
+        deadline = time.perf_counter() + LONGEST_WAIT
         for _ in range(WARM_UPS):
             self.reached, _ = self._audience.tell(size)
-            if self.reached == self.clients:
+            if self.reached == self.clients or time.perf_counter() > deadline:
                 break
         self._look()
 
@@ -245,8 +246,10 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
                 measured[way].append(Measurement(audience))
                 if not audience.trouble:
                     measured[way][-1].warm_up(size)
+            order = list(going)
             for _ in range(messages):
-                for way in going:
+                order.append(order.pop(0))  # so that none always comes after the same other one
+                for way in order:
                     if measured[way][-1].whole:
                         measured[way][-1].measure(size)
                         did(10 + count // 10)

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from helpers.background.places import in_words
 from helpers.experiments.client_process import Orders, Report
 from helpers.experiments.crowd import mute
-from helpers.experiments.plan import LONGEST_SILENCE, WARM_UPS
+from helpers.experiments.plan import LONGEST_SILENCE, STALLED, WARM_UPS
 from helpers.experiments.raw_client import named
 
 __all__ = ["FAILURES", "run"]
@@ -156,6 +156,16 @@ class Talk:
             await self._say(number)
             self.sent = number + 1
 
+    async def last_arrives(self) -> bool:
+        """Wait for the last message while any come; whether all healthy clients have got it."""
+        begin = time.perf_counter()
+        while any(self.sent - 1 not in ear.arrivals for ear in self._ears):
+            latest = max(moment for ear in self._ears for moment in ear.arrivals.values())
+            if time.perf_counter() > max(begin, latest) + STALLED:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
     async def all_have(self, number: int, seconds: float) -> bool:
         """Wait so long until all healthy clients have a message; whether they have."""
         with contextlib.suppress(TimeoutError):
@@ -178,8 +188,9 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
         orders: an order is awaited after the watching, before the clients leave.
 
     Returns:
-        `sent`; `got` and `silence` (seconds) of each healthy client; `gone`, why healthy ones were
-        disconnected; `cut_after` (seconds; None for never) and `grown` (bytes; None where it isn't known).
+        `watched` (seconds); whether they `stalled`; `sent`; `got` and `silence` (seconds) of each healthy
+        client; `gone`, why healthy ones were disconnected; `cut_after` (seconds; None for never) and `grown`
+        (bytes; None where it isn't known).
     """
     url, watch = plan["url"], plan["watch"]
     token = secrets.token_hex(4)
@@ -203,12 +214,15 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
         while time.perf_counter() < begin + watch:
             await asyncio.sleep(0.1)
             report("progress", min(1.0, (time.perf_counter() - begin) / watch))
-        if talking.done() and time.perf_counter() - min(map(last_arrival, ears)) < LONGEST_SILENCE:
-            await talk.all_have(talk.sent - 1, LONGEST_SILENCE)
+        talking.cancel()
+        stalled = not await talk.last_arrives()
+        end = time.perf_counter() if stalled else begin + watch
         result = {
+            "watched": end - begin,
+            "stalled": stalled,
             "sent": talk.sent,
-            "got": [sum(number >= 0 for number in ear.arrivals) for ear in ears],
-            "silence": [longest_silence(ear, begin, begin + watch) for ear in ears],
+            "got": [sum(0 <= number < talk.sent for number in ear.arrivals) for ear in ears],
+            "silence": [longest_silence(ear, begin, end) for ear in ears],
             "gone": [ear.gone for ear in ears if ear.gone],
             "cut_after": None if look.cut_at is None else look.cut_at - begin,
             "grown": look.grown,
@@ -216,11 +230,6 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
         report("done", None)
         await asyncio.to_thread(orders.next)
     return result
-
-
-def last_arrival(ear: Ear) -> float:
-    """When it last got something."""
-    return max(ear.arrivals.values(), default=0.0)
 
 
 def longest_silence(ear: Ear, begin: float, end: float) -> float:

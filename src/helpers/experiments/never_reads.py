@@ -20,8 +20,9 @@ class NeverReads:
     """What `one_never_reads` has seen. Times are in seconds.
 
     Attributes:
-        watched: how long it was watched.
-        size: bytes of each message.
+        watched: how long it was watched: while messages were sent, and until the last had come or none came
+            any more.
+        stalled: whether the healthy clients got nothing any more, though messages were due.
         sent: messages that the speaker, a healthy client, could send.
         got: how many of these each healthy client got.
         silence: the longest time in which a healthy client got nothing.
@@ -31,18 +32,13 @@ class NeverReads:
     """
 
     watched: float
-    size: int
+    stalled: bool
     sent: int
     got: tuple[int, ...]
     silence: float
     gone: tuple[str, ...]
     cut_after: float | None
     grown: int | None
-
-    @property
-    def stalled(self) -> bool:
-        """Whether a healthy client got nothing for half of the time or longer."""
-        return self.silence > self.watched / 2
 
     def facts(self) -> str:
         """What is so on any machine, in words."""
@@ -58,7 +54,7 @@ class NeverReads:
         return f"{heard}; the one that never reads {cut}"
 
     def __repr__(self) -> str:
-        cut = "not known" if self.grown is None else f"never, watched for {self.watched:g} s"
+        cut = "not known" if self.grown is None else f"never, watched for {self.watched:.1f} s"
         if self.cut_after is not None:
             cut = f"after {self.cut_after:.1f} s"
         grown = "not known" if self.grown is None else f"{self.grown / 2**20:.1f} MiB"
@@ -129,8 +125,8 @@ class MuteRun:
                 client.tell(plan)
                 seen = self._follow(client, progress)
         return NeverReads(
-            watched=self._plan["watch"],
-            size=int(self._plan["size"]),
+            watched=seen["watched"],
+            stalled=seen["stalled"],
             sent=seen["sent"],
             got=tuple(seen["got"]),
             silence=max(seen["silence"]),
@@ -179,7 +175,7 @@ async def one_never_reads(
 
     Args:
         server: `async def handler(connection)`, or `"ws://127.0.0.1:8000/ws"`.
-        seconds: how long to watch.
+        seconds: how long the talk goes on.
         healthy: how many clients read; one of them talks.
         size: characters of each message; a chat may refuse longer ones.
         rate: messages a second.

@@ -33,5 +33,8 @@ WARM_UPS = 3
 LONGEST_SILENCE = 1.0
 """Seconds without a byte from the server after which a message counts as lost."""
 
-LONGEST_WAIT = 15.0
+LONGEST_WAIT = 10.0
 """Seconds after which it counts as lost although the server says something."""
+
+STALLED = 1.5
+"""Seconds without a message, though some are due, after which the healthy clients of a room hear nothing."""

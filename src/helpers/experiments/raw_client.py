@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from typing import NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from helpers.background.places import in_words
@@ -70,16 +72,17 @@ class RawClient:
         answer = b""
         try:
             while b"\r\n\r\n" not in answer:
-                data = self.socket.recv(4096)
-                if not data:
-                    self._give_up("it closed the connection instead of answering the handshake")
-                answer += data
+                answer += self._receive()
+            head, end, self.rest = answer.partition(b"\r\n\r\n")
+            self._protocol.receive_data(head + end)
+            if self._protocol.state is not State.OPEN:
+                self._protocol.receive_data(self.rest)
+            while self._protocol.state is not State.OPEN and self._protocol.handshake_exc is None:
+                self._protocol.receive_data(self._receive())  # a refusal has a body
         except TimeoutError:
             self._give_up(f"no answer to the handshake for {OPENING:g} s")
         except ConnectionError as error:
             self._give_up(in_words(error))
-        head, end, self.rest = answer.partition(b"\r\n\r\n")
-        self._protocol.receive_data(head + end)
         wrong = self._protocol.handshake_exc
         if wrong is not None:
             self._give_up(str(wrong) if isinstance(wrong, InvalidHandshake) else in_words(wrong))
@@ -96,15 +99,22 @@ class RawClient:
 
     def leave(self) -> None:
         """Send a close frame (1000) where that is possible, and close the socket."""
-        with contextlib.suppress(OSError):
-            self._protocol.send_close(1000)
-            self._flush()
+        if self._protocol.state is State.OPEN:
+            with contextlib.suppress(OSError):
+                self._protocol.send_close(1000)
+                self._flush()
         self.socket.close()
+
+    def _receive(self) -> bytes:
+        data = self.socket.recv(4096)
+        if not data:
+            self._give_up("it closed the connection instead of answering the handshake")
+        return data
 
     def _flush(self) -> None:
         self.socket.sendall(b"".join(self._protocol.data_to_send()))
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str) -> NoReturn:
         self.socket.close()
         raise NotOpenedError(why) from None
 

@@ -60,6 +60,7 @@ class Servers:
             BackgroundError: the process of one has ended.
         """
         for server in self._ours.values():
+            _ = server.blocked  # under such a load that is no news
             server.check()
 
     def stop(self) -> None:
