@@ -27,8 +27,12 @@ _HOMES = {
     "Verdicts": "experiments",
     "WireTimeline": "widgets.timeline",
     "check_environment": "environment",
+    "compare_fan_out": "widgets.progress",
     "compare_push": "widgets.progress",
     "compare_requests": "widgets.progress",
+    "crowd": "experiments",
+    "mute": "experiments",
+    "one_never_reads": "widgets.progress",
     "tapped": "experiments",
 }
 
