@@ -66,6 +66,12 @@ class Peer:
                 seen = len(self.got)
                 await self._more.wait()
 
+    async def anything(self, seconds: float = 20) -> Any:
+        """Wait for the first that comes; return it."""
+        async with asyncio.timeout(seconds), self._more:
+            await self._more.wait_for(lambda: self.got)
+        return self.got[0]
+
     async def closed(self) -> tuple[str, int, str]:
         """Wait for the end of the connection; return its code and reason."""
         await asyncio.wait_for(asyncio.shield(self._reader), 20)

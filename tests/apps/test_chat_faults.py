@@ -181,8 +181,10 @@ def test_the_command_of_the_chapter():
             )
             await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).close())
             assert (await bob.until({"type": "said", "who": "server", "text": "dinner"}))["text"] == "dinner"
-        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
-            assert set(json.load(answer)) <= {"lobby"}
+            health = await asyncio.to_thread(
+                lambda: urllib.request.urlopen(f"{url}/health", timeout=10).read()
+            )
+            assert json.loads(health) == {"lobby": ["Ann", "Bob"]}
 
     with uvicorn(environment={"PYTHONPATH": ""}) as server:
         asyncio.run(chat(server.url))
