@@ -49,6 +49,7 @@ OUTBOX_MESSAGES = 1000
 OUTBOX_BYTES = 256 * 1024
 SEND_SECONDS = 10.0  # for a client to take one message
 FAREWELL_SECONDS = 1.0  # for a client to take its last messages
+PAUSE_SECONDS = 0.01  # between a client's messages while somebody lags behind
 
 # Close codes: RFC 6455 §7.4.1; 1012 and 1013 are from the registry that it opened.
 UNSUPPORTED, POLICY, TOO_BIG, RESTART, TRY_LATER = 1003, 1008, 1009, 1012, 1013
@@ -81,6 +82,10 @@ class Client:
         self._bytes += size
         self._outbox.put_nowait(text)
         return True
+
+    def lags(self) -> bool:
+        """Whether its queue is more than half full."""
+        return self._outbox.qsize() * 2 > OUTBOX_MESSAGES or self._bytes * 2 > OUTBOX_BYTES
 
     def close(self, code: int, why: str) -> None:
         """Say `bye` after what is queued, and close; whoever doesn't take that in time is cut off."""
@@ -127,6 +132,11 @@ class Room:
         self.members: dict[str, Client] = {}
         self.history: deque[Event] = deque(maxlen=HISTORY_EVENTS)
 
+    def welcome(self, name: str) -> Event:
+        """Return the first event that a member gets."""
+        members, history = list(self.members), list(self.history)
+        return {"type": "welcome", "name": name, "room": self.name, "members": members, "history": history}
+
     def remember(self, event: Event) -> None:
         """Add to the history, and forget the oldest where it has become too long."""
         self.history.append(event)
@@ -165,9 +175,7 @@ class ConnectionManager:
         client = Client(websocket, room.free_name(name), room)
         self.broadcast(room, {"type": "joined", "who": client.name})
         room.members[client.name] = client
-        members, history = list(room.members), list(room.history)
-        welcome = {"name": client.name, "room": room.name, "members": members, "history": history}
-        self.send(client, {"type": "welcome", **welcome})
+        self.send(client, room.welcome(client.name))
         return client
 
     def disconnect(self, client: Client) -> None:
@@ -197,6 +205,11 @@ class ConnectionManager:
         event = {"type": "said", "who": who, "text": text}
         room.remember(event)
         self.broadcast(room, event)
+
+    async def pause(self, room: Room) -> None:
+        """Give the writers their turn, and time when somebody lags: so a flood slows down who sends it."""
+        lagging = any(member.lags() for member in room.members.values())
+        await asyncio.sleep(PAUSE_SECONDS if lagging else 0)
 
     def drop(self, client: Client, code: int, why: str) -> None:
         """Close a client's connection on our own account."""
@@ -348,7 +361,7 @@ async def chat(websocket: WebSocket, name: str = "guest", room: str = "lobby") -
     try:
         while (message := await websocket.receive())["type"] == "websocket.receive":
             obey(client, message.get("text"))
-            await asyncio.sleep(0)  # a flood of messages leaves the writers their turns
+            await manager.pause(client.room)
     finally:
         manager.disconnect(client)
         client.end()

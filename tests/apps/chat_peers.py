@@ -6,11 +6,30 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from helpers.background import BackgroundProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def uvicorn(*options: str, app: str = "apps.chat_server:app", **more: Any) -> BackgroundProcess:
+    """What the reader types in a terminal, in the repository's root."""
+    command = [str(Path(sys.executable).with_name("uvicorn")), app, "--port", "{port}", *options]
+    return BackgroundProcess(command, **{"ready": "Uvicorn running", "folder": ROOT, **more})
+
+
+def itself(server: BackgroundProcess) -> psutil.Process:
+    """The program that was started, without its guard."""
+    assert server._process is not None
+    return psutil.Process(server._process.pid).children()[0]
 
 
 class Peer:
@@ -38,13 +57,20 @@ class Peer:
 
     async def until(self, what: Any, seconds: float = 20) -> Any:
         """Wait until something came that equals `what`, or is an event of that type; return it."""
-
-        def found() -> list[Any]:
-            return [one for one in self.got if what in (one, isinstance(one, dict) and one["type"])]
-
+        seen = 0
         async with asyncio.timeout(seconds), self._more:
-            await self._more.wait_for(found)
-        return found()[0]
+            while True:
+                for one in self.got[seen:]:
+                    if what in (one, one["type"] if isinstance(one, dict) else one):
+                        return one
+                seen = len(self.got)
+                await self._more.wait()
+
+    async def anything(self, seconds: float = 20) -> Any:
+        """Wait for the first that comes; return it."""
+        async with asyncio.timeout(seconds), self._more:
+            await self._more.wait_for(lambda: self.got)
+        return self.got[0]
 
     async def closed(self) -> tuple[str, int, str]:
         """Wait for the end of the connection; return its code and reason."""

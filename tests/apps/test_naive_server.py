@@ -108,23 +108,26 @@ def test_last_words_of_one_that_leaves_stop_at_its_own_place_in_the_list():
 
 def test_a_dead_peer_stops_the_rest_and_the_one_who_speaks_is_thrown_out():
     async def chat(server):
-        async with joined(server.url, "Ann", "Dan") as (ann, dan), mute(server.url):
-            async with joined(server.url, "Bob") as (bob,):
-                talk = asyncio.create_task(say_all(bob))
-                await bob.until_quiet()
-                talk.cancel()
-                await dan.say("I wait")  # for Mute: its handler is in the loop, and doesn't see its own end
-                await dan.until("Dan: I wait")
-                dan.connection.transport.abort()
-                await asyncio.to_thread(wait_until, lambda: len(open_connections(server)) == 3)
-                assert len(PRESENT) == 4
+        async with (
+            joined(server.url, "Ann", "Dan") as (ann, dan),
+            mute(server.url),
+            joined(server.url, "Bob") as (bob,),
+        ):
+            talk = asyncio.create_task(say_all(bob))
+            await bob.until_quiet()
+            talk.cancel()
+            await dan.say("I wait")  # for Mute: its handler is in the loop, and doesn't see its own end
+            await dan.until("Dan: I wait")
+            dan.connection.transport.abort()
+            await asyncio.to_thread(wait_until, lambda: len(open_connections(server)) == 3)
+            assert len(PRESENT) == 4
 
-                await ann.say("hello")
-                assert await ann.closed() == ("closed", 1006, "")
-                assert ann.got[-2] == "Ann: hello"
-                await bob.until_quiet()
-                assert "Ann: hello" not in bob.got
-                assert len(PRESENT) == 3
+            await ann.say("hello")
+            assert await ann.closed() == ("closed", 1006, "")
+            assert ann.got[-2] == "Ann: hello"
+            await bob.until_quiet()
+            assert "Ann: hello" not in bob.got
+            assert len(PRESENT) == 3
 
     with BackgroundApp(naive_server.app) as server:
         asyncio.run(chat(server))
