@@ -153,3 +153,21 @@ def test_an_interrupted_start_leaves_nothing():
     with nothing_left(), pytest.raises(KeyboardInterrupt):
         server.start()
     thread.join(5)
+
+
+def test_it_is_up_only_when_somebody_listens():
+    program = """
+        import socket, sys, time
+        print("READY")
+        time.sleep(0.5)
+        with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listening:
+            while True:
+                listening.accept()
+    """
+    with python(program, ready="READY", listens=True) as server, socket.socket() as visitor:
+        assert visitor.connect_ex(("127.0.0.1", server.port)) == 0
+
+
+def test_one_that_never_listens_is_not_ready():
+    with pytest.raises(BackgroundError, match=r"was not ready in 0.5 s"):
+        python(WAITS, listens=True, seconds=0.5).start()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +27,8 @@ class BackgroundProcess(Background):
     Args:
         command: the program and its arguments; `{port}` in them becomes the port.
         ready: a regular expression; the program is up when it prints a line in which this is found.
+        listens: it is up only when somebody listens on the port as well: a program with several worker
+            processes may say that it runs before they do.
         name: what it is called in messages; the command by default.
         host: what `url` says; the program listens where its own options tell it.
         port: what `{port}` becomes; 0 chooses a free one.
@@ -39,6 +43,7 @@ class BackgroundProcess(Background):
         command: Sequence[str],
         *,
         ready: str,
+        listens: bool = False,
         name: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -50,6 +55,7 @@ class BackgroundProcess(Background):
         super().__init__(name or " ".join([Path(command[0]).name, *command[1:]]), host, port)
         self.command = list(command)
         self._ready = re.compile(ready)
+        self._listens = listens
         self._seconds = seconds
         self._uri_scheme = scheme
         self._environment = environment
@@ -94,15 +100,28 @@ class BackgroundProcess(Background):
         self._reader = threading.Thread(target=self._read, name=f"output of {self.name!r}", daemon=True)
         self._reader.start()
         try:
-            self._is_ready.wait(self._seconds)
+            ready = self._becomes_ready(time.monotonic() + self._seconds)
         except BaseException:  # the kernel was interrupted
             self._close(None)
             raise
         ended = self._process.poll() is not None
-        if ended or not self._is_ready.is_set():
+        if ended or not ready:
             self._close(None)
             why = "ended" if ended else f"was not ready in {self._seconds:g} s"
             raise BackgroundError(f"{self.name!r} {why}. It printed:\n{self._last_words()}")
+
+    def _becomes_ready(self, deadline: float) -> bool:
+        assert self._process is not None
+        self._is_ready.wait(self._seconds)
+        while self._is_ready.is_set() and self._process.poll() is None and time.monotonic() < deadline:
+            if not self._listens or self._somebody_listens():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def _somebody_listens(self) -> bool:
+        with socket.socket() as visitor:
+            return visitor.connect_ex((self.host, self.port)) == 0
 
     def _last_words(self) -> str:
         return "\n".join(self.output[-10:]) or "(nothing)"
