@@ -1,4 +1,4 @@
-"""The chat behind nginx, configured by `apps/nginx.conf` itself, but for its ports and what a test changes."""
+"""The chat behind nginx, configured by `apps/nginx.conf` itself but for ports and what a test changes."""
 
 from __future__ import annotations
 

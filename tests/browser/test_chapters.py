@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from extras import needs
@@ -9,6 +10,8 @@ from lab import JupyterLab
 from notebook_page import NotebookPage
 
 needs("playwright")
+needs("streamlit")
+from chat_tab import Tab
 from playwright.sync_api import Locator, expect
 
 NewPage = Callable[[JupyterLab], NotebookPage]
@@ -105,3 +108,52 @@ def test_three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> N
     expect(bob.locator(".wsbook-log")).not_to_contain_text("psst")
     web.get_by_role("button", name="Disconnect", exact=True).click()
     expect(bob.locator(".wsbook-log")).to_contain_text('{"type": "left", "who": "You"}')
+
+
+def test_two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_again(
+    page: NotebookPage,
+) -> None:
+    page.open("13_ship_with_fastapi_and_streamlit.ipynb")
+    page.run_all()
+    panels = page.cell(page.find_cell("HBox([ann, web])"))
+    ann = panels.get_by_role("group", name="WebSocket client Ann")
+    web = panels.get_by_role("group", name="WebSocket client Your browser")
+    link = page.cell(page.find_cell("Open the chat's page")).locator(".wsbook-page-link")
+    tabs = []
+    for name in ("Tab", "Tab-2"):
+        with page.page.context.expect_page() as opened:
+            link.click()
+        tab = Tab(opened.value)
+        tab.button("Join").click()
+        tab.shows(f"Connected as {name}.")
+        tabs.append(tab)
+    one, two = tabs
+    ann.get_by_role("button", name="Connect", exact=True).click()
+    web.get_by_role("button", name="Connect", exact=True).click()
+    everybody = "4 here: Tab, Tab-2, Ann, You"
+    one.shows(everybody)
+
+    def all_hear(words: str) -> None:
+        for log in (one.log, two.log, ann.locator(".wsbook-log"), web.locator(".wsbook-log")):
+            expect(log).to_contain_text(words)
+
+    one.say("this is the first tab")
+    all_hear("this is the first tab")
+    for who, panel in (("Ann", ann), ("Your browser", web)):
+        field = panel.get_by_label(f"{who}: message to send")
+        field.fill(f"this is {who}, typed")
+        field.press("Enter")
+        all_hear(f"this is {who}, typed")
+
+    page.run_cell(page.find_cell("server.stop()"))
+    for panel in (ann, web):
+        expect(panel.locator(".wsbook-state")).to_contain_text("closed")
+    for tab in tabs:
+        tab.shows(re.compile(r"Connected as Tab(-2)?\."), timeout=20_000)
+    one.shows(re.compile(r"2 here: (Tab, Tab-2|Tab-2, Tab)"), timeout=20_000)
+    ann.get_by_role("button", name="Connect", exact=True).click()
+    two.say("found it again")
+    for log in (one.log, ann.locator(".wsbook-log")):
+        expect(log).to_contain_text("found it again")
+    two.page.close()
+    expect(ann.locator(".wsbook-log")).to_contain_text('"type": "left"', timeout=5_000)

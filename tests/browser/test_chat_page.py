@@ -16,6 +16,7 @@ from extras import needs
 
 needs("playwright")
 needs("streamlit")
+from chat_tab import Tab
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocketRoute, expect
 from websockets.sync.client import ClientConnection, connect
 
@@ -118,39 +119,6 @@ def open_tab(
             tab.screenshot(path=FAILURES / f"{request.node.name}-{number}.png")
         tab.context.close()
     assert errors == []
-
-
-class Tab:
-    """One tab with our page, as a person finds it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.name = page.get_by_label("Your name", exact=True)
-        self.log = page.locator(".st-key-log")
-        self.input = page.get_by_placeholder("Say something, or /to Bob something")
-
-    def button(self, words: str) -> Locator:
-        return self.page.get_by_role("button", name=words, exact=True)
-
-    def join(self, name: str) -> Tab:
-        expect(self.name).to_have_value(name)
-        self.button("Join").click()
-        self.shows(f"Connected as {name}.")
-        return self
-
-    def shows(self, words: str | re.Pattern[str], **options: Any) -> None:
-        expect(self.page.get_by_test_id("stText").get_by_text(words, exact=True)).to_be_visible(**options)
-
-    def say(self, words: str) -> None:
-        self.input.fill(words)
-        self.input.press("Enter")
-        expect(self.input).to_have_value("")
-
-    def lines(self) -> list[str]:
-        """What stands in the log, speakers and texts."""
-        return [
-            line for text in self.log.get_by_test_id("stText").all_inner_texts() for line in text.split("\n")
-        ]
 
 
 @pytest.fixture
