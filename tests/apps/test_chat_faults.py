@@ -39,6 +39,7 @@ def numbers(peer) -> list[int]:
     return [int(text[:4]) for text in peer.said() if TEXT in text]
 
 
+@pytest.mark.filterwarnings("ignore:The `websockets` implementation", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("ws", IMPLEMENTATIONS)
 def test_one_that_never_reads_is_cut_and_the_others_do_not_wait(ws):
     needs(ws.partition("-")[0])
