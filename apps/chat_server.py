@@ -47,7 +47,6 @@ HISTORY_EVENTS = 50
 HISTORY_CHARACTERS = 16_384
 OUTBOX_MESSAGES = 1000
 OUTBOX_BYTES = 256 * 1024
-SEND_SECONDS = 10.0  # for a client to take one message
 FAREWELL_SECONDS = 1.0  # for a client to take its last messages
 PAUSE_SECONDS = 0.01  # between a client's messages while somebody lags behind
 
@@ -105,19 +104,12 @@ class Client:
         await asyncio.wait([self._writer])
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone: its handler is told, too
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone; its handler hears of it
             while (text := await self._outbox.get()) is not None:
                 self._bytes -= len(text.encode())
-                await self._send(text)
+                await self.websocket.send_text(text)
             assert self.closing
             await self.websocket.close(*self.closing)
-
-    async def _send(self, text: str) -> None:
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self.websocket.send_text(text)
-        except TimeoutError:
-            self.websocket.scope["cut"]()
 
     def _cut_later(self) -> None:
         """Free the connection whatever happens: a polite close waits until the peer has read everything."""
@@ -343,6 +335,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         signal.signal(number, servers[signal.Signals(number)])
         asyncio.run_coroutine_threadsafe(leave(number), loop)
 
+    manager.rooms.clear()
     manager.going_down = False
     if threading.current_thread() is threading.main_thread():  # signals are its business alone
         for number in servers:

@@ -1,4 +1,4 @@
-"""The chat behind nginx, configured by `apps/nginx.conf` itself but for ports and what a test changes."""
+"""The chat behind nginx, configured by `apps/nginx.conf` itself; tests change the ports, and a line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn.config as uvicorn_config
+from background_tools import wait_until
 from chat_peers import ROOT, joined, uvicorn
 from extras import needs
 from websockets.asyncio.client import connect
@@ -92,7 +93,7 @@ def test_without_the_upgrade_headers_the_handshake_is_a_get_of_a_page_that_is_no
     with uvicorn() as server:
         answer = asyncio.run(handshake(behind_nginx(server, changes)))
         assert answer == (404, b'{"detail":"Not Found"}')
-        assert any('"GET /ws HTTP/1.1" 404' in line for line in server.output)
+        wait_until(lambda: any('"GET /ws HTTP/1.1" 404' in line for line in server.output))
 
 
 def test_with_no_server_behind_it_the_handshake_fails(behind_nginx):

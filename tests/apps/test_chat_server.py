@@ -14,7 +14,6 @@ from apps.chat_server import app, manager
 
 @pytest.fixture
 def web():
-    manager.rooms.clear()
     with TestClient(app) as client:  # one event loop for all connections, as in the server
         yield client
 
