@@ -440,6 +440,24 @@ def test_the_guard_cuts_the_mute_one_and_nobody_else(room):
     assert seen.grown < 4 * 2**20
 
 
+async def cuts_the_third(connection):
+    members[connection] = None
+    try:
+        async for message in connection:
+            broadcast(members, message)
+            if "-50-" in message:
+                list(members)[2].transport.abort()
+    finally:
+        del members[connection]
+
+
+def test_a_healthy_client_that_is_disconnected_is_told():
+    seen = watch(cuts_the_third)
+    assert seen.facts().startswith("the server disconnected healthy clients; ")
+    assert (len(seen.gone), seen.got[2] < 100, seen.got[0]) == (1, True, seen.sent)
+    assert "a healthy client was disconnected: ConnectionClosedError" in repr(seen)
+
+
 def test_a_server_by_its_address_is_watched_and_left_running():
     with BackgroundServer(plain, where="process") as server:
         seen = watch(server.url)
@@ -472,7 +490,7 @@ def test_wrong_arguments_of_never_reads():
 
 
 def test_what_cannot_be_known_is_said():
-    seen = NeverReads(3, False, 600, (600, 590), 0.2, ("gone",), None, None)
+    seen = NeverReads(3, False, 600, (600, 590), 0.2, (), None, None)
     assert seen.facts() == (
         "the healthy clients missed messages; the one that never reads may have been cut: "
         "the server's process isn't known"

@@ -42,7 +42,9 @@ class NeverReads:
 
     def facts(self) -> str:
         """What is so on any machine, in words."""
-        if self.stalled:
+        if self.gone:
+            heard = "the server disconnected healthy clients"
+        elif self.stalled:
             heard = "the healthy clients stopped getting messages"
         elif all(count == self.sent for count in self.got):
             heard = "the healthy clients got every message"
