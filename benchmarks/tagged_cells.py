@@ -42,5 +42,5 @@ def run_tagged_cells(notebook: Path, tag: str) -> dict[str, Any]:
 
 def the_room() -> Callable[[ServerConnection], Any]:
     """The handler that chapter 05 ends with, from its cells tagged `room`."""
-    room: Callable[[ServerConnection], Any] = run_tagged_cells(ROOM, "room")["room"]
+    room: Callable[[ServerConnection], Any] = run_tagged_cells(ROOM, "room")["room_chat"]
     return room

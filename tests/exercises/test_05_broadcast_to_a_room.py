@@ -234,7 +234,7 @@ class TestOffer(Computation):
                 return 0
             """,
             "QueueFull",
-            "queue.put_nowait(message)",
+            "make room first",
         ),
         (
             """
@@ -250,18 +250,6 @@ class TestOffer(Computation):
         (
             """
             def offer(queue, message):
-                full = queue.full()
-                if full:
-                    queue.get_nowait()
-                queue.put_nowait(message)
-                return full
-            """,
-            "`False`",
-            "0 or 1",
-        ),
-        (
-            """
-            def offer(queue, message):
                 lost = queue.qsize()
                 while not queue.empty():
                     queue.get_nowait()
@@ -270,5 +258,17 @@ class TestOffer(Computation):
             """,
             "offered message 2",
             "`['message 1', 'message 2']`",
+        ),
+        (
+            """
+            def offer(queue, message):
+                full = queue.qsize() >= 3
+                if full:
+                    queue.get_nowait()
+                queue.put_nowait(message)
+                return full
+            """,
+            "a queue for 1",
+            "QueueFull",
         ),
     ]

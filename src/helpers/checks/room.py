@@ -8,11 +8,16 @@ from typing import Any
 from helpers.checks.trial import Answer, Peer, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
-PICTURES = 100
-"""So many pictures of 64 KiB are more than all the buffers on the way to one client hold."""
+PICTURES = 16
+PICTURE = "x" * 2**19
+"""So many of these are more than all the buffers on the way to one client hold."""
 
 SAME_ROOM = "each room needs a set of its own: `places.setdefault(connection.request.path, set())`"
-TO_ALL = "what is said goes to every connection in the room's set, the speaker's as well"
+TO_ALL = (
+    "what is said goes to every connection in the room's set, the speaker's as well; "
+    "does the set keep those who came before?"
+)
+UNCHANGED = "send the text as it came: `broadcast(members, text)`"
 WAIT_FOR_NOBODY = (
     "`await connection.send(...)` waits for whoever doesn't read; `broadcast(members, text)` doesn't"
 )
@@ -36,11 +41,11 @@ def by_room(handler: Any) -> Verdict:
             await _hears(name, peer, "tea is ready", "Ann said `tea is ready` in the kitchen")
         await cem.says("it rains")
         await _hears("Cem", cem, "it rains", "Cem said `it rains` in the garden")
-        dora = await Peer.join(f"{url}/kitchen")
+        dora = await Peer.join(f"{url}/kitchen", max_queue=1)
         for number in range(PICTURES):
-            await ann.says(f"{number} {'x' * 2**16}")
+            await ann.says(f"{number} {PICTURE}")
             for name, peer in (("Ann", ann), ("Bob", bob)):
-                when = f"Dora is in the kitchen and reads nothing: of Ann's picture {number}, {name} heard"
+                when = f"Dora is in the kitchen and reads nothing; Ann sent picture {number}; at {name}'s"
                 await _comes(name, peer, f"{number} ", when)
         dora.vanishes()
         await bob.leaves()
@@ -61,33 +66,46 @@ def offer(function: Any) -> Verdict:
     """Check `def offer(queue, message)`, which puts in the newest, and throws away the oldest if need be."""
 
     async def scenario(answer: Answer) -> str:
-        queue: asyncio.Queue[str] = asyncio.Queue(maxsize=3)
-        for number, thrown_away in ((1, 0), (2, 0), (3, 0), (4, 1), (5, 1)):
-            returned = await answer(queue, f"message {number}")
-            held = list(queue._queue)  # type: ignore[attr-defined]
-            right = [f"message {kept}" for kept in range(max(1, number - 2), number + 1)]
-            counted = returned == thrown_away and not isinstance(returned, bool)
-            if held != right or not counted:
-                raise NotYet(
-                    f"a queue for 3 was offered message {number}: it holds `{held}`, expected was `{right}`; "
-                    f"you returned {shown(returned)}, expected was `{thrown_away}`",
-                    PUT_IN if held != right else COUNT,
-                )
-        return "the newest three were there, oldest first, and you counted what was lost"
+        for size in (3, 1):
+            queue: asyncio.Queue[str] = asyncio.Queue(maxsize=size)
+            for number in range(1, size + 3):
+                await _offered(answer, queue, number)
+        return "the newest were there, oldest first, also in a queue for one; and you counted what was lost"
 
     return try_function(function, scenario, arguments="queue, message", coroutine=False)
+
+
+async def _offered(answer: Answer, queue: asyncio.Queue[str], number: int) -> None:
+    size = queue.maxsize
+    kept = range(max(1, number - size + 1), number + 1)
+    right, lost = [f"message {each}" for each in kept], int(number > size)
+    offered = f"a queue for {size} was offered message {number}"
+    try:
+        returned = await answer(queue, f"message {number}")
+    except NotYet as not_yet:
+        if not isinstance(answer.error, asyncio.QueueFull):
+            raise
+        said = f"{offered}: {not_yet.verdict.said}"
+        raise NotYet(said, "the queue was full: make room first", sure=True) from not_yet
+    held = list(queue._queue)  # type: ignore[attr-defined]
+    if held != right:
+        wrong = f"it holds `{held}`, expected was `{right}`; you returned {shown(returned)}"
+        raise NotYet(f"{offered}: {wrong}", PUT_IN)
+    if returned != lost:
+        raise NotYet(f"{offered}, and you returned {shown(returned)}; expected was `{lost}`", COUNT)
 
 
 async def _hears(name: str, peer: Peer, text: str, when: str) -> None:
     heard = await peer.hears(f"{when}; at {name}'s", hint=TO_ALL)
     if heard != text:
-        raise NotYet(f"{when}; {name} heard {shown(heard)}", SAME_ROOM, sure=True)
+        hint = UNCHANGED if text in str(heard) else SAME_ROOM
+        raise NotYet(f"{when}; {name} heard {shown(heard)}", hint, sure=True)
 
 
 async def _comes(name: str, peer: Peer, begins: str, when: str) -> None:
     heard = await peer.hears(when, hint=WAIT_FOR_NOBODY)
     if not str(heard).startswith(begins):
-        raise NotYet(f"{when} {shown(heard[:20])}", SAME_ROOM, sure=True)
+        raise NotYet(f"{when} there came {shown(heard[:20])}", SAME_ROOM, sure=True)
 
 
 async def _are_left(handler: Any, rooms: list[str], when: str) -> None:

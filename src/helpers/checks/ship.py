@@ -98,8 +98,8 @@ def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
         try:
             return await answer(*positional, *named.values())
         except NotYet:
-            if isinstance(answer._error, WebSocketException):
-                raise answer._error from None
+            if isinstance(answer.error, WebSocketException):
+                raise answer.error from None
             raise
 
     app = FastAPI()

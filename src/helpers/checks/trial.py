@@ -54,15 +54,24 @@ class Peer:
         self._connection = connection
 
     @classmethod
-    async def join(cls, url: str) -> Self:
+    async def join(cls, url: str, *, max_queue: int = 16) -> Self:
         """Connect to the reader's server.
+
+        Args:
+            url: its address.
+            max_queue: how many messages may wait at this end; what comes then stays on the way.
 
         Raises:
             NotYet: the server did not answer.
         """
         try:
             connection = await connect(
-                url, proxy=None, compression=None, open_timeout=PATIENCE, close_timeout=0.5
+                url,
+                proxy=None,
+                compression=None,
+                open_timeout=PATIENCE,
+                close_timeout=0.5,
+                max_queue=max_queue,
             )
         except TimeoutError:
             raise NotYet(f"another peer could not connect for {PATIENCE:g} s", GIVE_TURNS) from None
@@ -169,12 +178,15 @@ class Answer:
 
     Args:
         function: the reader's function, a coroutine function or a plain one.
+
+    Attributes:
+        error: what it raised last.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.loop = BackgroundLoop("loop of your code")
         self.blocked: str | None = None
-        self._error: Exception | None = None
+        self.error: Exception | None = None
         self._function = function
         self._name = _name(function)
         self.loop.hold(self, blocked=self._is_blocked)
@@ -189,8 +201,8 @@ class Answer:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), within)
         except Exception as error:
-            if self._error is not None:
-                said, hint = _raised(self._name, self._error), _hint_for(self._error)
+            if self.error is not None:
+                said, hint = _raised(self._name, self.error), _hint_for(self.error)
                 raise NotYet(said, hint, sure=True) from error
             if not isinstance(error, TimeoutError):
                 raise
@@ -211,15 +223,15 @@ class Answer:
             result = self._function(*arguments)
             return await result if isinstance(result, Awaitable) else result
         except (SystemExit, KeyboardInterrupt) as error:
-            self._error = RuntimeError(f"{type(error).__name__}, which would end the kernel")
-            raise self._error.with_traceback(error.__traceback__) from None
+            self.error = RuntimeError(f"{type(error).__name__}, which would end the kernel")
+            raise self.error.with_traceback(error.__traceback__) from None
         except asyncio.CancelledError as error:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 raise
-            self._error = RuntimeError("it was cancelled, by itself")
-            raise self._error.with_traceback(error.__traceback__) from None
+            self.error = RuntimeError("it was cancelled, by itself")
+            raise self.error.with_traceback(error.__traceback__) from None
         except Exception as error:
-            self._error = error  # here, because a `TimeoutError` loses its lines on its way to another loop
+            self.error = error  # here, because a `TimeoutError` loses its lines on its way to another loop
             raise
 
 

@@ -51,7 +51,9 @@ class GroupedBars:
             )
             for group, bars in self.groups.items()
         )
-        return f'<table style="width: 100%; max-width: 720px"><tbody>{rows}</tbody></table>'
+        return (
+            f'<table style="width: 100%; max-width: 720px; table-layout: auto"><tbody>{rows}</tbody></table>'
+        )
 
     def _shares(self, bars: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str, float]]:
         longest = max((amount or 0.0 for amount, _ in bars.values()), default=0.0)

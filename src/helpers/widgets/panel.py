@@ -118,6 +118,8 @@ class ClientPanel(Panel):
         super().__init__(self._client, url)
         before = self._by_name.get(name)
         if before is not None:
+            if before.state == "open":
+                before._client.note(f"a newer panel of the name {name!r} takes over")
             before._client.end()
         self._by_name[name] = self
 
