@@ -69,7 +69,11 @@ def main() -> int:
             call(python, "-m", "pip", "install", "-q", *IMAGE)
             call(python, "-m", "pip", "install", "-q", "-r", "binder/requirements.txt")
             call(python, "-m", "pip", "check")
-            call(python, "-c", "import sys, helpers, apps.chat_server; print('Python', sys.version, helpers.__file__)")
+            call(
+                python,
+                "-c",
+                "import sys, apps.chat_server as app; print('Python', sys.version, app.__file__)",
+            )
             call(python, "-m", "pytest", "--nbval", *options.notebooks)
     except subprocess.CalledProcessError as error:
         print(f"check_binder: {error}", file=sys.stderr)
