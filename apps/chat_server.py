@@ -322,7 +322,7 @@ class Cuttable:
 
 
 def say_bye_first(loop: asyncio.AbstractEventLoop) -> None:
-    """Have signals end the chat before they reach uvicorn, which closes all connections and then asks the app."""
+    """Have signals end the chat before they reach uvicorn, which closes all connections without a word."""
     servers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     async def leave(number: int) -> None:
