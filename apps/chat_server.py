@@ -321,10 +321,8 @@ class Cuttable:
         await self.app(scope, receive, send)
 
 
-@contextlib.asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Say `bye` before uvicorn hears of a signal: it closes all connections first, and asks the app last."""
-    loop = asyncio.get_running_loop()
+def say_bye_first(loop: asyncio.AbstractEventLoop) -> None:
+    """Have signals end the chat before they reach uvicorn, which closes all connections without a word."""
     servers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     async def leave(number: int) -> None:
@@ -335,11 +333,17 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         signal.signal(number, servers[signal.Signals(number)])
         asyncio.run_coroutine_threadsafe(leave(number), loop)
 
+    for number in servers:
+        signal.signal(number, first_time)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Begin with no rooms, and end with `bye` where the signals are ours to hear: in the main thread."""
     manager.rooms.clear()
     manager.going_down = False
-    if threading.current_thread() is threading.main_thread():  # signals are its business alone
-        for number in servers:
-            signal.signal(number, first_time)
+    if threading.current_thread() is threading.main_thread():
+        say_bye_first(asyncio.get_running_loop())
     yield
 
 
