@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ["imports", "echo", "flood", "timeline"]
+BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute"]
 
 
 def main() -> None:

@@ -22,12 +22,17 @@ _HOMES = {
     "NotConnectedError": "widgets",
     "Probe": "experiments",
     "Race": "widgets.race",
+    "Source": "source",
     "StopButton": "widgets",
     "Verdicts": "experiments",
     "WireTimeline": "widgets.timeline",
     "check_environment": "environment",
+    "compare_fan_out": "widgets.progress",
     "compare_push": "widgets.progress",
     "compare_requests": "widgets.progress",
+    "crowd": "experiments",
+    "mute": "experiments",
+    "one_never_reads": "widgets.progress",
     "tapped": "experiments",
 }
 

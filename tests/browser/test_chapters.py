@@ -103,3 +103,31 @@ def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> N
     back = again.locator(".jp-OutputArea-output").get_by_text("the kernel is back")
     expect(back).to_have_count(0)
     expect(back).to_be_visible(timeout=15_000)
+
+
+def test_three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> None:
+    page.open("05_broadcast_to_a_room.ipynb")
+    page.run_all()
+    room = page.cell(page.find_cell("HBox([ann, bob, web])"))
+    web = room.get_by_role("group", name="WebSocket client Your browser")
+    web.get_by_role("button", name="Connect", exact=True).click()
+    log = web.locator(".wsbook-log")
+    expect(log).to_contain_text('"type": "welcome", "name": "You"')
+    expect(log).to_contain_text("has anybody seen my umbrella?")  # the history
+    hostile = "<img src=x onerror='window.hacked = 1'><b>bold</b>"
+    field = web.get_by_label("Your browser: message to send")
+    field.fill(hostile)
+    field.press("Enter")
+    for who in ("Ann", "Bob", "Your browser"):
+        its_log = room.get_by_role("group", name=f"WebSocket client {who}").locator(".wsbook-log")
+        expect(its_log).to_contain_text("<b>bold</b>")
+    assert page.page.evaluate("window.hacked") is None
+    field.fill("/to Ann psst")
+    field.press("Enter")
+    ann = room.get_by_role("group", name="WebSocket client Ann")
+    expect(ann.locator(".wsbook-log")).to_contain_text("psst")
+    expect(log).to_contain_text("psst")
+    bob = room.get_by_role("group", name="WebSocket client Bob")
+    expect(bob.locator(".wsbook-log")).not_to_contain_text("psst")
+    web.get_by_role("button", name="Disconnect", exact=True).click()
+    expect(bob.locator(".wsbook-log")).to_contain_text('{"type": "left", "who": "You"}')

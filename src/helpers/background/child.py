@@ -25,6 +25,7 @@ import cloudpickle
 
 from helpers.background.guard import OWN_GROUP
 from helpers.background.lifetime import BackgroundError, listening_socket
+from helpers.background.limits import raise_file_limit
 from helpers.background.loops import BackgroundLoop, LoopBlockedError
 from helpers.background.places import in_words, readers_line
 from helpers.background.serving import Handler, Serving
@@ -178,6 +179,7 @@ def _rebuilt(content: dict[str, Any]) -> Exception:
 def main() -> None:
     """The child's end: serve until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting the kernel is not for us
+    raise_file_limit()  # a measured server may hold a thousand connections
     tell = _Reports()
     sys.path[:] = json.loads(sys.stdin.buffer.readline())
     handler, (host, port, or_any), options = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))

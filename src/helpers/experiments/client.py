@@ -6,16 +6,22 @@ python -m helpers.experiments.client
 from __future__ import annotations
 
 import asyncio
+import importlib
 from typing import Any
 
-import aiohttp
-
 from helpers.background.places import in_words
-from helpers.experiments import client_push, client_requests
 from helpers.experiments.client_process import Orders, report
 
+_PROGRAMS = {
+    "requests": "client_requests",
+    "push": "client_push",
+    "fan-out": "client_fan_out",
+    "never reads": "client_never_reads",
+}
+"""What does a plan's `kind`: a module with `run(plan, report, orders)` and the `FAILURES` it may end with."""
 
-async def follow(plan: dict[str, Any], orders: Orders) -> object:
+
+async def follow(run: Any, plan: dict[str, Any], orders: Orders) -> object:
     """Do what the plan says.
 
     Returns:
@@ -24,7 +30,6 @@ async def follow(plan: dict[str, Any], orders: Orders) -> object:
     Raises:
         TimeoutError: it took longer than the plan's `seconds`.
     """
-    run = client_requests.run if plan["kind"] == "requests" else client_push.run
     limit = asyncio.timeout(plan["seconds"])
     try:
         async with limit:
@@ -38,9 +43,11 @@ async def follow(plan: dict[str, Any], orders: Orders) -> object:
 def main() -> None:
     """Take one plan and report its result, or in words what went wrong."""
     orders = Orders()
+    plan = orders.next()
+    program = importlib.import_module(f"helpers.experiments.{_PROGRAMS[plan['kind']]}")
     try:
-        result = asyncio.run(follow(orders.next(), orders))
-    except (aiohttp.ClientError, OSError) as error:
+        result = asyncio.run(follow(program.run, plan, orders))
+    except program.FAILURES as error:
         report("failed", in_words(error))
     else:
         report("result", result)

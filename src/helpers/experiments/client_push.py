@@ -13,8 +13,10 @@ import aiohttp
 
 from helpers.background.places import in_words
 from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.client_session import Peer
+from helpers.experiments.client_session import FAILURES, Peer
 from helpers.experiments.plan import PATIENCE
+
+__all__ = ["FAILURES", "run"]
 
 
 class Ear:

@@ -10,9 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.client_session import Peer
+from helpers.experiments.client_session import FAILURES, Peer
 from helpers.experiments.http_headers import HeaderSet
 from helpers.experiments.plan import overtaken
+
+__all__ = ["FAILURES", "run"]
 
 Exchange = Callable[[str], Awaitable[str]]
 SIX = 6

@@ -10,6 +10,9 @@ import aiohttp
 
 from helpers.experiments.http_headers import HeaderSet, What, headers_for
 
+FAILURES = (aiohttp.ClientError, OSError)
+"""What a client's program may end with, and says in words."""
+
 _AUTOMATIC = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 

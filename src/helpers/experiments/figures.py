@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+Measured = TypeVar("Measured")
+
+
+def look_up(measured: Mapping[str, Measured], name: str) -> Measured:
+    """What was measured under this name.
+
+    Raises:
+        KeyError: nothing was; with the names that there are.
+    """
+    try:
+        return measured[name]
+    except KeyError:
+        raise KeyError(f"{name!r} was not measured; there are {', '.join(map(repr, measured))}") from None
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:

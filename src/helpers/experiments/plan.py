@@ -25,3 +25,16 @@ def overtaken(numbers: Sequence[int]) -> int:
     """How many came after one that was sent later."""
     highest = itertools.accumulate(numbers, max)
     return sum(number < before for number, before in zip(numbers, highest, strict=True))
+
+
+WARM_UPS = 3
+"""So many messages may get lost on a client whom the server has not yet taken in."""
+
+LONGEST_SILENCE = 1.0
+"""Seconds without a byte from the server after which a message counts as lost."""
+
+LONGEST_WAIT = 10.0
+"""Seconds after which it counts as lost although the server says something."""
+
+STALLED = 1.5
+"""Seconds without a message, though some are due, after which the healthy clients of a room hear nothing."""

@@ -11,7 +11,7 @@ from typing import Any
 from helpers.background import BackgroundError
 from helpers.experiments.bars import Bars
 from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.figures import Table, in_bytes, in_ms, nearest_rank, times
+from helpers.experiments.figures import Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.experiments.http_headers import HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
@@ -101,7 +101,7 @@ class PushWay:
 
     def against(self, other: str) -> float:
         """How many times as long an event takes as in another way, by the medians."""
-        return self.median / _found(self._ways, other).median
+        return self.median / look_up(self._ways, other).median
 
 
 class PushComparison:
@@ -112,7 +112,7 @@ class PushComparison:
         self._caption = caption
 
     def __getitem__(self, way: str) -> PushWay:
-        return _found(self._ways, way)
+        return look_up(self._ways, way)
 
     def __iter__(self) -> Iterator[PushWay]:
         return iter(self._ways.values())
@@ -372,10 +372,3 @@ def irregular(events: int, gap: float, burst: int, *, begin: float, seed: int | 
         moments += [at + _BURST_GAP * number for number in range(burst)]
         at = moments[-1] + gap * dice.uniform(0.5, 1.5)
     return [round(moment, 4) for moment in moments[:events]]
-
-
-def _found(ways: dict[str, PushWay], name: str) -> PushWay:
-    try:
-        return ways[name]
-    except KeyError:
-        raise KeyError(f"{name!r} was not measured; there are {', '.join(map(repr, ways))}") from None

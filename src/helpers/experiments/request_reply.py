@@ -10,7 +10,7 @@ from typing import Any, Literal
 from helpers.background import BackgroundError
 from helpers.experiments.bars import Bars
 from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.figures import Table, in_bytes, in_ms, nearest_rank, times
+from helpers.experiments.figures import Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.experiments.http_headers import HEADER_SETS, HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
@@ -92,13 +92,13 @@ class RequestWay:
             other: the other way.
             by: `"median"` or `"fastest"`; the second comes out the same on a busy machine, too.
         """
-        ways = (self, _found(self._ways, other))
+        ways = (self, look_up(self._ways, other))
         mine, theirs = (way.fastest if by == "fastest" else way.per_message for way in ways)
         return mine / theirs
 
     def bytes_against(self, other: str) -> float:
         """How many times as many bytes a message takes as in another way."""
-        return self.bytes_per_message / _found(self._ways, other).bytes_per_message
+        return self.bytes_per_message / look_up(self._ways, other).bytes_per_message
 
 
 class RequestComparison:
@@ -111,7 +111,7 @@ class RequestComparison:
         self.headers = headers
 
     def __getitem__(self, way: str) -> RequestWay:
-        return _found(self._ways, way)
+        return look_up(self._ways, way)
 
     def __iter__(self) -> Iterator[RequestWay]:
         return iter(self._ways.values())
@@ -324,10 +324,3 @@ def check_link(round_trip: float, headers: str) -> None:
         raise ValueError("round_trip is seconds, 0 to 2")
     if headers not in HEADER_SETS:
         raise ValueError(f"headers must be one of {', '.join(map(repr, HEADER_SETS))}, not {headers!r}")
-
-
-def _found(ways: dict[str, RequestWay], name: str) -> RequestWay:
-    try:
-        return ways[name]
-    except KeyError:
-        raise KeyError(f"{name!r} was not measured; there are {', '.join(map(repr, ways))}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
 import ipywidgets
@@ -68,5 +68,25 @@ def with_a_bar(measure: Callable[P, R]) -> Callable[P, R]:
     return measured
 
 
+def awaited_with_a_bar(measure: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """The same for a coroutine function, which may call `progress` from another thread."""
+
+    @functools.wraps(measure)
+    async def measured(*args: P.args, **options: P.kwargs) -> R:
+        if not in_a_notebook() or "progress" in options:
+            return await measure(*args, **options)
+        bar = ProgressBar()
+        bar(0)  # shown from here, as it belongs to this cell
+        try:
+            options_with_bar: dict[str, Any] = {**options, "progress": bar}
+            return await measure(*args, **options_with_bar)
+        finally:
+            bar.close()
+
+    return measured
+
+
 compare_requests = with_a_bar(experiments.compare_requests)
 compare_push = with_a_bar(experiments.compare_push)
+compare_fan_out = awaited_with_a_bar(experiments.compare_fan_out)
+one_never_reads = awaited_with_a_bar(experiments.one_never_reads)

@@ -1,0 +1,1 @@
+"""The chat as two programs: a FastAPI server and a Streamlit page, each beside its naive relative."""

@@ -1,0 +1,303 @@
+"""A member of the chat who lives beside a page: always there to receive, while the page comes and goes.
+
+A page's script runs for some milliseconds, whenever something is clicked or drawn; a connection wants to be
+served all the time. So the clients of all pages of the process share one event loop, on a thread of its own.
+A page asks what has come (`drain`) and hands over what was typed (`send`). Nothing in here knows Streamlit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import random
+import threading
+import time
+from collections.abc import Generator, Iterable
+from typing import Any, Literal, NamedTuple
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import process_exception
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
+
+Event = dict[str, Any]
+
+EVENTS_KEPT = 1_000
+"""How many events wait for the page at most; then the oldest is dropped, and counted."""
+MESSAGES_KEPT = 20
+"""How many messages wait for the connection at most; then `send` refuses."""
+LARGEST_EVENT = 4 * 2**20
+"""In bytes: a `welcome` with 50 messages of 4,096 emoji, escaped as JSON allows, has 2.4 MB."""
+LONGEST_DELAY = 4.0
+"""In seconds: the longest wait between two attempts to connect."""
+TIME_TO_CLOSE = 0.8
+"""In seconds: how long the server may take to answer the goodbye."""
+TYPING_LASTS = 3.0
+"""In seconds: how long somebody counts as typing."""
+FORGOTTEN_AFTER = 150.0
+"""In seconds: when a client leaves that no page drains. A hidden tab still draws about once a minute."""
+FINAL_CODES = {1000, 1003, 1007, 1008, *range(4000, 5000)}
+"""Close codes that are an answer and no accident, so that it is no use to try again (RFC 6455 §7.4)."""
+
+
+class CannotSend(Exception):
+    """The message was not taken; the text says why, to the person who wrote it."""
+
+
+class State(NamedTuple):
+    """What a client is doing: a word for the program and a sentence for the person."""
+
+    name: Literal["connecting", "open", "reconnecting", "refused", "closed"]
+    text: str
+
+
+class ChatClient:
+    """One member of one room, from now until `close`. Any thread may call its methods; none of them waits.
+
+        ann = ChatClient("ws://127.0.0.1:8000/ws?name=Ann&room=lobby")
+        ann.send("hi")
+        print(ann.state.text, ann.members, ann.drain())
+
+    A lost connection is made again, after a pause that grows up to 4 seconds. Messages that are sent
+    meanwhile wait, at most 20, until the server has said `welcome` again. The one that was on its way when
+    the line broke may be lost or come twice: only numbers on the messages would cure that.
+
+    Args:
+        url: the server's address, with name and room in its query.
+        forgotten_after: leave when nobody has called `drain` for so many seconds.
+    """
+
+    def __init__(self, url: str, *, forgotten_after: float = FORGOTTEN_AFTER) -> None:
+        self.dropped = 0
+        """How many events were dropped since the beginning because nobody fetched them in time."""
+        self.name = ""
+        """What the server calls us; empty before its first `welcome`."""
+        self._url = url
+        self._events: collections.deque[Event] = collections.deque()
+        self._outbox: collections.deque[str] = collections.deque()
+        self._members: dict[str, None] = {}
+        self._typing: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._state = State("connecting", "Connecting …")
+        self._next_try = 0.0
+        self._why = ""
+        self._forgotten_after = forgotten_after
+        self._drained_at = time.monotonic()
+        self._written = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._watcher: asyncio.TimerHandle | None = None
+        self._loop = shared_loop()
+        self._loop.call_soon_threadsafe(self._begin)
+
+    @property
+    def state(self) -> State:
+        """What the client is doing now."""
+        name, text = self._state
+        seconds = max(0, round(self._next_try - time.monotonic()))
+        return State(name, f"{text} Next try in {seconds} s." if name == "reconnecting" else text)
+
+    @property
+    def members(self) -> list[str]:
+        """Who is in the room, in the order of their coming; who was there, while the connection is lost."""
+        with self._lock:
+            return list(self._members)
+
+    @property
+    def typing(self) -> list[str]:
+        """Who has been typing in the last 3 seconds."""
+        with self._lock:
+            return [who for who, at in self._typing.items() if at > time.monotonic() - TYPING_LASTS]
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the connection."""
+        return len(self._outbox)
+
+    def send(self, text: str) -> None:
+        """Say something to the room, now or as soon as there is a connection.
+
+        Raises:
+            CannotSend: there won't be a connection, or too much waits for one.
+            UnicodeEncodeError: the text holds half a surrogate pair, which UTF-8 can't encode.
+        """
+        text.encode()
+        with self._lock:
+            if self._state.name in ("refused", "closed"):
+                raise CannotSend(f"Not sent. {self._state.text}")
+            if len(self._outbox) >= MESSAGES_KEPT:
+                raise CannotSend(f"Not sent: {MESSAGES_KEPT} messages already wait for the connection.")
+            self._outbox.append(text)
+        self._loop.call_soon_threadsafe(self._written.set)
+
+    def drain(self) -> list[Event]:
+        """Fetch the events that have come since the last call, oldest first."""
+        self._drained_at = time.monotonic()
+        with self._lock:
+            events = list(self._events)
+            self._events.clear()
+        return events
+
+    def close(self) -> None:
+        """Leave the room. Returns at once; within a second all is closed, whatever the server does."""
+        self._loop.call_soon_threadsafe(self._end, "You have left.")
+
+    # From here on everything runs on the loop's thread.
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._live())
+        self._watch()
+
+    def _end(self, why: str) -> None:
+        assert self._task is not None
+        if not self._task.done() and self._state.name != "closed":
+            self._state = State("closed", why)
+            self._task.cancel()
+
+    def _watch(self) -> None:
+        left = self._drained_at + self._forgotten_after - time.monotonic()
+        if left <= 0:
+            self._end("Nobody has looked at this page for a while, so you have left.")
+        else:
+            self._watcher = self._loop.call_later(left, self._watch)
+
+    async def _live(self) -> None:
+        pauses = self._pauses()
+        try:
+            async for connection in connect(
+                self._url,
+                proxy=None,
+                close_timeout=TIME_TO_CLOSE,
+                max_size=LARGEST_EVENT,
+                process_exception=self._is_final,
+                reconnect_delays=self._pauses,
+            ):
+                await self._talk(connection)
+                self._why = closed_because(connection, self._why)
+                if connection.close_code in FINAL_CODES:
+                    self._state = State("refused", f"The server has ended it: {self._why}.")
+                    return
+                if self._state.name == "open":
+                    pauses = self._pauses()
+                await asyncio.sleep(next(pauses))
+        except Exception as error:
+            self._state = State("refused", f"Given up: {in_words(error)}.")
+        finally:
+            if self._watcher is not None:
+                self._watcher.cancel()
+
+    def _is_final(self, error: Exception) -> Exception | None:
+        self._why = in_words(error)
+        return process_exception(error)
+
+    def _pauses(self) -> Generator[float]:
+        """How long to wait before each further attempt: longer each time, never alike for all clients."""
+        longest = 0.5
+        while True:
+            pause = random.uniform(longest / 2, longest)
+            self._next_try = time.monotonic() + pause
+            self._state = State("reconnecting", f"Reconnecting: {self._why}.")
+            yield pause
+            longest = min(2 * longest, LONGEST_DELAY)
+
+    async def _talk(self, connection: ClientConnection) -> None:
+        """Receive, and send what waits, until the connection is closed."""
+        self._why = ""
+        self._written.clear()  # nothing is sent before the server's welcome
+        writer = self._loop.create_task(self._write(connection))
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                async for message in connection:
+                    self._came(json.loads(message))
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(connection.close(), TIME_TO_CLOSE)
+            raise
+        finally:
+            writer.cancel()
+            connection.transport.abort()
+
+    async def _write(self, connection: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while await self._written.wait():
+                self._written.clear()
+                while self._outbox:
+                    await connection.send(self._outbox[0])
+                    self._outbox.popleft()
+
+    def _came(self, event: Event) -> None:
+        with self._lock:
+            match event["type"]:
+                case "welcome":
+                    self.name = event["name"]
+                    self._members = dict.fromkeys(event["members"])
+                    self._state = State("open", f"Connected as {self.name}.")
+                    self._written.set()
+                case "joined":
+                    self._members[event["who"]] = None
+                case "left":
+                    self._members.pop(event["who"], None)
+                case "typing":
+                    self._typing[event["who"]] = time.monotonic()
+                    return
+                case "said" | "told":
+                    self._typing.pop(event["who"], None)
+                case "bye":
+                    self._why = event["text"]
+            if len(self._events) == EVENTS_KEPT:
+                self._events.popleft()
+                self.dropped += 1
+            self._events.append(event)
+
+
+def unseen(seen: Iterable[Event], history: list[Event]) -> list[Event]:
+    """The part of a `welcome`'s history that comes after what was seen before the connection was lost."""
+    said = [event for event in seen if event["type"] == "said"]
+    overlap = next(n for n in range(len(history), -1, -1) if said[len(said) - n :] == history[:n])
+    return history[overlap:]
+
+
+def as_line(event: Event) -> tuple[str, str]:
+    """Who speaks, "" for nobody, and what to show."""
+    match event:
+        case {"type": "said", "who": who, "text": text}:
+            return who, text
+        case {"type": "told", "who": who, "to": to, "text": text}:
+            return f"{who}, to {to} alone", text
+        case {"type": "joined", "who": who}:
+            return "", f"{who} has come."
+        case {"type": "left", "who": who}:
+            return "", f"{who} has left."
+    return "", event["text"]
+
+
+def closed_because(connection: ClientConnection, said: str) -> str:
+    """Why the connection was closed: what the server said before (`bye`), its reason, or the close code."""
+    return said or connection.close_reason or f"the connection was closed (code {connection.close_code})"
+
+
+def in_words(error: Exception) -> str:
+    """Why there is no connection."""
+    if isinstance(error, InvalidStatus):
+        return f"the server refuses with HTTP status {error.response.status_code}"
+    if isinstance(error, InvalidURI):
+        return "the address of the server is no WebSocket address"
+    if isinstance(error, TimeoutError):
+        return "the server does not answer"
+    if isinstance(error, OSError):
+        return "the server can't be reached"
+    return f"{type(error).__name__}: {error}"
+
+
+_shared_loop: asyncio.AbstractEventLoop | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_loop() -> asyncio.AbstractEventLoop:
+    """The loop that all clients of this process live on; it runs until the process ends."""
+    global _shared_loop
+    with _shared_lock:
+        if _shared_loop is None:
+            _shared_loop = asyncio.new_event_loop()
+            threading.Thread(target=_shared_loop.run_forever, name="chat clients", daemon=True).start()
+        return _shared_loop

@@ -1,0 +1,73 @@
+"""One message to 1,000 clients: the room of chapter 05 and FastAPI managers, against bare `broadcast()`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from websockets.asyncio.server import ServerConnection, broadcast
+
+from benchmarks.tagged_cells import the_room
+from helpers.background import BackgroundProcess
+from helpers.background.limits import raise_file_limit
+from helpers.experiments import compare_fan_out
+from helpers.experiments.servers import Served
+
+ROOT = Path(__file__).resolve().parents[1]
+CLIENTS = 1000
+MESSAGES = 15
+BARE = "bare broadcast()"
+NAIVE_APP = "the article's manager (apps.naive_server)"
+OUR_APP = "our manager (apps.chat_server)"
+
+members: set[ServerConnection] = set()
+
+
+async def bare(connection: ServerConnection) -> None:
+    """The least that brings a message to everybody."""
+    members.add(connection)
+    try:
+        async for message in connection:
+            broadcast(members, message)
+    finally:
+        members.discard(connection)
+
+
+@contextlib.contextmanager
+def uvicorn(app: str) -> Iterator[str]:
+    """Serve an application as from a terminal, and give the address of its WebSocket."""
+    raise_file_limit()  # the program inherits it, and needs one for each client
+    command = [sys.executable, "-m", "uvicorn", app, "--port", "{port}"]
+    with BackgroundProcess(command, ready="Uvicorn running", scheme="ws", folder=ROOT, name=app) as server:
+        yield f"{server.url}/ws"
+
+
+def compare(rounds: int, room: Served, clients: int = CLIENTS) -> dict[str, list[float]]:
+    """The ratios of all to bare `broadcast()`, one a round, each round in new processes.
+
+    Raises:
+        RuntimeError: a message did not reach everybody.
+    """
+    ratios: dict[str, list[float]] = {"our room": [], NAIVE_APP: [], OUR_APP: []}
+    for _ in range(rounds):
+        with uvicorn("apps.naive_server:app") as naive, uvicorn("apps.chat_server:app") as ours:
+            served: dict[str, Served] = {"our room": room, NAIVE_APP: naive, OUR_APP: ours, BARE: bare}
+            result = asyncio.run(compare_fan_out(served, clients=[clients], messages=MESSAGES))
+        if not all(way.whole for way in result):
+            raise RuntimeError(result.facts())
+        for name, each in ratios.items():
+            each.append(result[name].against(BARE))
+    return ratios
+
+
+def run(rounds: int) -> list[str]:
+    """A line for each."""
+    return [
+        f"fan-out to {CLIENTS:,} clients, {name} / {BARE}: {statistics.median(each):.2f}"
+        f"{' (≤ 1.15)' if name == 'our room' else ''}   [{', '.join(f'{ratio:.2f}' for ratio in each)}]"
+        for name, each in compare(rounds, the_room()).items()
+    ]

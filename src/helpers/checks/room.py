@@ -1,0 +1,102 @@
+"""The exercises of `05_broadcast_to_a_room`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from helpers.checks.trial import Answer, Peer, try_function, try_handler
+from helpers.checks.verdict import NotYet, Verdict, shown
+
+PICTURES = 100
+"""So many pictures of 64 KiB are more than all the buffers on the way to one client hold."""
+
+SAME_ROOM = "each room needs a set of its own: `places.setdefault(connection.request.path, set())`"
+TO_ALL = "what is said goes to every connection in the room's set, the speaker's as well"
+WAIT_FOR_NOBODY = (
+    "`await connection.send(...)` waits for whoever doesn't read; `broadcast(members, text)` doesn't"
+)
+FORGET = (
+    "take the connection out in a `finally`, and when its room's set is empty, `del places[room]`; "
+    "the stub's `places` must be what you use"
+)
+PUT_IN = (
+    "if it is full, `queue.get_nowait()` takes the oldest out; `queue.put_nowait(message)` then, in any case"
+)
+COUNT = "return how many messages were thrown away, 0 or 1"
+
+
+def by_room(handler: Any) -> Verdict:
+    """Check a handler with rooms, whose names are the paths; the rooms are in the reader's dict `places`."""
+
+    async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
+        ann, bob, cem = [await Peer.join(f"{url}/{room}") for room in ("kitchen", "kitchen", "garden")]
+        await ann.says("tea is ready")
+        for name, peer in (("Ann", ann), ("Bob", bob)):
+            await _hears(name, peer, "tea is ready", "Ann said `tea is ready` in the kitchen")
+        await cem.says("it rains")
+        await _hears("Cem", cem, "it rains", "Cem said `it rains` in the garden")
+        dora = await Peer.join(f"{url}/kitchen")
+        for number in range(PICTURES):
+            await ann.says(f"{number} {'x' * 2**16}")
+            for name, peer in (("Ann", ann), ("Bob", bob)):
+                when = f"Dora is in the kitchen and reads nothing: of Ann's picture {number}, {name} heard"
+                await _comes(name, peer, f"{number} ", when)
+        dora.vanishes()
+        await bob.leaves()
+        await ann.says("still here?")
+        await _hears("Ann", ann, "still here?", "Dora vanished, Bob left, and Ann spoke")
+        await ann.leaves()
+        await _are_left(handler, ["/garden"], "all have left the kitchen, and Cem is in the garden")
+        await cem.leaves()
+        await _are_left(handler, [], "all have left")
+        return (
+            "each room kept to itself, nobody waited for the one who didn't read, and empty rooms were gone"
+        )
+
+    return try_handler(handler, scenario)
+
+
+def offer(function: Any) -> Verdict:
+    """Check `def offer(queue, message)`, which puts in the newest, and throws away the oldest if need be."""
+
+    async def scenario(answer: Answer) -> str:
+        queue: asyncio.Queue[str] = asyncio.Queue(maxsize=3)
+        for number, thrown_away in ((1, 0), (2, 0), (3, 0), (4, 1), (5, 1)):
+            returned = await answer(queue, f"message {number}")
+            held = list(queue._queue)  # type: ignore[attr-defined]
+            right = [f"message {kept}" for kept in range(max(1, number - 2), number + 1)]
+            counted = returned == thrown_away and not isinstance(returned, bool)
+            if held != right or not counted:
+                raise NotYet(
+                    f"a queue for 3 was offered message {number}: it holds `{held}`, expected was `{right}`; "
+                    f"you returned {shown(returned)}, expected was `{thrown_away}`",
+                    PUT_IN if held != right else COUNT,
+                )
+        return "the newest three were there, oldest first, and you counted what was lost"
+
+    return try_function(function, scenario, arguments="queue, message", coroutine=False)
+
+
+async def _hears(name: str, peer: Peer, text: str, when: str) -> None:
+    heard = await peer.hears(f"{when}; at {name}'s", hint=TO_ALL)
+    if heard != text:
+        raise NotYet(f"{when}; {name} heard {shown(heard)}", SAME_ROOM, sure=True)
+
+
+async def _comes(name: str, peer: Peer, begins: str, when: str) -> None:
+    heard = await peer.hears(when, hint=WAIT_FOR_NOBODY)
+    if not str(heard).startswith(begins):
+        raise NotYet(f"{when} {shown(heard[:20])}", SAME_ROOM, sure=True)
+
+
+async def _are_left(handler: Any, rooms: list[str], when: str) -> None:
+    """Make sure that only these rooms are left in the reader's `places`, within a second."""
+    places = getattr(handler, "__globals__", {}).get("places")
+    if not isinstance(places, dict):
+        raise NotYet(f"there is no dict `places`, but {shown(places)}", FORGET, sure=True)
+    for _ in range(20):
+        if sorted(map(str, places)) == rooms:
+            return
+        await asyncio.sleep(0.05)
+    raise NotYet(f"{when}; in `places` there are {shown(sorted(map(str, places)))}", FORGET, sure=True)

@@ -1,0 +1,213 @@
+"""The exercises of `13_ship_with_fastapi_and_streamlit`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
+
+from helpers.checks.trial import Answer, Peer, try_function
+from helpers.checks.verdict import NotYet, Verdict, shown
+
+FULL = 2**23
+"""In bytes: more than the buffers of both systems hold."""
+
+SLOW = ("slow", "slower", "slowest")
+
+REFUSE = 'refuse with `raise WebSocketException(1008, "the reason")`, the class from `fastapi`'
+RETURN_WHO = "return whose ticket it is: `tickets[token]`"
+AT_ONCE = "send to all at the same time: `asyncio.gather(*(...))`, or an `asyncio.TaskGroup`"
+WHO_FAILED = (
+    "catch what goes wrong for each by itself: `TimeoutError` (too slow), and `WebSocketDisconnect` or "
+    "`RuntimeError` (gone); and return a list of those"
+)
+
+
+def ticket_holder(function: Any) -> Verdict:
+    """Check a FastAPI dependency that knows whose ticket a token is, and refuses all others with 1008."""
+
+    async def scenario(answer: Answer) -> str:
+        for token, who in (("blue", "Ann"), ("red", "Bob")):
+            outcome = await asyncio.to_thread(_handshake, answer, function, f"?token={token}")
+            if outcome != who:
+                raise NotYet(
+                    f"with the token `{token}` there came {_told(outcome)}, expected was `{who!r}`",
+                    RETURN_WHO,
+                )
+        for query, which in (("?token=green", "the token `green`, which nobody has,"), ("", "no token")):
+            outcome = await asyncio.to_thread(_handshake, answer, function, query)
+            if not isinstance(outcome, tuple):
+                raise NotYet(f"with {which} there came {_told(outcome)}, and nobody was refused", REFUSE)
+            if outcome[0] != 1008:
+                raise NotYet(f"with {which} the connection was refused with {outcome[0]}, not 1008", REFUSE)
+            if query and not outcome[1]:
+                raise NotYet(f"{which} was refused, and nobody said why", REFUSE)
+        return "Ann and Bob came in, a wrong token and a missing one were refused with 1008"
+
+    return try_function(function, scenario, arguments="token")
+
+
+def tell_all(function: Any) -> Verdict:
+    """Check `async def tell_all(websockets, text)`, which gives each half a second and returns who failed."""
+
+    async def scenario(answer: Answer) -> str:
+        async with _room(answer) as (url, sockets):
+            ann, gone, bob = [await Peer.join(f"{url}/{name}") for name in ("ann", "gone", "bob")]
+            async with contextlib.AsyncExitStack() as stack:
+                for name in SLOW:
+                    await stack.enter_async_context(_mute(url, answer, sockets, name))
+                gone.vanishes()
+                await sockets["gone"].closed()
+                order = ["ann", *SLOW, "gone", "bob"]
+                begin = time.monotonic()
+                returned = await answer([sockets[name] for name in order], "tea is ready", within=2.2)
+                took = time.monotonic() - begin
+                for name, peer in (("Ann", ann), ("Bob", bob)):
+                    heard = await peer.hears(
+                        f"three are too slow and one is gone; at {name}'s", hint=WHO_FAILED
+                    )
+                    if heard != "tea is ready":
+                        raise NotYet(f"{name} heard {shown(heard)}", "send the text as it is")
+                _right_ones(returned, [sockets[name] for name in (*SLOW, "gone")])
+                if took > 1.1:
+                    raise NotYet(
+                        f"three were too slow, and it took {took:.1f} s: one after the other", AT_ONCE
+                    )
+        return "those who read had the text, and you named the three that were too slow and the one that left"
+
+    return try_function(function, scenario, arguments="websockets, text")
+
+
+def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
+    """What the dependency returns to an endpoint of FastAPI, or (close code, reason) where it refuses."""
+    from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect, WebSocketException
+    from fastapi.testclient import TestClient
+
+    returned: list[Any] = []
+
+    @functools.wraps(function)
+    async def dependency(*positional: Any, **named: Any) -> Any:
+        try:
+            return await answer(*positional, *named.values())
+        except NotYet:
+            if isinstance(answer._error, WebSocketException):
+                raise answer._error from None
+            raise
+
+    app = FastAPI()
+
+    async def endpoint(websocket: WebSocket, who: Any = Depends(dependency)) -> None:  # noqa: B008 - FastAPI's way
+        returned.append(who)
+        await websocket.accept()
+
+    endpoint.__annotations__["websocket"] = WebSocket
+    app.add_api_websocket_route("/ws", endpoint)
+    try:
+        with TestClient(app).websocket_connect(f"/ws{query}"):
+            return returned[0]
+    except WebSocketDisconnect as refused:
+        return refused.code, refused.reason
+
+
+class _Socket:
+    """A connection with the two words of Starlette's that the exercise uses.
+
+    Args:
+        connection: the server's side of it.
+    """
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        self._name = connection.request.path.strip("/") if connection.request else ""
+
+    async def send_text(self, text: str) -> None:
+        from fastapi import WebSocketDisconnect
+
+        if not isinstance(text, str):
+            raise TypeError(f"send_text takes a text, not {type(text).__name__}")
+        try:
+            await self.connection.send(text)
+        except ConnectionClosed:
+            raise WebSocketDisconnect(1006) from None
+
+    async def closed(self) -> None:
+        """Return when the server has noticed that the peer is gone."""
+        waiting = self.connection.wait_closed()
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(waiting, self.connection.loop))
+
+    def __repr__(self) -> str:
+        return f"<WebSocket of {self._name}>"
+
+
+@contextlib.asynccontextmanager
+async def _room(answer: Answer) -> AsyncIterator[tuple[str, dict[str, _Socket]]]:
+    """A server on the reader's loop, and its connections by the names in their paths."""
+    sockets: dict[str, _Socket] = {}
+
+    async def join(connection: ServerConnection) -> None:
+        sock = _Socket(connection)
+        sockets[sock._name] = sock
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in connection:
+                pass
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16
+    )  # of each connection, so that it fills soon
+
+    async def begin() -> Server:
+        return await serve(join, sock=listening, compression=None, close_timeout=0.2)
+
+    async def finish() -> None:
+        for connection in server.connections:
+            connection.transport.abort()
+        server.close()
+        await server.wait_closed()
+
+    server = await asyncio.wrap_future(answer.loop.submit(begin()))
+    try:
+        yield f"ws://127.0.0.1:{listening.getsockname()[1]}", sockets
+    finally:
+        await asyncio.wrap_future(answer.loop.submit(finish()))
+
+
+@contextlib.asynccontextmanager
+async def _mute(url: str, answer: Answer, sockets: dict[str, _Socket], name: str) -> AsyncIterator[None]:
+    """A peer that never reads, and to whom nothing more can be sent."""
+    connection = await connect(f"{url}/{name}", proxy=None, compression=None, max_queue=1)
+    connection.transport.pause_reading()
+
+    async def fill() -> None:
+        while name not in sockets:  # noqa: ASYNC110 - its handler is about to begin
+            await asyncio.sleep(0)
+        broadcast([sockets[name].connection], "x" * FULL)
+
+    await asyncio.wrap_future(answer.loop.submit(fill()))
+    try:
+        yield
+    finally:
+        connection.transport.abort()
+
+
+def _right_ones(returned: Any, failed: list[_Socket]) -> None:
+    if not isinstance(returned, list | tuple | set):
+        raise NotYet(f"`tell_all` returned {shown(returned)}", "return the list of those that failed")
+    if set(map(id, returned)) != set(map(id, failed)) or len(returned) != len(failed):
+        raise NotYet(
+            f"`tell_all` returned {shown(list(returned))}, expected were {shown(failed)}", WHO_FAILED
+        )
+
+
+def _told(outcome: Any) -> str:
+    if isinstance(outcome, tuple):
+        return f"a refusal ({outcome[0]}{f', {outcome[1]}' if outcome[1] else ''})"
+    return shown(outcome)

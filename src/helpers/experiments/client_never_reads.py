@@ -1,0 +1,238 @@
+"""The clients of `one_never_reads`: some that talk, one that is mute, and a look at the server's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+import time
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from helpers.background.places import in_words
+from helpers.experiments.client_process import Orders, Report
+from helpers.experiments.crowd import mute
+from helpers.experiments.plan import LONGEST_SILENCE, STALLED, WARM_UPS
+from helpers.experiments.raw_client import named
+
+__all__ = ["FAILURES", "run"]
+
+
+class UnheardError(Exception):
+    """The healthy clients don't get what is said, without any mute client."""
+
+
+FAILURES = (OSError, WebSocketException, UnheardError)
+
+_LOOK_EVERY = 0.05
+
+
+class Ear:
+    """A healthy client, and when it got which message."""
+
+    def __init__(self, connection: ClientConnection, pattern: re.Pattern[str]) -> None:
+        self.connection = connection
+        self.arrivals: dict[int, float] = {}
+        self.gone = ""
+        self._pattern = pattern
+        self._came = asyncio.Event()
+
+    async def listen(self) -> None:
+        try:
+            while True:
+                message = await self.connection.recv()
+                text = message if isinstance(message, str) else message.decode(errors="replace")
+                match = self._pattern.search(text)
+                if match:
+                    self.arrivals.setdefault(int(match[1]), time.perf_counter())
+                    self._came.set()
+        except ConnectionClosed as error:
+            self.gone = in_words(error)
+            self._came.set()
+
+    async def has(self, number: int) -> None:
+        """Wait until it has got this message, or is gone."""
+        while number not in self.arrivals and not self.gone:
+            self._came.clear()
+            await self._came.wait()
+
+
+class Look:
+    """The server's process from outside: its memory, and whether it still holds the mute one's connection.
+
+    Args:
+        pid: the process; None where it isn't known.
+        server: the server's port.
+    """
+
+    def __init__(self, pid: int | None, server: int) -> None:
+        self._process = None if pid is None else psutil.Process(pid)
+        self._server = server
+        self._before = self._most = self._memory()
+        self.cut_at: float | None = None
+
+    @property
+    def grown(self) -> int | None:
+        """By how many bytes the process has grown; None where it isn't known."""
+        return None if self._process is None else self._most - self._before
+
+    async def watch(self, client: int) -> None:
+        """Look now and then, until it is cancelled.
+
+        Args:
+            client: the mute one's port.
+        """
+        while self._process is not None:
+            try:
+                self._most = max(self._most, self._memory())
+                if self.cut_at is None and not self._holds(client):
+                    self.cut_at = time.perf_counter()
+            except psutil.NoSuchProcess:
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _memory(self) -> int:
+        return 0 if self._process is None else int(self._process.memory_info().rss)
+
+    def _holds(self, client: int) -> bool:
+        assert self._process is not None
+        return any(
+            each.status == psutil.CONN_ESTABLISHED
+            and each.laddr.port == self._server
+            and each.raddr.port == client
+            for each in self._process.net_connections("tcp")
+            if each.raddr
+        )
+
+
+class Talk:
+    """What the first of the healthy clients says.
+
+    Args:
+        ears: the healthy clients.
+        size: bytes of each message.
+    """
+
+    def __init__(self, ears: list[Ear], size: int, token: str) -> None:
+        self._ears = ears
+        self._size = size
+        self._token = token
+        self.sent = 0
+
+    async def warm_up(self) -> None:
+        """Make sure that all healthy clients get what is said.
+
+        Raises:
+            UnheardError: they don't.
+        """
+        lost = 0
+        for number in range(-1, -WARM_UPS - 10, -1):
+            await self._say(number)
+            if await self.all_have(number, LONGEST_SILENCE):
+                continue
+            lost += 1
+            if lost == WARM_UPS:
+                got = sum(number in ear.arrivals for ear in self._ears)
+                gone = "".join(
+                    {f"; the server closed a connection: {ear.gone}" for ear in self._ears if ear.gone}
+                )
+                raise UnheardError(
+                    f"{got} of {len(self._ears)} healthy clients got what one of them said, {self._size:,} "
+                    "characters, with nobody mute: does the server send each message to all of them, and "
+                    f"does it take messages of this size{gone}?"
+                )
+
+    async def go_on(self, rate: float, seconds: float) -> None:
+        """Say so many messages a second, as far as the server takes them."""
+        begin = time.perf_counter()
+        for number in range(round(rate * seconds)):
+            await asyncio.sleep(begin + number / rate - time.perf_counter())
+            await self._say(number)
+            self.sent = number + 1
+
+    async def last_arrives(self) -> bool:
+        """Wait for the last message while any come; whether all healthy clients have got it."""
+        begin = time.perf_counter()
+        while any(self.sent - 1 not in ear.arrivals for ear in self._ears):
+            latest = max(moment for ear in self._ears for moment in ear.arrivals.values())
+            if time.perf_counter() > max(begin, latest) + STALLED:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def all_have(self, number: int, seconds: float) -> bool:
+        """Wait so long until all healthy clients have a message; whether they have."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(ear.has(number) for ear in self._ears))
+        return all(number in ear.arrivals for ear in self._ears)
+
+    async def _say(self, number: int) -> None:
+        with contextlib.suppress(ConnectionClosed):  # its ear tells
+            await self._ears[0].connection.send(f"{self._token}-{number}-".ljust(self._size, "."))
+
+
+async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, Any]:
+    """Connect the clients, have the first of them talk, and see who hears it.
+
+    Args:
+        plan: `url`, `healthy` (clients), `size` (bytes), `rate` (messages a second), `watch` (seconds), `pid`
+            of the server or None.
+        report: is told `progress` (the share that is done) and `done`.
+        orders: an order is awaited after the watching, before the clients leave.
+
+    Returns:
+        `watched` (seconds); whether they `stalled`; `sent`; `got` and `silence` (seconds) of each healthy
+        client; `gone`, why healthy ones were disconnected; `cut_after` (seconds; None for never) and `grown`
+        (bytes; None where it isn't known).
+    """
+    url, watch = plan["url"], plan["watch"]
+    token = secrets.token_hex(4)
+    pattern = re.compile(rf"{token}-(-?\d+)-")
+    async with contextlib.AsyncExitStack() as stack:
+        ears: list[Ear] = []
+        for number in range(plan["healthy"]):
+            connecting = connect(
+                named(url, f"healthy-{number + 1}"), proxy=None, compression=None, close_timeout=0.3
+            )
+            ears.append(Ear(await stack.enter_async_context(connecting), pattern))
+            stack.callback(asyncio.create_task(ears[-1].listen()).cancel)
+        talk = Talk(ears, plan["size"], token)
+        await talk.warm_up()
+        look = Look(plan["pid"], urlsplit(url).port or 80)
+        dumb = await stack.enter_async_context(mute(url))
+        stack.callback(asyncio.create_task(look.watch(dumb.getsockname()[1])).cancel)
+        begin = time.perf_counter()
+        talking = asyncio.create_task(talk.go_on(plan["rate"], watch))
+        stack.callback(talking.cancel)
+        while time.perf_counter() < begin + watch:
+            await asyncio.sleep(0.1)
+            report("progress", min(1.0, (time.perf_counter() - begin) / watch))
+        talking.cancel()
+        stalled = not await talk.last_arrives()
+        end = time.perf_counter() if stalled else begin + watch
+        result = {
+            "watched": end - begin,
+            "stalled": stalled,
+            "sent": talk.sent,
+            "got": [sum(0 <= number < talk.sent for number in ear.arrivals) for ear in ears],
+            "silence": [longest_silence(ear, begin, end) for ear in ears],
+            "gone": [ear.gone for ear in ears if ear.gone],
+            "cut_after": None if look.cut_at is None else look.cut_at - begin,
+            "grown": look.grown,
+        }
+        report("done", None)
+        await asyncio.to_thread(orders.next)
+    return result
+
+
+def longest_silence(ear: Ear, begin: float, end: float) -> float:
+    """The longest time without a message between two moments, in seconds."""
+    moments = [begin, *sorted(moment for moment in ear.arrivals.values() if begin < moment < end), end]
+    return max(later - before for before, later in pairwise(moments))

@@ -1,0 +1,366 @@
+"""One message to everybody: how long until the last of many clients has it, with several servers in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import html
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from helpers.background import BackgroundError
+from helpers.background.limits import most_files
+from helpers.experiments.client_process import ClientProcess
+from helpers.experiments.figures import Table, in_ms, look_up, nearest_rank, times
+from helpers.experiments.grouped_bars import GroupedBars
+from helpers.experiments.request_reply import Progress
+from helpers.experiments.servers import Served, Servers
+
+__all__ = ["FanOut", "FanOutComparison", "FanOutRun", "FanOutWay", "compare_fan_out"]
+
+_OTHER_FILES = 64
+"""What a process holds open besides its connections, generously."""
+
+_SAME_ORDER = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class FanOut:
+    """What was measured of one server with one number of clients.
+
+    Attributes:
+        clients: how many were connected; one of them spoke.
+        reached: so many got each message; the least of all messages.
+        times: from before the sending until the last client had the message, in seconds, one a message.
+        trouble: what went wrong, in words; empty if nothing did.
+    """
+
+    clients: int
+    reached: int
+    times: tuple[float, ...] = dataclasses.field(repr=False)
+    trouble: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message reached everybody."""
+        return not self.trouble and self.reached == self.clients
+
+    @property
+    def median(self) -> float | None:
+        """The median time until the last client had a message, in seconds; None if not all got it."""
+        return nearest_rank(self.times, 0.5) if self.whole else None
+
+
+class FanOutWay:
+    """What was measured of one server: `way[1000].median`, `way.against("gather", 1000)`."""
+
+    def __init__(self, name: str, measured: Sequence[FanOut], ways: Mapping[str, FanOutWay]) -> None:
+        self.name = name
+        self._measured = {each.clients: each for each in measured}
+        self._ways = ways
+
+    def __getitem__(self, clients: int) -> FanOut:
+        try:
+            return self._measured[clients]
+        except KeyError:
+            there = ", ".join(f"{count:,}" for count in self._measured)
+            raise KeyError(
+                f"{self.name!r} was not measured with {clients:,} clients, but with {there}"
+            ) from None
+
+    def __iter__(self) -> Iterator[FanOut]:
+        return iter(self._measured.values())
+
+    def get(self, clients: int) -> FanOut | None:
+        """The same as `way[clients]`; None where it was not measured with so many."""
+        return self._measured.get(clients)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message reached everybody, with each number of clients."""
+        return all(each.whole for each in self)
+
+    def against(self, other: str, clients: int | None = None) -> float:
+        """How many times as long a message takes as with another server: the median of the pairs' ratios.
+
+        Args:
+            other: the other server's name.
+            clients: with how many; the most by default.
+
+        Raises:
+            ValueError: one of them did not reach everybody.
+        """
+        if clients is None:
+            clients = max(self._measured)
+        mine, theirs = self[clients], look_up(self._ways, other)[clients]
+        if not (mine.whole and theirs.whole):
+            raise ValueError(f"not every message reached all {clients:,} clients, so there is no ratio")
+        return statistics.median(a / b for a, b in zip(mine.times, theirs.times, strict=True))
+
+
+class FanOutComparison:
+    """What `compare_fan_out` has measured: `print(result.facts())`, `result["gather"][1000].median`."""
+
+    def __init__(
+        self, ways: dict[str, FanOutWay], *, messages: int, size: int, against: str, note: str
+    ) -> None:
+        self._ways = ways
+        self.messages = messages
+        self.size = size
+        self.base = against
+        self.note = note
+
+    def __getitem__(self, way: str) -> FanOutWay:
+        return look_up(self._ways, way)
+
+    def __iter__(self) -> Iterator[FanOutWay]:
+        return iter(self._ways.values())
+
+    @property
+    def clients(self) -> list[int]:
+        """With how many clients it was measured."""
+        return sorted({each.clients for way in self for each in way})
+
+    @property
+    def troubles(self) -> list[str]:
+        """What went wrong, a sentence each."""
+        return [f"{way.name}: {each.trouble}" for way in self for each in way if each.trouble]
+
+    def table(self) -> Table:
+        """The times until the last client has a message, and their ratios to the server compared with."""
+        columns = [("", "server")]
+        for count in self.clients:
+            group = f"{count:,} clients"
+            columns += [(group, "ms")] if len(self._ways) < 2 else [(group, "ms"), (group, f"× {self.base}")]
+        rows = []
+        for way in self:
+            row = [way.name]
+            for count in self.clients:
+                each = way.get(count)
+                row.append(in_ms(each.median if each else None))
+                if len(self._ways) > 1:
+                    row.append(times(self._ratio(way, count)))
+            rows.append(row)
+        return Table(self._caption("the median time until the last client has a message"), columns, rows)
+
+    def counts(self) -> Table:
+        """How many clients each message reached: the same on any machine."""
+        columns = [("", "server"), *(("reached", f"of {count:,}") for count in self.clients)]
+        rows = [
+            [way.name, *(f"{each.reached:,}" if each else "–" for each in map(way.get, self.clients))]
+            for way in self
+        ]
+        return Table(self._caption("how many clients each message reached"), columns, rows)
+
+    def facts(self) -> str:
+        """What is so on any machine, a line each: who was reached, and whether the times are far apart."""
+        lines = []
+        for way in self:
+            reach = ", ".join(f"{each.reached:,} of {each.clients:,}" for each in way)
+            lines.append(f"{way.name}: {'every message' if way.whole else 'a message'} reached {reach}")
+        if len(self._ways) > 1 and all(way.whole for way in self):
+            most = max(self.clients)
+            medians = [statistics.median(way[most].times) for way in self]
+            apart = "less" if max(medians) < _SAME_ORDER * min(medians) else "more"
+            lines.append(
+                f"with {most:,} clients, the slowest takes {apart} than {_SAME_ORDER:g} times "
+                "as long as the quickest"
+            )
+        return "\n".join([*lines, *self.troubles, *([self.note] if self.note else [])])
+
+    def picture(self) -> GroupedBars:
+        """The median times, as bars: a group for each number of clients, a colour for each server."""
+        groups: dict[str, dict[str, tuple[float | None, str]]] = {}
+        for count in self.clients:
+            bars = groups[f"{count:,} clients"] = {}
+            for way in self:
+                each = way.get(count)
+                if each is None:
+                    bars[way.name] = (None, "–")
+                elif each.median is None:
+                    bars[way.name] = (None, f"reached {each.reached:,}")
+                else:
+                    ratio = f", {times(self._ratio(way, count))}" if len(self._ways) > 1 else ""
+                    bars[way.name] = (each.median, f"{in_ms(each.median)} ms{ratio}")
+        return GroupedBars(groups)
+
+    def _ratio(self, way: FanOutWay, count: int) -> float | None:
+        mine, base = way.get(count), self._ways[self.base].get(count)
+        return way.against(self.base, count) if mine and base and mine.whole and base.whole else None
+
+    def _caption(self, what: str) -> str:
+        return f"{self.messages} messages of {self.size} bytes to each number of clients: {what}"
+
+    def __repr__(self) -> str:
+        return "\n".join([repr(self.table()), *self.troubles, *([self.note] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<p>{html.escape(words)}</p>" for words in (*self.troubles, self.note) if words)
+        return (
+            "<p>The median time until the last client has a message; each group to its own scale</p>"
+            f"{self.picture()._repr_html_()}{self.table()._repr_html_()}{said}"
+        )
+
+
+class FanOutRun:
+    """One comparison, which can be broken off from another thread.
+
+    Args:
+        served: the servers by their names.
+        options: as for `compare_fan_out`.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        *,
+        clients: Sequence[int],
+        messages: int,
+        size: int,
+        against: str | None,
+    ) -> None:
+        if not served:
+            raise ValueError("there must be at least one server, by its name")
+        if not clients or min(clients) < 1 or max(clients) > 10_000:
+            raise ValueError("clients are numbers from 1 to 10,000")
+        if not 1 <= messages <= 1_000:
+            raise ValueError("messages must be 1 to 1,000")
+        if not 16 <= size <= 65_536:
+            raise ValueError("size is bytes, 16 to 65,536")
+        if against is not None and against not in served:
+            raise ValueError(f"against must be one of {', '.join(map(repr, served))}, not {against!r}")
+        self._servers = Servers(served)
+        self._clients, self._note = affordable(clients, len(served), most_files())
+        self._messages = messages
+        self._size = size
+        self._against = against or list(served)[-1]
+        self._client: ClientProcess | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Break it off, from another thread; `run` then raises."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.kill()
+
+    def run(self, progress: Progress | None = None) -> FanOutComparison:
+        """Carry it out, once.
+
+        Args:
+            progress: is called with the share that is done.
+
+        Raises:
+            BackgroundError: a server reached nobody, or it or the clients have failed, and why.
+        """
+        plan = {"kind": "fan-out", "clients": self._clients, "messages": self._messages, "size": self._size}
+        plan["seconds"] = 600
+        with ClientProcess() as client:
+            self._client = client
+            with self._servers.running() as urls:
+                if self._stopped:
+                    raise BackgroundError("it was broken off")
+                client.tell({**plan, "ways": urls})
+                measured = self._follow(client, progress)
+        ways: dict[str, FanOutWay] = {}
+        for name, rows in measured.items():
+            found = [
+                FanOut(count, row["reached"], tuple(row["times"]), row["trouble"])
+                for count, row in zip(self._clients, rows, strict=False)
+            ]
+            fewest = found[0]
+            if not fewest.times and (fewest.trouble or not fewest.reached):
+                why = fewest.trouble or (
+                    f"none of {fewest.clients:,} clients got what one of them said: "
+                    "does the server send each message to all of them?"
+                )
+                raise BackgroundError(f"{name!r}: {why}")
+            ways[name] = FanOutWay(name, found, ways)
+        return FanOutComparison(
+            ways, messages=self._messages, size=self._size, against=self._against, note=self._note
+        )
+
+    def _follow(self, client: ClientProcess, progress: Progress | None) -> Any:
+        try:
+            for kind, content in client.reports():
+                if kind == "progress" and progress is not None:
+                    progress(content)
+                elif kind == "done":
+                    self._servers.check()
+                    self._servers.stop()  # first, so that no server tells a thousand that a thousand leave
+                    client.tell("leave")
+                elif kind == "result":
+                    return content
+        except BackgroundError:
+            if self._stopped:
+                raise BackgroundError("it was broken off") from None
+            self._servers.check()
+            raise
+        raise AssertionError("reports end with a result")
+
+
+async def compare_fan_out(
+    served: Mapping[str, Served],
+    *,
+    clients: Sequence[int] = (10, 100, 1000),
+    messages: int = 15,
+    size: int = 64,
+    against: str | None = None,
+    progress: Progress | None = None,
+) -> FanOutComparison:
+    """Have one client say something, and take the time until the last of all clients has it.
+
+        result = await compare_fan_out({"one by one": loop, "broadcast()": room}, clients=[10, 100])
+        print(result.facts())
+        result
+
+    A handler gets a child process of its own; a server that runs, on its own or in another program, is given
+    by its address. What a client says must come to all clients, the speaker too, in whatever form. The
+    clients are bare sockets in one child process, without compression, so that they take as little of the
+    time as can be. The servers take turns, message by message.
+
+    Args:
+        served: the servers by their names: `async def handler(connection)`, or `"ws://127.0.0.1:8000/ws"`.
+            Each client adds `name=` to the query.
+        clients: with how many, one number after the other; fewer if the system's limit of open files is low.
+        messages: how many are measured with each number of clients.
+        size: bytes of each message, 16 to 65,536.
+        against: which server the ratios refer to; the last one by default.
+        progress: is called with the share that is done, in another thread.
+
+    Returns:
+        The figures, as a picture, as a table and by name.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        BackgroundError: a server reached nobody, or it or the clients have failed, and why.
+        HandlerFailedError: a handler has failed, with the line that raised.
+    """
+    run = FanOutRun(served, clients=clients, messages=messages, size=size, against=against)
+    try:
+        return await asyncio.to_thread(run.run, progress)
+    except BaseException:
+        run.stop()
+        raise
+
+
+def affordable(clients: Sequence[int], servers: int, files: int) -> tuple[list[int], str]:
+    """What of these numbers of clients fits under a limit of open files, and what to say if not all do.
+
+    Args:
+        clients: numbers of clients for each server.
+        servers: how many servers; the clients of all are in one process.
+        files: how many files a process may open.
+    """
+    most = max(1, (files - _OTHER_FILES) // servers)
+    wanted = sorted(set(clients))
+    fits = sorted({min(count, most) for count in wanted})
+    if fits == wanted:
+        return wanted, ""
+    return fits, (
+        f"this system lets a process open {files:,} files, so each server gets at most {most:,} clients "
+        f"instead of {wanted[-1]:,}"
+    )

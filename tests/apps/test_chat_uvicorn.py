@@ -1,0 +1,114 @@
+"""What a client of the chat sees of uvicorn: refusals, two workers, and a reload."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+
+import pytest
+from background_tools import wait_until
+from chat_peers import ROOT, joined, uvicorn
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+
+@pytest.mark.parametrize(
+    "ask", [{"uri": "/ws?token=x"}, {"uri": "/ws?token=t", "origin": "https://evil.example"}]
+)
+def test_who_is_refused_before_accept_sees_http_403_without_code_or_reason(ask):
+    async def knock(url):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(url.replace("http", "ws") + ask["uri"], origin=ask.get("origin"), proxy=None)
+        assert (caught.value.response.status_code, caught.value.response.body) == (403, b"")
+
+    with uvicorn(environment={"CHAT_TOKEN": "t"}) as server:
+        asyncio.run(knock(server.url))
+
+
+def test_who_is_refused_after_accept_sees_code_and_reason():
+    async def knock(url):
+        async with joined(url, "x" * 33) as (peer,):
+            why = "names have 1 to 32 printable characters"
+            assert await peer.closed() == ("closed", 1008, why)
+            assert peer.got[:-1] == [{"type": "bye", "text": why}]
+
+    with uvicorn() as server:
+        asyncio.run(knock(server.url))
+
+
+def test_with_two_workers_half_of_the_clients_miss_a_message():
+    async def chat(url):
+        async with contextlib.AsyncExitStack() as stack:
+            here, there = await five_on_each_worker(url, stack)
+            await here[0].say("hi")
+            await there[0].say("anybody else?")
+            for group, text in ((here, "hi"), (there, "anybody else?")):
+                for peer in group:
+                    await peer.until("said")
+                    assert peer.said() == [text]
+
+    with uvicorn("--workers", "2") as server:
+        wait_until(lambda: listens(server.port))
+        asyncio.run(chat(server.url))
+
+
+def listens(port):
+    """With `--workers` and `--reload`, uvicorn says "running" before a process of its own listens."""
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def five_on_each_worker(url, stack):
+    """Connect until there are; those on one worker have the first client's name in their welcome."""
+    here, there = [], []
+    for number in range(200):
+        arrival = contextlib.AsyncExitStack()
+        (peer,) = await arrival.enter_async_context(joined(url, f"P{number}"))
+        group = here if "P0" in (await peer.until("welcome"))["members"] else there
+        if len(group) == 5:
+            await arrival.aclose()
+            continue
+        await stack.enter_async_context(arrival)
+        group.append(peer)
+        if len(here) == len(there) == 5:
+            return here, there
+    raise AssertionError(f"200 connections gave {len(here)} and {len(there)}")
+
+
+def test_a_reload_closes_every_connection_and_empties_the_room(tmp_path):
+    shutil.copytree(ROOT / "apps", tmp_path / "apps")
+
+    async def chat(url):
+        async with joined(url, "Ann", "Bob") as (ann, bob):
+            await ann.say("hi")
+            await bob.until({"type": "said", "who": "Ann", "text": "hi"})
+            with (tmp_path / "apps" / "chat_server.py").open("a") as file:
+                file.write("# changed\n")
+            for peer in (ann, bob):
+                code, reason = (await peer.closed())[1:]
+                assert code == 1012
+                assert peer.got[-2] == {"type": "bye", "text": reason}
+        async with asyncio.timeout(30):
+            assert await first_welcome(url) == {
+                "type": "welcome",
+                "name": "Ann",
+                "room": "lobby",
+                "members": ["Ann"],
+                "history": [],
+            }
+
+    with uvicorn("--reload", folder=tmp_path, environment={"PYTHONPATH": ""}) as server:
+        wait_until(lambda: listens(server.port))
+        asyncio.run(chat(server.url))
+        assert any("detected changes in" in line for line in server.output)
+
+
+async def first_welcome(url):
+    """Connect until the new server says welcome: the old one may say `bye` once more."""
+    while True:
+        async with joined(url, "Ann") as (ann,):
+            first = await ann.anything()
+            if first["type"] == "welcome":
+                return first

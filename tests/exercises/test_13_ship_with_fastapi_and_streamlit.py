@@ -1,0 +1,211 @@
+"""The exercises of `13_ship_with_fastapi_and_streamlit`: right answers, and what the wrong ones draw."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any, ClassVar
+
+from battery import Function
+from fastapi import HTTPException, Query, WebSocketDisconnect, WebSocketException
+
+GIVEN = {
+    "asyncio": asyncio,
+    "time": time,
+    "Annotated": Annotated,
+    "Query": Query,
+    "HTTPException": HTTPException,
+    "WebSocketDisconnect": WebSocketDisconnect,
+    "WebSocketException": WebSocketException,
+    "tickets": {"blue": "Ann", "red": "Bob"},
+}
+
+
+class TestTicketHolder(Function):
+    name = "ticket_holder"
+    arguments = 'token: str = ""'
+    given: ClassVar[dict[str, Any]] = GIVEN
+    right: ClassVar = [
+        """
+        async def ticket_holder(token: Annotated[str | None, Query(max_length=20)] = None):
+            try:
+                return tickets[token]
+            except KeyError:
+                raise WebSocketException(code=1008, reason="no such ticket") from None
+        """,
+        """
+        async def ticket_holder(token: str):
+            if token in tickets:
+                return tickets.get(token)
+            raise WebSocketException(1008, f"{token!r} is not a ticket")
+        """,
+    ]
+    wrong: ClassVar = [
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                return tickets.get(token)
+            """,
+            "the token `green`",
+            "`None`",
+            "nobody was refused",
+            "WebSocketException(1008",
+        ),
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                return tickets[token]
+            """,
+            "KeyError",
+            "return tickets[token]",
+        ),
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                if token not in tickets:
+                    raise HTTPException(403, "no such ticket")
+                return tickets[token]
+            """,
+            "HTTPException",
+        ),
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                if token not in tickets:
+                    raise WebSocketException(4001, "no such ticket")
+                return tickets[token]
+            """,
+            "refused with 4001, not 1008",
+        ),
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                if token not in tickets:
+                    raise WebSocketException(1008)
+                return tickets[token]
+            """,
+            "nobody said why",
+        ),
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                if token not in tickets:
+                    raise WebSocketException(1008, "no such ticket")
+                return token
+            """,
+            "`'blue'`",
+            "expected was `'Ann'`",
+        ),
+        (
+            """
+            async def ticket_holder(token: str = ""):
+                raise WebSocketException(1008, "no such ticket")
+            """,
+            "with the token `blue`",
+            "a refusal (1008, no such ticket)",
+        ),
+    ]
+
+
+class TestTellAll(Function):
+    name = "tell_all"
+    arguments = "websockets, text"
+    given: ClassVar[dict[str, Any]] = GIVEN
+    right: ClassVar = [
+        """
+        async def tell_all(websockets, text):
+            sending = {asyncio.create_task(websocket.send_text(text)): websocket for websocket in websockets}
+            done, late = await asyncio.wait(sending, timeout=0.5)
+            for task in late:
+                task.cancel()
+            return [sending[task] for task in [*late, *(task for task in done if task.exception())]]
+        """,
+        """
+        async def tell_all(websockets, text):
+            results = await asyncio.gather(
+                *(asyncio.wait_for(websocket.send_text(text), 0.5) for websocket in websockets),
+                return_exceptions=True,
+            )
+            return {websocket for websocket, result in zip(websockets, results) if result is not None}
+        """,
+    ]
+    wrong: ClassVar = [
+        (
+            """
+            async def tell_all(websockets, text):
+                for websocket in websockets:
+                    await websocket.send_text(text)
+                return []
+            """,
+            "did not return within",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                failed = []
+                for websocket in websockets:
+                    try:
+                        await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    except (TimeoutError, WebSocketDisconnect):
+                        failed.append(websocket)
+                return failed
+            """,
+            "one after the other",
+            "`asyncio.gather(*(...))`",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                async with asyncio.timeout(0.5):
+                    await asyncio.gather(*(websocket.send_text(text) for websocket in websockets))
+                return []
+            """,
+            "WebSocketDisconnect",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                failed = []
+
+                async def tell(websocket):
+                    try:
+                        await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    except TimeoutError:
+                        failed.append(websocket)
+                    except WebSocketDisconnect:
+                        pass
+
+                await asyncio.gather(*map(tell, websockets))
+                return failed
+            """,
+            "`[<WebSocket of slow>, <WebSocket of slower>, <WebSocket of slowest>]`",
+            "<WebSocket of gone>",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                async def tell(websocket):
+                    try:
+                        await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    except (TimeoutError, WebSocketDisconnect):
+                        return websocket
+
+                return await asyncio.gather(*map(tell, websockets))
+            """,
+            "`[None, <WebSocket of slow>",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                async def tell(websocket):
+                    try:
+                        await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    except (TimeoutError, WebSocketDisconnect):
+                        pass
+
+                await asyncio.gather(*map(tell, websockets))
+            """,
+            "`None`",
+            "return the list",
+        ),
+    ]

@@ -1,0 +1,584 @@
+"""One message to everybody, and one client that never reads: who was reached, and what is said when not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from background_tools import nothing_left, takes_at_most, wait_until
+from websockets.asyncio.server import broadcast, serve
+from websockets.exceptions import ConnectionClosed
+
+from benchmarks import mute as mute_benchmark
+from benchmarks import room as room_benchmark
+from benchmarks.tagged_cells import run_tagged_cells
+from helpers import compare_fan_out, crowd, mute, one_never_reads
+from helpers.background import BackgroundError, BackgroundServer, HandlerFailedError
+from helpers.experiments import GroupedBars
+from helpers.experiments.client_fan_out import _Listener
+from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutWay, affordable
+from helpers.experiments.grouped_bars import COLOURS
+from helpers.experiments.never_reads import NeverReads, listening_process
+from helpers.experiments.plan import STALLED
+from helpers.experiments.raw_client import NotOpenedError, RawClient, named
+from helpers.widgets import progress
+
+members: dict = {}
+
+STAND_IN = """
+import json
+from urllib.parse import parse_qs, urlsplit
+from websockets.asyncio.server import broadcast
+
+members = {}
+"""
+
+GUARD = """
+def tell(event):
+    broadcast(members, json.dumps(event))
+    for member in list(members):
+        if member.transport.get_write_buffer_size() > 256 * 1024:
+            del members[member]
+            member.transport.abort()
+"""
+
+ROOM = """
+async def room(connection):
+    query = parse_qs(urlsplit(connection.request.path).query)
+    name = query.get("name", ["guest"])[0]
+    tell({"type": "joined", "who": name})
+    members[connection] = name
+    await connection.send(json.dumps({"type": "welcome", "name": name, "members": list(members.values())}))
+    try:
+        async for text in connection:
+            tell({"type": "said", "who": name, "text": text})
+    finally:
+        if members.pop(connection, None):
+            tell({"type": "left", "who": name})
+"""
+
+
+async def plain(connection):
+    members[connection] = None
+    try:
+        async for message in connection:
+            broadcast(members, message)
+    finally:
+        del members[connection]
+
+
+async def one_by_one(connection):
+    members[connection] = None
+    try:
+        async for message in connection:
+            for member in list(members):
+                await member.send(message)
+    finally:
+        del members[connection]
+
+
+async def skips_the_third(connection):
+    members[connection] = None
+    try:
+        async for message in connection:
+            broadcast([member for at, member in enumerate(members) if at != 2], message)
+    finally:
+        del members[connection]
+
+
+async def forgets_the_speaker(connection):
+    members[connection] = None
+    try:
+        async for message in connection:
+            broadcast([member for member in members if member is not connection], message)
+    finally:
+        del members[connection]
+
+
+async def never_answers(connection):
+    async for _ in connection:
+        pass
+
+
+async def never_stops_talking_nonsense(connection):
+    while True:
+        await connection.send("tick")
+        await asyncio.sleep(0.05)
+
+
+async def fails_on_the_fifth(connection):
+    members[connection] = 0
+    try:
+        async for message in connection:
+            members[connection] += 1
+            if members[connection] == 5:
+                raise LookupError("the fifth")
+            broadcast(members, message)
+    finally:
+        del members[connection]
+
+
+async def closes_after_five(connection):
+    members[connection] = 0
+    try:
+        async for message in connection:
+            broadcast(members, message)
+            members[connection] += 1
+            if members[connection] == 5:
+                await connection.close(1013, "five are enough")
+    finally:
+        del members[connection]
+
+
+async def takes_four(connection):
+    if len(members) == 4:
+        await connection.close(1013, "four are enough")
+        return
+    await plain(connection)
+
+
+@pytest.fixture
+def room(tmp_path):
+    """The handler of a notebook with tagged cells, as chapter 05 has them."""
+    cells = [(STAND_IN, ["room"]), ("raise SystemExit", []), (GUARD, ["fold", "room"]), (ROOM, ["room"])]
+    notebook = {
+        "cells": [
+            {"cell_type": "markdown", "metadata": {"tags": ["room"]}, "source": ["no code"]},
+            *(
+                {"cell_type": "code", "metadata": {"tags": tags}, "source": code.splitlines(keepends=True)}
+                for code, tags in cells
+            ),
+        ]
+    }
+    path = tmp_path / "05_a_room.ipynb"
+    path.write_text(json.dumps(notebook), "utf-8")
+    return run_tagged_cells(path, "room")["room"]
+
+
+def fan_out(served, **options):
+    return asyncio.run(compare_fan_out(served, **{"clients": [5], "messages": 3, **options}))
+
+
+def watch(server, **options):
+    return asyncio.run(one_never_reads(server, **{"seconds": 1, **options}))
+
+
+# --- fan-out
+
+
+def test_every_message_reaches_all_of_10_100_and_1000():
+    with takes_at_most(60):  # 4 s alone on two cores
+        result = fan_out({"one by one": one_by_one, "broadcast()": plain}, clients=[10, 100, 1000])
+    assert result.clients == [10, 100, 1000]
+    for way in result:
+        assert [each.reached for each in way] == [10, 100, 1000]
+        assert [len(each.times) for each in way] == [3, 3, 3]
+        assert way.whole
+    assert result.facts().splitlines()[:2] == [
+        "one by one: every message reached 10 of 10, 100 of 100, 1,000 of 1,000",
+        "broadcast(): every message reached 10 of 10, 100 of 100, 1,000 of 1,000",
+    ]
+    slow, quick = result["broadcast()"][1000].median, result["broadcast()"][10].median
+    assert slow > 5 * quick  # a hundred times as many, some twenty microseconds each
+    assert result["broadcast()"].against("broadcast()") == 1
+    assert (result.troubles, result.note) == ([], "")
+
+
+def test_a_skipped_client_is_told():
+    with takes_at_most(20):
+        result = fan_out({"skips": skips_the_third, "plain": plain}, clients=[5, 8])
+    assert [each.reached for each in result["skips"]] == [4]
+    assert [each.reached for each in result["plain"]] == [5, 8]
+    assert result["skips"][5].median is None
+    assert result.facts().splitlines() == [
+        "skips: a message reached 4 of 5",
+        "plain: every message reached 5 of 5, 8 of 8",
+    ]
+    assert repr(result.counts()).splitlines()[-2].split() == ["skips", "4", "–"]
+    assert "reached 4" in repr(result.picture())
+    with pytest.raises(ValueError, match="no ratio"):
+        result["skips"].against("plain", 5)
+    with pytest.raises(KeyError, match="was not measured with 8 clients, but with 5"):
+        result["skips"].against("plain", 8)
+
+
+def test_a_speaker_that_hears_nothing_itself_is_told():
+    assert fan_out({"others": forgets_the_speaker})["others"][5].reached == 4
+
+
+@pytest.mark.parametrize("silent", [never_answers, never_stops_talking_nonsense])
+def test_a_server_that_reaches_nobody_is_an_error_in_bounded_time(silent, monkeypatch):
+    words = f"'{silent.__name__}': none of 5 clients got what one of them said: does the server send"
+    with nothing_left(), takes_at_most(60), pytest.raises(BackgroundError, match=words):
+        fan_out({silent.__name__: silent})
+
+
+def test_the_line_of_a_handler_that_fails_is_told():
+    with nothing_left(), pytest.raises(HandlerFailedError, match="LookupError: the fifth") as raised:
+        fan_out({"fails": fails_on_the_fifth}, messages=10)
+    assert 'raise LookupError("the fifth")' in "".join(raised.value.__cause__.__notes__)
+
+
+def test_a_server_that_closes_connections_is_told_with_code_and_reason():
+    result = fan_out({"closes": closes_after_five}, messages=10)
+    assert result.troubles == ["closes: the server closed 1 of 5 connections (1013 five are enough)"]
+    assert 0 < len(result["closes"][5].times) < 10
+    result = fan_out({"takes four": takes_four}, clients=[3, 6])
+    assert result["takes four"][3].whole
+    assert result["takes four"][6].trouble == "the server closed 2 of 6 connections (1013 four are enough)"
+
+
+def test_a_refused_handshake_and_nobody_there_are_told():
+    with nothing_left(), pytest.raises(BackgroundError, match=r"no more: .*HTTP 403"):
+
+        async def refused():
+            async with serve(
+                plain, "127.0.0.1", 0, process_request=lambda connection, _: connection.respond(403, "no")
+            ) as server:
+                port = server.sockets[0].getsockname()[1]
+                await compare_fan_out({"refuses": f"ws://127.0.0.1:{port}"}, clients=[2])
+
+        asyncio.run(refused())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with nothing_left(), pytest.raises(BackgroundError, match=r"0 clients are connected.*refused"):
+        fan_out({"nobody": f"ws://127.0.0.1:{port}"})
+
+
+def test_a_running_server_is_taken_by_its_address_or_itself():
+    with BackgroundServer(plain, where="process") as server:
+        result = fan_out({"address": server.url, "server": server, "handler": plain})
+        assert all(way.whole for way in result)
+        assert server.running
+        wait_until(lambda: sum("closed: 1000" in event.text for event in server.events) == 10)  # politely
+
+
+def test_pings_are_answered_and_frames_are_told_apart():
+    class Client:
+        rest = b"\x81\x02hi\x89\x01"
+
+        def answer_ping(self, payload):
+            ponged.append(payload)
+
+    ponged: list[bytes] = []
+    listener = _Listener(Client())
+    assert listener.whole_frames(b"p\x81") == b"\x81\x02hi\x89\x01p"
+    assert ponged == [b"p"]
+    assert listener.whole_frames(b"\x03one") == b"\x81\x03one"
+    assert listener.whole_frames(b"\x81\x03two") == b"\x81\x03two"
+    long = b"\x81\x7e" + (300).to_bytes(2) + b"x" * 300
+    longer = b"\x82\x7f" + (70_000).to_bytes(8) + b"y" * 70_000
+    assert [listener.whole_frames(long[:3]), listener.whole_frames(long[3:])] == [b"", long]
+    assert [listener.whole_frames(longer[:9]), listener.whole_frames(longer[9:] + b"\x89")] == [b"", longer]
+    assert listener.whole_frames(b"\x00\x88\x06" + (1008).to_bytes(2) + b"full") != b""
+    assert ponged == [b"p", b""]
+    assert listener.closed == "1008 full"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"clients": []}, "from 1 to 10,000"),
+        ({"clients": [0]}, "from 1 to 10,000"),
+        ({"messages": 0}, "1 to 1,000"),
+        ({"size": 8}, "16 to 65,536"),
+        ({"against": "pigeon"}, "against must be one of 'plain', not 'pigeon'"),
+    ],
+)
+def test_wrong_arguments_of_fan_out(options, words):
+    with nothing_left(0), pytest.raises(ValueError, match=words):
+        fan_out({"plain": plain}, **options)
+
+
+def test_wrong_servers():
+    with nothing_left(0):
+        with pytest.raises(ValueError, match="at least one"):
+            fan_out({})
+        with pytest.raises(ValueError, match="like ws://127"):
+            fan_out({"a": "127.0.0.1:8000"})
+        with pytest.raises(TypeError, match="the handler must be a function"):
+            fan_out({"a": 3})
+
+
+def test_what_fits_under_a_limit_of_open_files():
+    assert affordable([1000, 10, 100], 4, 10_240) == ([10, 100, 1000], "")
+    fits, words = affordable([10, 100, 1000], 4, 1024)
+    assert fits == [10, 100, 240]
+    assert words.startswith("this system lets a process open 1,024 files, so each server gets at most 240 ")
+    assert words.endswith("clients instead of 1,000")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_a_low_limit_is_kept_and_said():
+    program = (
+        "import asyncio, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))\n"
+        "from helpers import compare_fan_out; from test_fan_out import plain\n"
+        "print(asyncio.run(compare_fan_out({'a': plain}, clients=[10, 1000], messages=2)).facts())"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*sys.path, Path(__file__).parent]))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert done.stdout.splitlines() == [
+        "a: every message reached 10 of 10, 64 of 64",
+        "this system lets a process open 128 files, so each server gets at most 64 clients instead of 1,000",
+    ], done.stderr
+
+
+def test_figures_by_name_as_table_and_as_picture():
+    ways: dict[str, FanOutWay] = {}
+    ways["a"] = FanOutWay("a", [FanOut(10, 10, (0.002, 0.004, 0.003)), FanOut(1000, 999, (), "")], ways)
+    ways["b <i>"] = FanOutWay("b <i>", [FanOut(10, 10, (0.001, 0.001, 0.001))], ways)
+    result = FanOutComparison(ways, messages=3, size=64, against="b <i>", note="few files")
+    assert result["a"][10].median == 0.003
+    assert result["a"].against("b <i>", 10) == 3
+    assert "×3.0" in repr(result)
+    assert repr(result).splitlines()[-1] == "few files"
+    page = result._repr_html_()
+    assert "b &lt;i&gt;" in page
+    assert "<i>" not in page
+    assert page.count(COLOURS[0]) == 4  # a square and a bar in each group
+    assert "3.00 ms, ×3.0" in page
+    with pytest.raises(KeyError, match="'c' was not measured; there are 'a', 'b <i>'"):
+        result["c"]
+
+
+def test_grouped_bars_have_a_colour_a_kind_and_their_own_scale():
+    bars = GroupedBars({"ten": {"a": (1.0, "1 s"), "b": (2.0, "2 s")}, "more": {"a": (9.0, "9 s")}})
+    assert [line.count("█") for line in repr(bars).splitlines()] == [0, 20, 40, 0, 40]
+    assert bars._repr_html_().count("width: 100.0%") == 2
+    assert bars.colours == {"a": COLOURS[0], "b": COLOURS[1]}
+    assert repr(GroupedBars({})) == ""
+
+
+def test_the_colours_are_seen_on_light_and_dark_grounds():
+    def luminance(colour):
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for colour in COLOURS:
+        for ground in ("#ffffff", "#111111"):
+            dark, light = sorted((luminance(colour), luminance(ground)))
+            assert (light + 0.05) / (dark + 0.05) >= 3, (colour, ground)
+
+
+def test_it_can_be_broken_off_and_leaves_nothing():
+    async def break_off():
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        measuring = asyncio.create_task(
+            compare_fan_out(
+                {"plain": plain},
+                clients=[200],
+                messages=1000,
+                progress=lambda _: loop.call_soon_threadsafe(begun.set),
+            )
+        )
+        await asyncio.wait_for(begun.wait(), 30)
+        measuring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await measuring
+
+    with nothing_left(10):
+        asyncio.run(break_off())
+
+
+def test_in_a_notebook_there_is_a_bar(monkeypatch):
+    shares: list[float] = []
+
+    class Bar:
+        def __call__(self, share):
+            shares.append(share)
+
+        def close(self):
+            shares.append(-1)
+
+    monkeypatch.setattr(progress, "in_a_notebook", lambda: True)
+    monkeypatch.setattr(progress, "ProgressBar", Bar)
+    fan_out({"plain": plain})
+    assert shares[0] == 0
+    assert shares[-2:] == [1, -1]
+    assert shares[:-1] == sorted(shares[:-1])
+
+
+# --- one never reads
+
+
+def test_a_loop_that_waits_stops_for_all():
+    seen = watch(one_by_one, seconds=2)
+    assert seen.stalled
+    assert seen.silence > STALLED
+    assert seen.watched > 2 + STALLED
+    assert all(0 < count < 100 < seen.sent for count in seen.got)
+    assert seen.cut_after is None
+    assert seen.facts() == (
+        "the healthy clients stopped getting messages; the one that never reads was not cut"
+    )
+    assert "never, watched for" in repr(seen)
+
+
+def test_broadcast_goes_on_and_its_memory_grows():
+    seen = watch(plain, seconds=3, rate=400)
+    assert seen.facts() == "the healthy clients got every message; the one that never reads was not cut"
+    assert seen.got == (seen.sent,) * 3
+    assert seen.grown > 0.5 * seen.sent * 4000  # some goes into the socket, and noise
+
+
+def test_the_guard_cuts_the_mute_one_and_nobody_else(room):
+    seen = watch(room, seconds=2)
+    assert seen.facts() == "the healthy clients got every message; the one that never reads was cut"
+    assert seen.cut_after > 0
+    assert seen.gone == ()
+    assert seen.grown < 4 * 2**20
+
+
+def test_a_server_by_its_address_is_watched_and_left_running():
+    with BackgroundServer(plain, where="process") as server:
+        seen = watch(server.url)
+        assert server.running
+    assert not seen.stalled
+    assert seen.grown is not None
+
+
+@pytest.mark.parametrize(("handler", "heard"), [(never_answers, "0 of 3"), (forgets_the_speaker, "2 of 3")])
+def test_clients_that_don_t_hear_each_other_are_an_error(handler, heard):
+    with nothing_left(), takes_at_most(30), pytest.raises(BackgroundError, match=f"{heard} healthy clients"):
+        watch(handler)
+
+
+def test_a_message_that_the_server_refuses_is_an_error_in_words():
+    async def refuses():
+        async with serve(plain, "127.0.0.1", 0, max_size=1000) as server:
+            port = server.sockets[0].getsockname()[1]
+            await one_never_reads(f"ws://127.0.0.1:{port}", seconds=1)
+
+    with pytest.raises(BackgroundError, match=r"messages of this size; the server closed a .*1009"):
+        asyncio.run(refuses())
+
+
+def test_wrong_arguments_of_never_reads():
+    with nothing_left(0):
+        for options in ({"seconds": 0.1}, {"healthy": 0}, {"size": 1}, {"rate": 0}):
+            with pytest.raises(ValueError, match=next(iter(options))):
+                watch(plain, **options)
+
+
+def test_what_cannot_be_known_is_said():
+    seen = NeverReads(3, False, 600, (600, 590), 0.2, ("gone",), None, None)
+    assert seen.facts() == (
+        "the healthy clients missed messages; the one that never reads may have been cut: "
+        "the server's process isn't known"
+    )
+    assert repr(seen).count("not known") == 2
+
+
+def test_the_process_behind_a_port():
+    with BackgroundServer(plain) as server:
+        assert listening_process(server.port) == os.getpid()
+    with BackgroundServer(plain, where="process") as server:
+        assert listening_process(server.port) in [c.pid for c in psutil.Process().children()]
+        port = server.port
+    assert listening_process(port) is None
+
+
+# --- clients for a cell
+
+
+def test_a_crowd_has_names_and_is_closed_at_the_end():
+    paths = []
+
+    async def says_who(connection):
+        paths.append(connection.request.path)
+        await plain(connection)
+
+    async def talk():
+        async with serve(says_who, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws?room=lobby"
+            async with crowd(url, 12) as clients:
+                await clients["Ann"].send("hi")
+                heard = {name: await client.recv() for name, client in clients.items()}
+            with pytest.raises(ConnectionClosed):
+                await clients["Bob"].recv()
+        return heard
+
+    heard = asyncio.run(talk())
+    assert list(heard)[:5] == ["Ann", "Bob", "Cid", "Dan", "Eve"]
+    assert set(heard.values()) == {"hi"}
+    assert len(heard) == 12
+    assert paths[0] == "/ws?room=lobby&name=Ann"
+    assert paths[11] == "/ws?room=lobby&name=client+12"
+
+
+def test_a_mute_client_takes_little_and_its_rest_stays_with_the_server():
+    async def speak():
+        sizes = []
+
+        async def handler(connection):
+            broadcast([connection], "x" * 500_000)
+            while connection.transport.get_write_buffer_size() not in sizes:
+                sizes.append(connection.transport.get_write_buffer_size())
+                await asyncio.sleep(0.2)
+            done.set()
+            await connection.wait_closed()
+
+        done = asyncio.Event()
+        async with (
+            serve(handler, "127.0.0.1", 0, close_timeout=0.2) as server,
+            mute(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as sock,
+        ):
+            await asyncio.wait_for(done.wait(), 10)
+            assert sock.recv(2) == b"\x81\x7f"
+        return sizes[-1]
+
+    assert asyncio.run(speak()) > 200_000
+
+
+def test_a_raw_client_says_why_it_was_not_opened():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = RawClient(f"ws://127.0.0.1:{silent.getsockname()[1]}")
+        peer, _ = silent.accept()
+        peer.sendall(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
+        with pytest.raises(NotOpenedError, match="did not receive a valid HTTP response"):
+            client.complete()
+        peer.close()
+        client = RawClient(f"ws://127.0.0.1:{silent.getsockname()[1]}")
+        silent.accept()[0].close()
+        with pytest.raises(NotOpenedError, match=r"closed the connection|Connection"):
+            client.complete()
+
+
+def test_names_go_into_the_query():
+    assert named("ws://a:1", "Ann") == "ws://a:1/?name=Ann"
+    assert named("ws://a:1/ws?room=x&name=B", "A n") == "ws://a:1/ws?room=x&name=A+n"
+
+
+# --- the notebook's room, and the benchmarks
+
+
+def test_tagged_cells_run_in_order_and_only_they(room, tmp_path):
+    result = fan_out({"room": room})
+    assert result["room"].whole
+    with pytest.raises(ValueError, match=r"05_a_room.ipynb has no code cell with the tag 'hall'"):
+        run_tagged_cells(tmp_path / "05_a_room.ipynb", "hall")
+
+
+def test_the_benchmarks_compare_the_rooms(room):
+    ratios = room_benchmark.compare(1, room, clients=20)
+    assert [len(each) for each in ratios.values()] == [1, 1, 1]
+    seen = mute_benchmark.watch(1, room, seconds=2)
+    assert {name: [each.stalled for each in found] for name, found in seen.items()} == {
+        "our room": [False],
+        mute_benchmark.OUR_APP: [False],
+        "a loop of await send": [True],
+        mute_benchmark.NAIVE_APP: [True],
+    }
+    assert "longest silence" in mute_benchmark.line("our room", seen["our room"])
+    assert "cut 0 times of 1" in mute_benchmark.line(mute_benchmark.NAIVE_APP, seen[mute_benchmark.NAIVE_APP])
