@@ -20,6 +20,7 @@ _HOMES = {
     "HandlerFailedError": "background",
     "NewsServer": "experiments",
     "NotConnectedError": "widgets",
+    "PageLink": "widgets.page_link",
     "Probe": "experiments",
     "Race": "widgets.race",
     "Source": "source",

@@ -94,7 +94,9 @@ def test_a_restarted_server_is_found_and_gets_what_was_written_meanwhile(room: S
     until(ann, "open")
     room.server.stop()
     text = until(ann, "reconnecting")
-    assert re.fullmatch(r"Reconnecting: (server stopped|the server can't be reached)\. Next try in \d s\.", text)
+    assert re.fullmatch(
+        r"Reconnecting: (server stopped|the server can't be reached)\. Next try in \d s\.", text
+    )
     wait_until(lambda: "can't be reached" in ann.state.text)
     written = [str(number) for number in range(chat_client.MESSAGES_KEPT)]
     for text in written:

@@ -1,0 +1,65 @@
+"""The link from a notebook to a page beside the kernel: the chat's Streamlit page, behind Jupyter's proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from extras import needs
+from lab import JupyterLab
+from notebook_page import NotebookPage
+
+needs("playwright")
+needs("streamlit")
+from playwright.sync_api import Browser, expect
+
+ROOT = Path(__file__).parents[2]
+CELLS = [
+    f"""\
+import sys
+from helpers import BackgroundProcess, PageLink
+command = [sys.executable, "-m", "streamlit", "run", "apps/chat_page.py"]
+options = ["--server.headless=true", "--server.port={{port}}"]
+page = BackgroundProcess(command + options, ready="URL: ", folder={str(ROOT)!r},
+                         environment={{"CHAT_URL": "ws://127.0.0.1:1/ws"}}).start()""",
+    'display(PageLink(f"{page.url}/?name=<b>Ann", "Join as <b>Ann"), PageLink("https://example.org/a?b=c"))',
+    "print(page.port, PageLink(page.url))",
+    "page.stop()",
+]
+
+
+@pytest.fixture
+def lab_with_link(browser: Browser, tmp_path: Path) -> Iterator[JupyterLab]:
+    path = tmp_path / "link.ipynb"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    with JupyterLab([path], base_url="/user/joe/") as lab:
+        yield lab
+
+
+@pytest.fixture
+def notebook(lab_with_link: JupyterLab, new_page: Callable[[JupyterLab], NotebookPage]) -> NotebookPage:
+    return new_page(lab_with_link)
+
+
+def test_a_link_leads_through_the_proxy(notebook: NotebookPage) -> None:
+    notebook.open("link.ipynb")
+    for index in range(3):
+        notebook.run_cell(index)
+    port, shown = notebook.output_text(2).split(" ", 1)
+    assert shown == f"PageLink('http://127.0.0.1:{port}'): http://127.0.0.1:{port}"
+    links = notebook.page.locator(".wsbook-page-link")
+    expect(links).to_have_text(["Join as <b>Ann ↗", "https://example.org/a?b=c ↗"])
+    expect(links.last).to_have_attribute("href", "https://example.org/a?b=c")
+    with notebook.page.context.expect_page() as opened:
+        links.first.click()
+    chat = opened.value
+    expect(chat.get_by_label("Your name")).to_have_value("<b>Ann")
+    assert chat.url.startswith(f"{notebook.lab.url}proxy/{port}/?name=")
+    chat.get_by_role("button", name="Join").click()
+    expect(chat.get_by_text("Reconnecting: the server can't be reached.")).to_be_visible()
+    chat.close()
+    notebook.run_cell(3)
