@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
 FAILURES = HERE / "failures"
-TIMEOUT = 120  # seconds, for a test and its fixtures; a notebook takes about 5
+TIMEOUT = 240  # seconds, for a test and its fixtures; a notebook takes about 5
+EXPECTED_WITHIN = 20  # seconds, for what a page shall show
 
 PAGES = pytest.StashKey[list[NotebookPage]]()
 FAILED = pytest.StashKey[bool]()
@@ -76,9 +77,10 @@ def browser() -> Iterator[Browser]:
     that `asyncio.run` fails there; tests of other modules may come after these.
     """
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         unavailable("Playwright is not installed (pip install playwright)")
+    expect.set_options(timeout=1000 * EXPECTED_WITHIN)
     with sync_playwright() as playwright:
         try:
             browser = launch(playwright)

@@ -147,7 +147,7 @@ class NotebookPage:
         self.page = page
         self.lab = lab
         self.name = ""
-        self.timeout = timeout
+        self.timeout = self._usual_timeout = timeout
         self._errors: list[str] = []
         self._left = False
         page.on("console", self._console)
@@ -294,6 +294,7 @@ class NotebookPage:
 
     def leave(self) -> None:
         """Close the notebook and end its kernel, but keep JupyterLab loaded, as it was at the beginning."""
+        self.timeout = self._usual_timeout
         if not self.name:
             return
         if self.page.evaluate("document.body.dataset.jpThemeName") != "JupyterLab Light":

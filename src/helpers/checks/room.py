@@ -9,7 +9,7 @@ from helpers.checks.trial import Answer, Peer, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 PICTURES = 100
-"""So many pictures of 64 KiB are more than all the buffers on the way to one client hold."""
+"""So many pictures of 64 KiB are more than all the buffers on the way to one narrow client hold."""
 
 SAME_ROOM = "each room needs a set of its own: `places.setdefault(connection.request.path, set())`"
 TO_ALL = "what is said goes to every connection in the room's set, the speaker's as well"
@@ -36,7 +36,7 @@ def by_room(handler: Any) -> Verdict:
             await _hears(name, peer, "tea is ready", "Ann said `tea is ready` in the kitchen")
         await cem.says("it rains")
         await _hears("Cem", cem, "it rains", "Cem said `it rains` in the garden")
-        dora = await Peer.join(f"{url}/kitchen")
+        dora = await Peer.join(f"{url}/kitchen", narrow=True)
         for number in range(PICTURES):
             await ann.says(f"{number} {'x' * 2**16}")
             for name, peer in (("Ann", ann), ("Bob", bob)):
