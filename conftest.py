@@ -12,8 +12,17 @@ from typing import Any
 
 import pytest
 
-LONGEST_FIRST = ("tests/browser/", "tests/test_twice.py", "tests/test_experiments.py", "notebooks/")
-EACH_ALONE = "tests/test_twice.py"
+EACH_ALONE = ("tests/browser/test_chapters.py", "tests/test_twice.py")
+"""Files in which any worker may take the next test: a test for each notebook, and there are many."""
+
+LONGEST_FIRST = (
+    "tests/browser/",
+    "tests/test_fan_out.py",
+    "tests/test_experiments.py",
+    *EACH_ALONE,
+    "notebooks/",
+)
+"""The order for workers: what can't be divided, then what can; the short rest evens out the end."""
 
 
 def _is_cell(item: pytest.Item) -> bool:
@@ -41,10 +50,8 @@ def _is_whole(config: pytest.Config) -> bool:
 
 
 def _turn(item: pytest.Item) -> int:
-    for turn, begin in enumerate(LONGEST_FIRST):
-        if item.nodeid.startswith(begin):
-            return turn
-    return len(LONGEST_FIRST)
+    begins = [begin for begin in LONGEST_FIRST if item.nodeid.startswith(begin)]
+    return LONGEST_FIRST.index(max(begins, key=len)) if begins else len(LONGEST_FIRST)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,8 +68,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """One more than there are processors, because many tests wait for something most of their time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist's own rule
     return (os.cpu_count() or 1) + 1
 
 
