@@ -1,10 +1,28 @@
-"""For notebooks that run as tests: none found is an error, and a cell that nobody could run has failed."""
+"""For notebooks that run as tests: none found is an error, and a cell that nobody could run has failed.
+
+Also how pytest-xdist spreads the tests over its workers: what shares something stays together, and what
+takes longest comes first.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from typing import Any
 
 import pytest
+
+EACH_ALONE = ("tests/browser/test_chapters.py", "tests/test_twice.py")
+"""Files in which any worker may take the next test: a test for each notebook, and there are many."""
+
+LONGEST_FIRST = (
+    "tests/browser/",
+    "tests/test_fan_out.py",
+    "tests/test_experiments.py",
+    *EACH_ALONE,
+    "notebooks/",
+)
+"""The order for workers: what can't be divided, then what can; the short rest evens out the end."""
 
 
 def _is_cell(item: pytest.Item) -> bool:
@@ -14,10 +32,62 @@ def _is_cell(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a run of the whole suite with `--nbval` that has no notebooks in it."""
-    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    spread = getattr(config, "workerinput", None)
+    whole = spread["whole"] if spread else _is_whole(config)
     if whole and config.getoption("nbval", default=False) and not any(map(_is_cell, items)):
         folders = ", ".join(config.getini("testpaths"))
-        raise pytest.UsageError(f"--nbval, and no notebook in {folders}")
+        problem = f"--nbval, and no notebook in {folders}"
+        if spread:
+            config.workeroutput["problem"] = problem  # type: ignore[attr-defined]
+            items.clear()
+        raise pytest.UsageError(problem)
+    if spread:
+        items.sort(key=_turn)
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    return config.args_source == pytest.Config.ArgsSource.TESTPATHS
+
+
+def _turn(item: pytest.Item) -> int:
+    begins = [begin for begin in LONGEST_FIRST if item.nodeid.startswith(begin)]
+    return LONGEST_FIRST.index(max(begins, key=len)) if begins else len(LONGEST_FIRST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist whether all tests were asked for; it can't see that itself."""
+    node.workerinput["whole"] = _is_whole(node.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Say here what a worker refused."""
+    if problem := getattr(node, "workeroutput", {}).get("problem"):
+        raise pytest.UsageError(problem)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors, because many tests wait for something most of their time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist's own rule
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a file's tests on one worker: a notebook has one kernel, and modules have shared fixtures."""
+    if config.getoption("dist") != "load":  # another way was asked for
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(EACH_ALONE) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # that is by number
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

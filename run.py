@@ -350,7 +350,8 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
             options.append("--allow-root")  # in a container; JupyterLab refuses otherwise
         return [python, "-m", "jupyterlab", *options, *arguments]
     if command == "test":
-        return [python, "-m", "pytest", "--nbval", *arguments]
+        spread = [] if any("no:xdist" in argument for argument in arguments) else ["-n", "auto"]
+        return [python, "-m", "pytest", "--nbval", *spread, *arguments]
     if command == "bench":
         return [python, "-m", "benchmarks", *arguments]
     return [python, str(ROOT / "tools" / "record.py"), *arguments]

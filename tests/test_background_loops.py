@@ -156,3 +156,13 @@ def test_no_false_alarm_while_both_cores_are_busy():
         for hog in hogs:
             hog.kill()
             hog.wait()
+
+
+def test_who_lets_go_of_a_blocked_loop_at_once_is_told_all_the_same():
+    user, loop, blocked = object(), BackgroundLoop("loop of the test"), []
+    loop.hold(user, blocked=blocked.append)
+    loop.submit(spin())
+    with nothing_left():
+        loop.release(user)  # before its watchdog can have seen it
+    assert len(blocked) == 1
+    assert "spin()" in blocked[0]

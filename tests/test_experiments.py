@@ -112,8 +112,10 @@ def test_the_browsers_request_is_what_chromium_sends():
 def test_a_round_trip_costs_the_same_on_an_open_connection_and_twice_on_a_new_one(every_way):
     assert 0.8 < every_way["keep-alive"].against("WebSocket", by="fastest") < 1.4
     assert 1.6 < every_way["new connection"].against("WebSocket", by="fastest") < 2.4
-    assert every_way["pipelined"].against("WebSocket") < 0.4
-    assert every_way["six connections"].against("WebSocket") < 0.8
+    under_way = {way.name: sum(way.times) / way.wall for way in every_way}  # at a time, on the average
+    assert under_way["pipelined"] > 8
+    assert under_way["six connections"] > 2
+    assert all(number < 1.01 for name, number in under_way.items() if name in ("keep-alive", "WebSocket"))
     assert min(way.median for way in every_way) >= 0.04
     assert every_way["WebSocket"].fastest < 0.075
     assert every_way["WebSocket"].first > 0.12  # TCP, upgrade, message

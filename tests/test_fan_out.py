@@ -8,6 +8,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.server import ServerProtocol
 
 from benchmarks import mute as mute_benchmark
 from benchmarks import room as room_benchmark
@@ -262,14 +265,13 @@ def test_a_running_server_is_taken_by_its_address_or_itself():
 
 def test_pings_are_answered_and_frames_are_told_apart():
     class Client:
-        rest = b"\x81\x02hi\x89\x01"
-
         def answer_ping(self, payload):
             ponged.append(payload)
 
     ponged: list[bytes] = []
     listener = _Listener(Client())
-    assert listener.whole_frames(b"p\x81") == b"\x81\x02hi\x89\x01p"
+    assert listener.whole_frames(b"\x81\x02hi\x89\x01") == b"\x81\x02hi"
+    assert listener.whole_frames(b"p\x81") == b"\x89\x01p"
     assert ponged == [b"p"]
     assert listener.whole_frames(b"\x03one") == b"\x81\x03one"
     assert listener.whole_frames(b"\x81\x03two") == b"\x81\x03two"
@@ -546,6 +548,41 @@ def test_a_crowd_has_names_and_is_closed_at_the_end():
     assert len(heard) == 12
     assert paths[0] == "/ws?room=lobby&name=Ann"
     assert paths[11] == "/ws?room=lobby&name=client+12"
+
+
+@pytest.mark.parametrize("pieces", [(1, 0), (2, 0), (-4, 0), (-1, 0), (0, 2)])
+def test_what_comes_with_the_answer_stays_in_the_socket(pieces):
+    """However the answer and the first frame are cut: a negative cut is before the answer's end."""
+    cut, beyond = pieces
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answered = threading.Event()
+
+        def answer():
+            peer, _ = listening.accept()
+            with peer:
+                request = peer.recv(4096)
+                protocol = ServerProtocol()
+                protocol.receive_data(request)
+                (upgrade,) = protocol.events_received()
+                protocol.send_response(protocol.accept(upgrade))
+                said = b"".join(protocol.data_to_send())
+                at = len(said) + beyond if cut == 0 else cut % len(said)
+                said += b"\x81\x02hi"
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer.sendall(said[:at])
+                time.sleep(0.05)  # so that the client meets the first piece alone
+                peer.sendall(said[at:])
+                answered.wait(5)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        client = RawClient(f"ws://127.0.0.1:{listening.getsockname()[1]}")
+        client.complete()
+        with client.socket.makefile("rb") as stream:
+            assert stream.read(4) == b"\x81\x02hi"
+        client.socket.close()
+        answered.set()
+        thread.join(5)
 
 
 def test_a_mute_client_takes_little_and_its_rest_stays_with_the_server():

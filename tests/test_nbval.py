@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from extras import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,35 +28,49 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def notebook(project: Path, *sources: str) -> None:
+@pytest.fixture(params=["one process", "two workers"])
+def spread(request: pytest.FixtureRequest) -> list[str]:
+    """Arguments with which pytest runs everything itself, or leaves it to two workers."""
+    if request.param == "one process":
+        return []
+    needs("xdist")
+    return ["-p", "xdist", "-n", "2"]
+
+
+def notebook(project: Path, *sources: str, name: str = "00_try.ipynb") -> None:
     cells = [nbformat.v4.new_code_cell(text, execution_count=n) for n, text in enumerate(sources, 1)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / "00_try.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / name)
 
 
 def run(project: Path, *arguments: str) -> tuple[int, str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take a second to load
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "-p", "no:cacheprovider", *arguments],
         cwd=project,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     return result.returncode, result.stdout + result.stderr
 
 
-def test_cells_after_one_that_timed_out_have_failed(project: Path) -> None:
+def test_cells_after_one_that_timed_out_have_failed(project: Path, spread: list[str]) -> None:
+    """And each notebook stays in a kernel of its own, from its first cell to its last."""
     notebook(project, "x = 1", "import time\ntime.sleep(30)", "x", "x = 2")
-    code, said = run(project, "--nbval")
+    for name in ("01_counts.ipynb", "02_counts.ipynb"):
+        notebook(project, "n = 0", *["n += 1"] * 4, "assert n == 4", name=name)
+    code, said = run(project, "--nbval", *spread)
     assert code == 1, said
-    assert "3 failed, 2 passed in" in said
+    assert "3 failed, 14 passed in" in said
+    assert ("2 workers" in said) == bool(spread)
     assert "not tested: Previous cell timed out" in said
     assert "xfailed" not in said
 
 
-def test_no_notebook_is_an_error(project: Path) -> None:
-    code, said = run(project, "--nbval")
+def test_no_notebook_is_an_error(project: Path, spread: list[str]) -> None:
+    code, said = run(project, "--nbval", *spread)
     assert code == pytest.ExitCode.USAGE_ERROR, said
     assert "--nbval, and no notebook in notebooks, tests" in said
 
@@ -67,8 +82,9 @@ def test_no_notebook_is_fine_where_none_was_asked_for(project: Path, arguments: 
     assert "1 passed in" in said
 
 
-def test_a_selection_may_leave_out_all_notebooks(project: Path) -> None:
+def test_a_selection_may_leave_out_all_notebooks(project: Path, spread: list[str]) -> None:
     notebook(project, "x = 1")
-    code, said = run(project, "--nbval", "-k", "test_one")
+    code, said = run(project, "--nbval", "-k", "test_one", *spread)
     assert code == 0, said
-    assert "1 passed, 1 deselected in" in said
+    assert "1 passed" in said
+    assert "notebooks" not in said.partition("testpaths: notebooks, tests")[2]

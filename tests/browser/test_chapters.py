@@ -1,20 +1,49 @@
-"""The chapters under a person's hands: run all, then click and type."""
+"""Every notebook of the book runs from its first cell to its last in JupyterLab, in a real browser.
+
+Then some of them are under a person's hands: who clicks and types after *Run All*.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
+import pytest
 from extras import needs
-from lab import JupyterLab
 from notebook_page import NotebookPage
+
+from conftest import NOTEBOOKS
 
 needs("playwright")
 needs("streamlit")
 from chat_tab import Tab
 from playwright.sync_api import Locator, expect
 
-NewPage = Callable[[JupyterLab], NotebookPage]
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+
+BY_HAND: dict[str, Callable[[NotebookPage], None]] = {}
+"""What a person does with a notebook after it ran, by the notebook's name."""
+
+
+def by_hand(name: str) -> Callable[[Callable[[NotebookPage], None]], None]:
+    def keep(work: Callable[[NotebookPage], None]) -> None:
+        BY_HAND[name] = work
+
+    return keep
+
+
+def test_there_are_notebooks() -> None:
+    assert NAMES, f"no notebook in {NOTEBOOKS}"
+    assert set(BY_HAND) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_all(name: str, page: NotebookPage) -> None:
+    page.open(name)
+    page.run_all()
+    page.wait_for_idle()
+    if name in BY_HAND:
+        BY_HAND[name](page)
 
 
 def panel(page: NotebookPage, name: str) -> Locator:
@@ -26,9 +55,8 @@ def say(page: NotebookPage, who: str, words: str) -> None:
     page.page.keyboard.press("Enter")
 
 
-def test_after_run_all_three_peers_talk_until_the_button_is_pressed(page: NotebookPage) -> None:
-    page.open("00_start_here.ipynb")
-    page.run_all()
+@by_hand("00_start_here.ipynb")
+def after_run_all_three_peers_talk_until_the_button_is_pressed(page: NotebookPage) -> None:
     peers = ("Ann", "Bob", "Your browser")
     for who in peers:
         expect(panel(page, who).locator(".wsbook-state")).to_have_text("open")
@@ -41,9 +69,8 @@ def test_after_run_all_three_peers_talk_until_the_button_is_pressed(page: Notebo
     expect(panel(page, "Your browser").locator(".wsbook-state")).to_contain_text("closed")
 
 
-def test_verdicts_and_the_race(page: NotebookPage) -> None:
-    page.open("01_compare_http_and_websocket.ipynb")
-    page.run_all()
+@by_hand("01_compare_http_and_websocket.ipynb")
+def verdicts_and_the_race(page: NotebookPage) -> None:
     table = page.cell(page.find_cell("several = ways")).locator("table")
     expect(table).to_contain_text("not so, since HTTP/1.1")
     page.cell(page.find_cell("race = Race")).get_by_role("button").first.click()
@@ -52,9 +79,8 @@ def test_verdicts_and_the_race(page: NotebookPage) -> None:
     expect(race).to_contain_text("20 of 20", timeout=30_000)
 
 
-def test_an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> None:
-    page.open("02_watch_the_handshake.ipynb")
-    page.run_all()
+@by_hand("02_watch_the_handshake.ipynb")
+def an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> None:
     say(page, "Ann", "Hi")
     timeline = page.page.get_by_role("group", name="Timeline of the wire").first
     up = timeline.locator(".wsbook-wire-row[data-kind=text]").filter(has_text='"Hi"').first

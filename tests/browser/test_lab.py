@@ -81,16 +81,10 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def hub_lab(browser: Browser, notebooks: list[Path]) -> Iterator[JupyterLab]:
+def lab(browser: Browser, notebooks: list[Path]) -> Iterator[JupyterLab]:
     """A JupyterLab with a path of its own, as behind a JupyterHub or on Binder."""
     with JupyterLab(notebooks, base_url="/user/joe/") as lab:
         yield lab
-
-
-@pytest.fixture
-def page(new_page: Callable[[JupyterLab], NotebookPage], hub_lab: JupyterLab) -> NotebookPage:
-    hub_lab.reset()
-    return new_page(hub_lab)
 
 
 def test_widgets_talk_with_the_kernel(page: NotebookPage) -> None:
@@ -165,7 +159,7 @@ def test_restart_forgets_names(page: NotebookPage) -> None:
 
 
 def test_the_theme_changes_and_is_forgotten(
-    page: NotebookPage, hub_lab: JupyterLab, new_page: Callable[[JupyterLab], NotebookPage]
+    page: NotebookPage, lab: JupyterLab, new_page: Callable[[], NotebookPage]
 ) -> None:
     page.open("state.ipynb")
     body = page.page.locator("body")
@@ -176,8 +170,8 @@ def test_the_theme_changes_and_is_forgotten(
     expect(body).to_have_attribute("data-jp-theme-light", "true")
     page.set_theme("JupyterLab Dark")
     page.close()
-    hub_lab.reset()
-    later = new_page(hub_lab)
+    lab.reset()
+    later = new_page()
     later.open("state.ipynb")
     expect(later.page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
 
@@ -223,9 +217,25 @@ def test_console_errors_are_seen(page: NotebookPage) -> None:
     page.forget_console_errors()
 
 
-def test_closing_leaves_no_kernel(page: NotebookPage, hub_lab: JupyterLab) -> None:
+def test_a_left_notebook_is_as_it_was_when_it_is_opened_again(page: NotebookPage, lab: JupyterLab) -> None:
     page.open("state.ipynb")
     page.run_all()
-    assert len(hub_lab.request("GET", "api/kernels")) == 1
+    page.set_theme("JupyterLab Dark")
+    page.page.evaluate("window.mark = 'the same page'")
+    page.leave()
+    assert lab.request("GET", "api/kernels") == []
+    expect(page.page.locator(".jp-Notebook")).to_have_count(0)
+    page.open("state.ipynb")
+    assert page.outputs(1) == []
+    assert page.page.evaluate("window.mark") == "the same page"
+    expect(page.page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
+    page.run_all()
+    assert page.output_text(1) == "1"
+
+
+def test_closing_leaves_no_kernel(page: NotebookPage, lab: JupyterLab) -> None:
+    page.open("state.ipynb")
+    page.run_all()
+    assert len(lab.request("GET", "api/kernels")) == 1
     page.close()
-    assert hub_lab.request("GET", "api/kernels") == []
+    assert lab.request("GET", "api/kernels") == []

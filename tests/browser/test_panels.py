@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 import nbformat
@@ -106,7 +106,7 @@ TEXTS = """.wsbook-name, .wsbook-state, .wsbook-counts, .wsbook-route, .wsbook-a
 
 
 @pytest.fixture(scope="module")
-def panels_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
     path = tmp_path_factory.mktemp("panels") / "panels.ipynb"
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -116,9 +116,7 @@ def panels_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def page(new_page: Callable[[JupyterLab], NotebookPage], panels_lab: JupyterLab) -> NotebookPage:
-    panels_lab.reset()
-    page = new_page(panels_lab)
+def page(page: NotebookPage) -> NotebookPage:
     page.open("panels.ipynb")
     page.run_cell(AT["server"])
     return page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -21,7 +21,7 @@ CELLS = [
 
 
 @pytest.fixture(scope="module")
-def race_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_markdown_cell("# Race"), *map(nbformat.v4.new_code_cell, CELLS)]
     )
@@ -32,10 +32,7 @@ def race_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield lab
 
 
-def test_the_race_is_started_watched_and_run_again(
-    new_page: Callable[[JupyterLab], NotebookPage], race_lab: JupyterLab, tmp_path: Path
-) -> None:
-    page = new_page(race_lab)
+def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path: Path) -> None:
     page.open("race.ipynb")
     page.run_cell(1)
     race = page.page.locator(".wsbook-race")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -62,7 +62,7 @@ FLOODED = [SERVE_AND_TAP, "timeline", FLOOD]
 
 
 @pytest.fixture(scope="module")
-def timeline_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
     folder = tmp_path_factory.mktemp("timeline")
     for name, sources in {"panel": PANEL, "every_kind": EVERY_KIND, "flood": FLOODED}.items():
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
@@ -70,12 +70,6 @@ def timeline_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> 
         nbformat.write(notebook, folder / f"{name}.ipynb")
     with JupyterLab(folder.glob("*.ipynb")) as lab:
         yield lab
-
-
-@pytest.fixture
-def page(new_page: Callable[[JupyterLab], NotebookPage], timeline_lab: JupyterLab) -> NotebookPage:
-    timeline_lab.reset()
-    return new_page(timeline_lab)
 
 
 def opened(page: NotebookPage, name: str) -> Locator:

@@ -22,6 +22,10 @@ PATIENCE = 0.5
 """How long, in seconds, a loop may not answer before its watchdog looks what blocks it."""
 
 
+def _ignore(text: str) -> None:
+    """Nobody is told."""
+
+
 class LoopBlockedError(RuntimeError):
     """The background loop does not answer, because a handler on it blocks it."""
 
@@ -115,7 +119,7 @@ class BackgroundLoop:
     def hold(
         self,
         user: object,
-        told: Callable[[str], None] = lambda text: None,
+        told: Callable[[str], None] = _ignore,
         blocked: Callable[[str], None] | None = None,
     ) -> bool:
         """Keep the loop alive for `user`.
@@ -134,13 +138,18 @@ class BackgroundLoop:
             return not self._ending
 
     def release(self, user: object) -> None:
-        """Let go of the loop. When nobody holds it any longer, it ends and its thread with it."""
+        """Let go of the loop. When nobody holds it any longer, it ends and its thread with it.
+
+        The last who holds it is told of what blocks its end.
+        """
         with self._lock:
-            self._users.pop(user, None)
+            _, blocked = self._users.pop(user, (_ignore, _ignore))
             if self._users or self._ending:
                 return
             self._ending = True
+            self._users[self] = (_ignore, blocked)
         self._end()
+        self._users.clear()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run a coroutine on the loop, from any thread.
@@ -201,6 +210,8 @@ class BackgroundLoop:
         begin = time.monotonic()
         deadline = begin + 2.5
         while self.thread.is_alive() and (now := time.monotonic()) < deadline:
+            if not self.blocked_at and now > begin + 1.5 and (where := self._where_it_is()):
+                self._is_blocked(where)  # the watchdog, on a busy machine, has not yet seen it
             if self.blocked_at or now > begin + 1.5:
                 deadline = min(deadline, now + PATIENCE)
                 self._break_off(AbandonedForGood)
@@ -283,11 +294,14 @@ class BackgroundLoop:
                 heard = beat.acquire(timeout=PATIENCE / 5)
                 served = time.monotonic() - begin < PATIENCE / 2  # if not, both threads wait for the GIL
                 if not heard and served and where and self._where_it_is() and not self.blocked_at:
-                    self._blocked_since = time.monotonic()
-                    self.blocked_at = where
-                    for _, blocked in list(self._users.values()):
-                        blocked(f"the loop is blocked at {where}; nobody on it is served meanwhile")
+                    self._is_blocked(where)
             self.blocked_at = None
+
+    def _is_blocked(self, where: str) -> None:
+        self._blocked_since = time.monotonic()
+        self.blocked_at = where
+        for _, blocked in list(self._users.values()):
+            blocked(f"the loop is blocked at {where}; nobody on it is served meanwhile")
 
     def _beat(self, beat: threading.Lock) -> None:
         with contextlib.suppress(RuntimeError):  # closed between two looks at it
@@ -312,7 +326,7 @@ _shared_lock = threading.Lock()
 
 def hold_shared_loop(
     user: object,
-    told: Callable[[str], None] = lambda text: None,
+    told: Callable[[str], None] = _ignore,
     blocked: Callable[[str], None] | None = None,
 ) -> BackgroundLoop:
     """The one loop that servers, widget clients and taps share, held for `user` until released.

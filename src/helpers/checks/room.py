@@ -8,9 +8,9 @@ from typing import Any
 from helpers.checks.trial import Answer, Peer, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
-PICTURES = 16
-PICTURE = "x" * 2**19
-"""So many of these are more than all the buffers on the way to one client hold."""
+PICTURES = 24
+PICTURE = "x" * 2**18
+"""So many of these are more than all the buffers on the way to one narrow client hold."""
 
 SAME_ROOM = "each room needs a set of its own: `places.setdefault(connection.request.path, set())`"
 TO_ALL = (
@@ -41,7 +41,7 @@ def by_room(handler: Any) -> Verdict:
             await _hears(name, peer, "tea is ready", "Ann said `tea is ready` in the kitchen")
         await cem.says("it rains")
         await _hears("Cem", cem, "it rains", "Cem said `it rains` in the garden")
-        dora = await Peer.join(f"{url}/kitchen", max_queue=1)
+        dora = await Peer.join(f"{url}/kitchen", narrow=True)
         for number in range(PICTURES):
             await ann.says(f"{number} {PICTURE}")
             for name, peer in (("Ann", ann), ("Bob", bob)):

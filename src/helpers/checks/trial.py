@@ -6,12 +6,14 @@ import ast
 import asyncio
 import concurrent.futures
 import inspect
+import socket
 import textwrap
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -21,6 +23,7 @@ from helpers.background.loops import BackgroundLoop
 from helpers.background.places import in_words, readers_line
 from helpers.background.server import BackgroundServer
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.experiments.raw_client import make_narrow
 
 DEADLINE = 3.0
 """How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""
@@ -54,24 +57,20 @@ class Peer:
         self._connection = connection
 
     @classmethod
-    async def join(cls, url: str, *, max_queue: int = 16) -> Self:
+    async def join(cls, url: str, *, narrow: bool = False) -> Self:
         """Connect to the reader's server.
 
         Args:
-            url: its address.
-            max_queue: how many messages may wait at this end; what comes then stays on the way.
+            url: the server's address.
+            narrow: whether as little as possible fits into the connection when the peer doesn't read.
 
         Raises:
             NotYet: the server did not answer.
         """
+        sock = await _narrow_socket(url) if narrow else None
         try:
             connection = await connect(
-                url,
-                proxy=None,
-                compression=None,
-                open_timeout=PATIENCE,
-                close_timeout=0.5,
-                max_queue=max_queue,
+                url, sock=sock, proxy=None, compression=None, open_timeout=PATIENCE, close_timeout=0.5
             )
         except TimeoutError:
             raise NotYet(f"another peer could not connect for {PATIENCE:g} s", GIVE_TURNS) from None
@@ -123,6 +122,15 @@ class Peer:
     def vanishes(self) -> None:
         """Break the connection off, without a word."""
         self._connection.transport.abort()
+
+
+async def _narrow_socket(url: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setblocking(False)
+    make_narrow(sock)
+    address = urlsplit(url)
+    await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
+    return sock
 
 
 _joined: ContextVar[list[Peer]] = ContextVar("peers that joined in this trial")

@@ -33,7 +33,7 @@ class _Listener:
     def __init__(self, client: RawClient) -> None:
         self.client = client
         self.heard = b""
-        self.tail = client.rest
+        self.tail = b""
         self.closed: str | None = None
 
     def whole_frames(self, data: bytes) -> bytes:

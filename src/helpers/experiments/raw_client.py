@@ -36,8 +36,7 @@ class RawClient:
         narrow: whether as little as possible fits into the connection when nobody reads.
 
     Attributes:
-        socket: yours to read from once it is complete.
-        rest: what came of the frames along with the answer.
+        socket: yours to read from once it is complete; no byte after the server's answer was taken out.
 
     Raises:
         OSError: nobody listens there.
@@ -48,12 +47,11 @@ class RawClient:
     def __init__(self, url: str, *, narrow: bool = False) -> None:
         uri = parse_uri(url)
         self._protocol = ClientProtocol(uri)
-        self.rest = b""
         family = socket.AF_INET6 if ":" in uri.host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if narrow:
-                _make_narrow(self.socket)
+                make_narrow(self.socket)
             self.socket.settimeout(OPENING)
             self.socket.connect((uri.host, uri.port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -71,12 +69,11 @@ class RawClient:
         """
         answer = b""
         try:
-            while b"\r\n\r\n" not in answer:
-                answer += self._receive()
-            head, end, self.rest = answer.partition(b"\r\n\r\n")
-            self._protocol.receive_data(head + end)
-            if self._protocol.state is not State.OPEN:
-                self._protocol.receive_data(self.rest)
+            while not answer.endswith(b"\r\n\r\n"):
+                seen = answer + self._receive(socket.MSG_PEEK)
+                head, end, _ = seen.partition(b"\r\n\r\n")
+                answer += self.socket.recv(len(head + end) - len(answer))
+            self._protocol.receive_data(answer)
             while self._protocol.state is not State.OPEN and self._protocol.handshake_exc is None:
                 self._protocol.receive_data(self._receive())  # a refusal has a body
         except TimeoutError:
@@ -105,8 +102,8 @@ class RawClient:
                 self._flush()
         self.socket.close()
 
-    def _receive(self) -> bytes:
-        data = self.socket.recv(4096)
+    def _receive(self, flags: int = 0) -> bytes:
+        data = self.socket.recv(4096, flags)
         if not data:
             self._give_up("it closed the connection instead of answering the handshake")
         return data
@@ -119,7 +116,7 @@ class RawClient:
         raise NotOpenedError(why) from None
 
 
-def _make_narrow(sock: socket.socket) -> None:
+def make_narrow(sock: socket.socket) -> None:
     """Make the little that goes into a connection that nobody reads as little as can be.
 
     The receive buffer is the reader's own. The sender's grows with the size of the segments that its peer
