@@ -103,7 +103,12 @@ async def _hears(name: str, peer: Peer, text: str, when: str) -> None:
 
 
 async def _comes(name: str, peer: Peer, begins: str, when: str) -> None:
-    heard = await peer.hears(when, hint=WAIT_FOR_NOBODY)
+    try:
+        heard = await peer.hears(when, hint=WAIT_FOR_NOBODY)
+    except NotYet as stalled:
+        # When the peers vanish, a handler that is stuck raises, which explains nothing.
+        stalled.sure = stalled.verdict.hint == WAIT_FOR_NOBODY
+        raise
     if not str(heard).startswith(begins):
         raise NotYet(f"{when} there came {shown(heard[:20])}", SAME_ROOM, sure=True)
 

@@ -70,7 +70,13 @@ class Peer:
         sock = await _narrow_socket(url) if narrow else None
         try:
             connection = await connect(
-                url, sock=sock, proxy=None, compression=None, open_timeout=PATIENCE, close_timeout=0.5
+                url,
+                sock=sock,
+                proxy=None,
+                compression=None,
+                open_timeout=PATIENCE,
+                close_timeout=0.5,
+                max_queue=1 if narrow else 16,
             )
         except TimeoutError:
             raise NotYet(f"another peer could not connect for {PATIENCE:g} s", GIVE_TURNS) from None
