@@ -293,7 +293,13 @@ class NotebookPage:
             self.page.set_viewport_size(size)
 
     def leave(self) -> None:
-        """Close the notebook and end its kernel, but keep JupyterLab loaded, as it was at the beginning."""
+        """Close the notebook and end its kernel, but keep JupyterLab loaded, as it was at the beginning.
+
+        Pages that were opened from it are closed.
+        """
+        for opened in self.page.context.pages:
+            if opened != self.page:
+                opened.close()
         self.timeout = self._usual_timeout
         if not self.name:
             return

@@ -108,9 +108,8 @@ def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> N
     expect(back).to_be_visible(timeout=15_000)
 
 
-def test_three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> None:
-    page.open("05_broadcast_to_a_room.ipynb")
-    page.run_all()
+@by_hand("05_broadcast_to_a_room.ipynb")
+def three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> None:
     room = page.cell(page.find_cell("HBox([ann, bob, web])"))
     web = room.get_by_role("group", name="WebSocket client Your browser")
     web.get_by_role("button", name="Connect", exact=True).click()
@@ -136,11 +135,8 @@ def test_three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> N
     expect(bob.locator(".wsbook-log")).to_contain_text('{"type": "left", "who": "You"}')
 
 
-def test_two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_again(
-    page: NotebookPage,
-) -> None:
-    page.open("13_ship_with_fastapi_and_streamlit.ipynb")
-    page.run_all()
+@by_hand("13_ship_with_fastapi_and_streamlit.ipynb")
+def two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_again(page: NotebookPage) -> None:
     panels = page.cell(page.find_cell("HBox([ann, web])"))
     ann = panels.get_by_role("group", name="WebSocket client Ann")
     web = panels.get_by_role("group", name="WebSocket client Your browser")
@@ -182,4 +178,4 @@ def test_two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_a
     for log in (one.log, ann.locator(".wsbook-log")):
         expect(log).to_contain_text("found it again")
     two.page.close()
-    expect(ann.locator(".wsbook-log")).to_contain_text('"type": "left"', timeout=5_000)
+    expect(ann.locator(".wsbook-log")).to_contain_text('"type": "left"')

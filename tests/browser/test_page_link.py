@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -30,9 +30,9 @@ page = BackgroundProcess(command + options, ready="URL: ", folder={str(ROOT)!r},
 ]
 
 
-@pytest.fixture
-def lab_with_link(browser: Browser, tmp_path: Path) -> Iterator[JupyterLab]:
-    path = tmp_path / "link.ipynb"
+@pytest.fixture(scope="module")
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    path = tmp_path_factory.mktemp("link") / "link.ipynb"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
@@ -40,26 +40,21 @@ def lab_with_link(browser: Browser, tmp_path: Path) -> Iterator[JupyterLab]:
         yield lab
 
 
-@pytest.fixture
-def notebook(lab_with_link: JupyterLab, new_page: Callable[[JupyterLab], NotebookPage]) -> NotebookPage:
-    return new_page(lab_with_link)
-
-
-def test_a_link_leads_through_the_proxy(notebook: NotebookPage) -> None:
-    notebook.open("link.ipynb")
+def test_a_link_leads_through_the_proxy(page: NotebookPage) -> None:
+    page.open("link.ipynb")
     for index in range(3):
-        notebook.run_cell(index)
-    port, shown = notebook.output_text(2).split(" ", 1)
+        page.run_cell(index)
+    port, shown = page.output_text(2).split(" ", 1)
     assert shown == f"PageLink('http://127.0.0.1:{port}'): http://127.0.0.1:{port}"
-    links = notebook.page.locator(".wsbook-page-link")
+    links = page.page.locator(".wsbook-page-link")
     expect(links).to_have_text(["Join as <b>Ann ↗", "https://example.org/a?b=c ↗"])
     expect(links.last).to_have_attribute("href", "https://example.org/a?b=c")
-    with notebook.page.context.expect_page() as opened:
+    with page.page.context.expect_page() as opened:
         links.first.click()
     chat = opened.value
     expect(chat.get_by_label("Your name")).to_have_value("<b>Ann")
-    assert chat.url.startswith(f"{notebook.lab.url}proxy/{port}/?name=")
+    assert chat.url.startswith(f"{page.lab.url}proxy/{port}/?name=")
     chat.get_by_role("button", name="Join").click()
     expect(chat.get_by_text("Reconnecting: the server can't be reached.")).to_be_visible()
     chat.close()
-    notebook.run_cell(3)
+    page.run_cell(3)
