@@ -88,3 +88,13 @@ def test_a_selection_may_leave_out_all_notebooks(project: Path, spread: list[str
     assert code == 0, said
     assert "1 passed" in said
     assert "notebooks" not in said.partition("testpaths: notebooks, tests")[2]
+
+
+@pytest.mark.parametrize(("arguments", "workers"), [((), True), (("-k", "one"), False), (("tests",), False)])
+def test_workers_are_for_all_tests_and_not_for_a_selection(
+    project: Path, arguments: tuple[str, ...], workers: bool
+) -> None:
+    needs("xdist")
+    code, said = run(project, "-p", "xdist", "-n", "auto", *arguments)
+    assert code == 0, said
+    assert (f"{(os.cpu_count() or 1) + 1} workers" in said) == workers
