@@ -84,6 +84,7 @@ class ChatClient:
         self._why = ""
         self._forgotten_after = forgotten_after
         self._drained_at = time.monotonic()
+        self._welcomed = asyncio.Event()
         self._written = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.TimerHandle | None = None
@@ -203,7 +204,7 @@ class ChatClient:
     async def _talk(self, connection: ClientConnection) -> None:
         """Receive, and send what waits, until the connection is closed."""
         self._why = ""
-        self._written.clear()  # nothing is sent before the server's welcome
+        self._welcomed.clear()
         writer = self._loop.create_task(self._write(connection))
         try:
             with contextlib.suppress(ConnectionClosed):
@@ -218,6 +219,7 @@ class ChatClient:
             connection.transport.abort()
 
     async def _write(self, connection: ClientConnection) -> None:
+        await self._welcomed.wait()
         with contextlib.suppress(ConnectionClosed):
             while await self._written.wait():
                 self._written.clear()
@@ -232,6 +234,7 @@ class ChatClient:
                     self.name = event["name"]
                     self._members = dict.fromkeys(event["members"])
                     self._state = State("open", f"Connected as {self.name}.")
+                    self._welcomed.set()
                     self._written.set()
                 case "joined":
                     self._members[event["who"]] = None

@@ -33,7 +33,12 @@ def tasks() -> set[asyncio.Task[Any]]:
 @pytest.fixture(autouse=True)
 def nothing_runs_on() -> Iterator[None]:
     yield
-    wait_until(lambda: not tasks(), 5, "the end of all clients")
+    try:
+        wait_until(lambda: not tasks(), 5, "the end of all clients")
+    finally:
+        for one in made:
+            one.close()  # where a test failed, the next ones are not to suffer
+        made.clear()
 
 
 @pytest.fixture
@@ -42,8 +47,12 @@ def room() -> Iterator[SmallRoom]:
         yield room
 
 
+made: list[ChatClient] = []
+
+
 def client(room: SmallRoom, name: str = "Ann", **options: Any) -> ChatClient:
-    return ChatClient(f"{room.url}?name={name}", **options)
+    made.append(ChatClient(f"{room.url}?name={name}", **options))
+    return made[-1]
 
 
 def until(client: ChatClient, state: str, seconds: float = 10) -> str:
@@ -124,9 +133,13 @@ def test_nothing_is_sent_before_the_welcome(room: SmallRoom) -> None:
     ann.send("early")
     room.wait_for("Ann")
     assert ann.state == ("connecting", "Connecting …")
-    assert ann.waiting == 1
+    ann.send("connected, and still early")
+    for _ in range(3):
+        tasks()  # by now the client's loop has had its turn
+    assert ann.waiting == 2
+    assert room.heard == []
     welcomes.set()
-    wait_until(lambda: room.heard == ["early"])
+    wait_until(lambda: room.heard == ["early", "connected, and still early"])
     ann.close()
 
 
