@@ -57,7 +57,7 @@ NOTEBOOKS = {
     "anywidget": [ANYWIDGET, "echo.seen"],
     "raises": ["1 + 1", "def divide(a):\n    return a / 0\ndivide(1)", "print('never')", "nowhere"],
     "may_raise": ["1 / 0", "import time; time.sleep(1)\nprint('after')"],
-    "hangs": ["print('first')", "import time; time.sleep(60)", "print('never')"],
+    "hangs": ["print('first')", "print('sleeps', flush=True)\nimport time; time.sleep(60)", "print('never')"],
     "long": [BAR.format("red"), *["for n in range(20): print(n)"] * 10, BAR.format("blue")],
     "state": ["try:\n    runs += 1\nexcept NameError:\n    runs = 1\nruns"],
     "errors": [ERRORS],
@@ -139,7 +139,7 @@ def test_a_cell_that_may_raise_is_no_failure(page: NotebookPage) -> None:
 def test_a_cell_runs_while_the_test_goes_on(page: NotebookPage) -> None:
     page.open("hangs.ipynb")
     page.run_cell(2, wait=False)
-    page.wait_for_busy()
+    expect(page.cell(2).locator(".jp-OutputArea-output")).to_have_text("sleeps")
     page.restart_kernel()
     page.wait_for_idle()
     page.timeout = 2

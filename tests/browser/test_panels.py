@@ -55,7 +55,7 @@ CELLS = {
     "panels": PANELS,
     "web": WEB,
     "direct": DIRECT,
-    "awaits": 'await bob.received("while it waits", timeout=60)',
+    "awaits": 'print("waits", flush=True)\nawait bob.received("while it waits", timeout=60)',
     "blocks": "print('blocks', flush=True)\nassert release.wait(60)",
     "connect": "for panel in (ann, bob, web):\n    await panel.connect()",
     "counts": "print(ann.received_count, web.received_count, web.state, web.detail, web.route, sep=' | ')",
@@ -259,7 +259,7 @@ def test_a_cell_that_blocks_and_a_cell_that_waits(page: NotebookPage) -> None:
     page.wait_for_idle()
 
     page.run_cell(AT["awaits"], wait=False)
-    page.wait_for_busy()
+    expect(page.cell(AT["awaits"]).locator(".jp-OutputArea-output")).to_have_text("waits")
     for panel in (ann, web):
         panel.button("Disconnect").click()
         expect(panel.state).to_contain_text("closed")
@@ -267,7 +267,7 @@ def test_a_cell_that_blocks_and_a_cell_that_waits(page: NotebookPage) -> None:
     ann.say("while it waits")
     expect(bob.lines.last).to_contain_text("received: while it waits")
     page.wait_for_idle()
-    assert page.output_text(AT["awaits"]) == "'while it waits'"
+    assert page.output_text(AT["awaits"]) == "waits\n\n'while it waits'"
 
 
 def test_floods(page: NotebookPage) -> None:
