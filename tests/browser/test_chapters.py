@@ -150,9 +150,8 @@ def two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_again(
         tab.shows(f"Connected as {name}.")
         tabs.append(tab)
     one, two = tabs
-    ann.get_by_role("button", name="Connect", exact=True).click()
     web.get_by_role("button", name="Connect", exact=True).click()
-    everybody = "4 here: Tab, Tab-2, Ann, You"
+    everybody = "4 here: Ann, Tab, Tab-2, Web"
     one.shows(everybody)
 
     def all_hear(words: str) -> None:

@@ -58,6 +58,7 @@ class TestTicketHolder(Function):
             """,
             "KeyError",
             "return tickets[token]",
+            "WebSocketException(1008",
         ),
         (
             """
@@ -67,6 +68,7 @@ class TestTicketHolder(Function):
                 return tickets[token]
             """,
             "HTTPException",
+            "WebSocketException(1008",
         ),
         (
             """
@@ -161,6 +163,33 @@ class TestTellAll(Function):
                 return []
             """,
             "WebSocketDisconnect",
+            "ended it for all",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                failed = []
+
+                async def tell(websocket):
+                    try:
+                        await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    except (TimeoutError, WebSocketDisconnect):
+                        failed.append(websocket)
+
+                tasks = [asyncio.create_task(tell(websocket)) for websocket in websockets]
+                return failed
+            """,
+            "await all that you have started",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                for websocket in websockets:
+                    websocket.send_text(text)
+                return []
+            """,
+            "nothing came",
+            "needs an `await`",
         ),
         (
             """

@@ -272,6 +272,10 @@ function draw(session, model, el) {
 
   let first = 0; // the number of the oldest line that is drawn
   let drawn = 0;
+  let follows = true; // the newest line, until a person scrolls up
+  log.addEventListener("scroll", () => (follows = log.scrollHeight - log.scrollTop - log.clientHeight < 12));
+  const resized = new ResizeObserver(() => follows && (log.scrollTop = log.scrollHeight));
+  resized.observe(log);
 
   function line([at, direction, words]) {
     const time = make("time", "", {}, clock(at));
@@ -285,7 +289,6 @@ function draw(session, model, el) {
     const view = session.view();
     const shown = view.log.slice(-SHOWN);
     const start = view.first + view.log.length - shown.length;
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 12;
     const kept = Math.max(0, first + drawn - start);
     const fresh = shown.slice(kept);
     log.setAttribute("aria-busy", fresh.length > 10 ? "true" : "false");
@@ -294,7 +297,7 @@ function draw(session, model, el) {
     log.append(...fresh.map(line));
     [first, drawn] = [start, shown.length];
     if (drawn === 0) log.append(make("div", "wsbook-empty", {}, "No messages yet."));
-    if (atEnd) log.scrollTop = log.scrollHeight;
+    if (follows) log.scrollTop = log.scrollHeight;
 
     const open = view.state === "open";
     const away = view.state === "closed";
@@ -333,9 +336,9 @@ function draw(session, model, el) {
   const hush = session.listen(update);
   readdress();
   update();
-  requestAnimationFrame(() => (log.scrollTop = log.scrollHeight));
   return () => {
     hush();
+    resized.disconnect();
     model.off("change:_address", readdress);
   };
 }
