@@ -4,6 +4,8 @@ export default {
   render({ model, el }) {
     const link = document.createElement("a");
     link.className = "wsbook-page-link";
+    link.style.color = "var(--jp-content-link-color, #1976d2)";
+    link.style.textDecoration = "underline";
     link.target = "_blank";
     link.rel = "noopener";
     link.href = reachable(model.get("_address"));
