@@ -142,10 +142,7 @@ class FanOutComparison:
                 if len(self._ways) > 1:
                     row.append(times(self._ratio(way, count)))
             rows.append(row)
-        what = "the median time until the last client has a message"
-        if len(self._ways) > 1:
-            what += f"; × is the median of the ratios to {self.base}, message by message"
-        return Table(self._caption(what), columns, rows)
+        return Table(self._caption("the median time until the last client has a message"), columns, rows)
 
     def counts(self) -> Table:
         """How many clients each message reached: the same on any machine."""
@@ -202,7 +199,7 @@ class FanOutComparison:
         said = "".join(f"<p>{html.escape(words)}</p>" for words in (*self.troubles, self.note) if words)
         return (
             "<p>The median time until the last client has a message"
-            f"{f', and × how much longer than {html.escape(self.base)}' if len(self._ways) > 1 else ''}; "
+            f"{f', and × the median of the ratios to {html.escape(self.base)}' if len(self._ways) > 1 else ''}; "
             "each group to its own scale</p>"
             f"{self.picture()._repr_html_()}{self.table()._repr_html_()}{said}"
         )
