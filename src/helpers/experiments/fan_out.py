@@ -197,7 +197,9 @@ class FanOutComparison:
 
     def _repr_html_(self) -> str:
         said = "".join(f"<p>{html.escape(words)}</p>" for words in (*self.troubles, self.note) if words)
-        ratios = f", and × the median of the ratios to {html.escape(self.base)}" if len(self._ways) > 1 else ""
+        ratios = (
+            f", and × the median of the ratios to {html.escape(self.base)}" if len(self._ways) > 1 else ""
+        )
         return (
             f"<p>The median time until the last client has a message{ratios}; each group to its own scale</p>"
             f"{self.picture()._repr_html_()}{self.table()._repr_html_()}{said}"
