@@ -52,11 +52,10 @@ def main() -> None:
     with st.container(key="room", horizontal=True, horizontal_alignment="distribute"):
         st.text(room)
         st.button("Leave", on_click=leave)
-    if text := st.chat_input("Say something, or /to Bob something", max_chars=4096):
-        try:
-            client.send(text)
-        except CannotSend as problem:
-            st.text(str(problem))
+    prompt = "Say something, or /to Bob something"
+    st.chat_input(prompt, key="typed", on_submit=say, args=(client,), max_chars=4096)
+    if problem := st.session_state.pop("problem", ""):
+        st.text(problem)
     show(client)
 
 
@@ -69,6 +68,18 @@ def ask() -> None:
             st.query_params.update(name=name, room=room)
             st.session_state.update(seat=(name, room), log=deque(maxlen=EVENTS_SHOWN))
             st.rerun()
+
+
+def say(client: ChatClient) -> None:
+    """Hand over what was typed.
+
+    What `st.chat_input` returns may get lost: where a run of the fragment ends on its thread while the
+    script already runs again on another, it takes the text back. A callback comes before that.
+    """
+    try:
+        client.send(st.session_state.typed)
+    except CannotSend as problem:
+        st.session_state.problem = str(problem)
 
 
 def leave() -> None:

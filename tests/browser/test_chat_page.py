@@ -184,6 +184,36 @@ def test_two_tabs_and_a_third_see_each_other(join: Callable[..., Tab], room: Sma
         assert sorted(took)[5] < 3
 
 
+SLOW_PAGE = """
+import time
+import streamlit as st
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+
+if not hasattr(ScriptRunner, "finish"):
+    ScriptRunner.finish = ScriptRunner._on_script_finished
+    ScriptRunner._on_script_finished = lambda *arguments: [time.sleep(0.3), ScriptRunner.finish(*arguments)][1]
+    st.ask = st.chat_input
+    st.chat_input = lambda *arguments, **options: [time.sleep(0.4), st.ask(*arguments, **options)][1]
+
+exec(compile(open({page!r}).read(), {page!r}, "exec"))
+"""  # a run takes its time until it asks what was typed, and to end, as on a busy machine
+
+
+def test_what_is_typed_while_the_fragment_runs_is_sent(
+    open_tab: Callable[..., Page], room: SmallRoom, tmp_path: Path
+) -> None:
+    """A run that ends takes back what `st.chat_input` is about to return in the next run, on its thread."""
+    script = tmp_path / "slow_page.py"
+    script.write_text(SLOW_PAGE.format(page=str(ROOT / "apps" / "chat_page.py")))
+    with streamlit(str(script), room.url) as page:
+        ann = Tab(open_tab(f"{page.url}/?name=Ann")).join("Ann")
+        for number in range(12):
+            ann.page.wait_for_timeout(50 * number)  # another place in the fragment's turn
+            ann.say(f"number {number}")
+            wait_until(lambda said=f"number {number}": said in str(room.history), 5, f"number {number}")
+        ann.page.close()
+
+
 def test_a_closed_tab_leaves_and_the_other_stays(join: Callable[..., Tab], room: SmallRoom) -> None:
     join("Ann")
     bob = join("Bob")
