@@ -1,17 +1,22 @@
 """Widget client and background server on one loop, against two plain `websockets` processes.
 
-Both variants run this file's measuring coroutines, alternately; the first in a real kernel.
+All variants run this file's measuring coroutines, in turn; the first in a real kernel.
+
+Two processes can use two processors, one loop uses one. So all of them run on one processor first, which
+tells what a message costs; then on all, where two processes share the work and one loop has nobody to wake.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 ROUND_TRIPS = 1500
 PIPELINED = 12_000
@@ -136,20 +141,43 @@ async def in_a_kernel() -> tuple[float, float]:
 
 
 def run(rounds: int) -> list[str]:
-    """The variants in turn; a line for each pair.
+    """The variants in turn, on one processor and on all; a line for each pair."""
+    ours = "widget client and background server"
+    lines = []
+    if sys.platform == "linux":
+        with _on_one_processor():
+            two, one = _measured(rounds)
+        lines = [
+            f"echo on one processor, {ours} / two processes: {two.line(0.95, 0.80)}",
+            f"echo on one processor, {ours} / plain websockets on one loop: {one.line()}",
+        ]
+    two, one = _measured(rounds)
+    return [
+        *lines,
+        f"echo on {os.cpu_count()} processors, {ours} / two processes: {two.line(most=0.80)}",
+        f"echo on {os.cpu_count()} processors, {ours} / plain websockets on one loop: {one.line()}",
+    ]
 
-    Where both cores are free, two processes work side by side; both ends on one loop can't, ours or not.
-    The second line tells how much of the first that is.
-    """
+
+def _measured(rounds: int) -> tuple[_Ratios, _Ratios]:
     against_two, against_one = _Ratios(), _Ratios()
     for _ in range(rounds):
         plain, ours, one = two_processes(), asyncio.run(in_a_kernel()), one_loop()
         against_two.add(ours, plain)
         against_one.add(ours, one)
-    return [
-        f"echo, widget client and background server / two processes: {against_two.line(0.95, 0.80)}",
-        f"echo, the same / plain websockets, both ends on one loop: {against_one.line()}",
-    ]
+    return against_two, against_one
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Keep this process, and those that it starts meanwhile, on one processor; only Linux can."""
+    assert sys.platform == "linux"
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 class _Ratios:

@@ -122,6 +122,31 @@ def test_sends_keep_their_order_from_every_thread(server: BackgroundServer) -> N
     run(main())
 
 
+def test_a_message_waits_for_the_last_piece_of_another(server: BackgroundServer) -> None:
+    begun, go_on = threading.Event(), asyncio.Event()
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "one "
+        begun.set()
+        await go_on.wait()
+        yield "message"
+
+    async def main() -> None:
+        async with connected(server.url) as ann:
+
+            async def in_pieces() -> None:
+                await ann.connection.send(pieces())
+
+            assert ann.loop is not None
+            ann.loop.submit(in_pieces())
+            assert await asyncio.to_thread(begun.wait, 5)
+            ann.send("after it")
+            ann.loop.asyncio_loop.call_soon_threadsafe(go_on.set)
+            assert [await ann.received(), await ann.received()] == ["one message", "after it"]
+
+    run(main())
+
+
 def test_what_was_sent_before_a_disconnect_arrives() -> None:
     got: list[str] = []
 

@@ -191,7 +191,7 @@ from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 
 if not hasattr(ScriptRunner, "finish"):
     ScriptRunner.finish = ScriptRunner._on_script_finished
-    ScriptRunner._on_script_finished = lambda *arguments: [time.sleep(0.3), ScriptRunner.finish(*arguments)][1]
+    ScriptRunner._on_script_finished = lambda *seen: [time.sleep(0.3), ScriptRunner.finish(*seen)][1]
     st.ask = st.chat_input
     st.chat_input = lambda *arguments, **options: [time.sleep(0.4), st.ask(*arguments, **options)][1]
 

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
@@ -54,15 +56,16 @@ class Client(Conversation):
         Raises:
             NotConnectedError: there is none.
         """
-        connection = self._open_talk().connection
-        assert connection is not None
-        return connection
+        with self._lock:
+            if self._talk is None or self._talk.connection is None or self.state != "open":
+                raise self._not_open()
+            return self._talk.connection
 
     @property
     def loop(self) -> BackgroundLoop | None:
         """The background loop, from `begin` until the state is `"closed"`."""
-        with self._lock:
-            return self._talk.loop if self._talk and self.state != "closed" else None
+        talk = self._talk
+        return talk.loop if talk and self.state != "closed" else None
 
     def begin(self, url: str | None = None) -> concurrent.futures.Future[None]:
         """Start to connect, without waiting. Connected to another address, it disconnects there first.
@@ -114,7 +117,9 @@ class Client(Conversation):
         elif not isinstance(data, bytes):
             raise TypeError(f"a message is str or bytes, not {type(data).__name__}")
         with self._lock:
-            self._open_talk().post(data)
+            if self._talk is None or self.state != "open":
+                raise self._not_open()
+            self._talk.post(data)
 
     def end(self) -> concurrent.futures.Future[None] | None:
         """Start to disconnect, without waiting; returns a future that is done when it is closed."""
@@ -136,13 +141,10 @@ class Client(Conversation):
         if ended is not None:
             await asyncio.wrap_future(ended)
 
-    def _open_talk(self) -> _Talk:
-        with self._lock:
-            if self._talk is None or self.state != "open":
-                raise NotConnectedError(
-                    f"{self.name} is not connected ({self.state}): press Connect, or await its .connect()"
-                )
-            return self._talk
+    def _not_open(self) -> NotConnectedError:
+        return NotConnectedError(
+            f"{self.name} is not connected ({self.state}): press Connect, or await its .connect()"
+        )
 
     def _is_open(self, talk: _Talk) -> bool:
         with self._lock:
@@ -266,7 +268,7 @@ class _Talk:
                 self._wake.clear()
                 while self.outbox:
                     data = self.outbox[0]
-                    await connection.send(data)
+                    await _send(connection, data)
                     self.outbox.popleft()
                     self._client.sent(data)
 
@@ -278,6 +280,18 @@ class _Talk:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.close(), patience)
         connection.transport.abort()
+
+
+async def _send(connection: ClientConnection, data: Data) -> None:
+    """Send a message; where none waits before it, `broadcast` does so without the price of flow control.
+
+    Source: https://websockets.readthedocs.io/en/stable/reference/asyncio/server.html#broadcast
+    """
+    if connection.state is State.OPEN and not connection.transport.get_write_buffer_size():
+        with contextlib.suppress(ExceptionGroup):  # the pieces of another message are on their way
+            broadcast([connection], data, raise_exceptions=True)
+            return
+    await connection.send(data)
 
 
 def _how_it_ended(closed: ConnectionClosed) -> str:

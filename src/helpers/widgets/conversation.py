@@ -122,7 +122,7 @@ class Conversation:
         with self._lock:
             self.received_count += 1
             self._log.add(message)
-            if not self._claimed(data):
+            if not self._waiting or not self._claimed(data):
                 self._unclaimed.add(message)
         self._changed()
 
@@ -150,7 +150,7 @@ class Conversation:
         """
         with self._lock:
             for index, message in enumerate(self._unclaimed):
-                if _fits(wanted, message.data):
+                if wanted is None or _fits(wanted, message.data):
                     return self._unclaimed.take(index).data
             if self._is_over:
                 raise self._closed_error()
@@ -170,7 +170,7 @@ class Conversation:
         return claim.outcome
 
     def _claimed(self, data: Data) -> bool:
-        for claim in list(self._waiting):
+        for claim in self._waiting.copy():
             try:
                 fits = _fits(claim.wanted, data)
             except Exception as error:
@@ -241,9 +241,10 @@ class _Newest(collections.deque[Message]):
 
     def add(self, message: Message) -> None:
         self.append(message)
-        self._size += len(message.data)
-        while len(self) > self._most or (self._size > KEPT_SIZE and len(self) > 1):
-            self.take(0)
+        size = self._size + len(message.data)
+        while len(self) > self._most or (size > KEPT_SIZE and len(self) > 1):
+            size -= len(self.popleft().data)
+        self._size = size
 
     def take(self, index: int) -> Message:
         message = self[index]
