@@ -78,6 +78,9 @@ GAPS = """() => {
 }"""
 LONGEST = """() => ({ longest: frames_seen.longest,
   fps: frames_seen.count / (performance.now() - frames_seen.since) * 1000 })"""
+# Pixels below what is seen of a log, after the frame in which its size has changed.
+BELOW = """log => new Promise((tell) => requestAnimationFrame(() => requestAnimationFrame(() =>
+  tell(log.scrollHeight - log.scrollTop - log.clientHeight))))"""
 LONGEST_GAP = (
     1000  # milliseconds; it is about 30 on a machine at rest, and seconds where each message is drawn
 )
@@ -299,6 +302,40 @@ def test_floods(page: NotebookPage) -> None:
     expect(web.lines.last).to_contain_text("another line")
     assert web.log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight") < 2
     assert words
+
+
+def test_a_log_whose_size_changes(page: NotebookPage) -> None:
+    page.run_cell(AT["web"])
+    web = Panel(page, "Browser")
+    web.connect()
+    for number in range(1, 11):
+        web.say(f"{number} " + "words " * 60)
+    expect(web.counts).to_have_text("10 sent, 10 received")
+    size = page.page.viewport_size
+    assert size is not None
+
+    def widen(by: int) -> int:
+        """Change the window's width until the log's has changed; return the pixels below what is seen."""
+        before = web.log.evaluate("log => log.clientWidth")
+        size["width"] += by
+        page.page.set_viewport_size(size)
+        page.page.wait_for_function(
+            "([log, before]) => Math.abs(log.clientWidth - before) > 100",
+            arg=[web.log.element_handle(), before],
+        )
+        return cast(int, web.log.evaluate(BELOW))
+
+    # Who is at the end sees the end, whether lines are wrapped anew or as before
+    long = web.log.evaluate("log => log.scrollHeight")
+    assert widen(-500) < 2
+    assert web.log.evaluate("log => log.scrollHeight") > long + 200
+    assert widen(500) < 2
+
+    # Who has scrolled up stays there
+    web.log.evaluate("log => { log.scrollTop = 60; }")
+    assert web.log.evaluate(BELOW) > 200
+    assert widen(-500) > 200
+    assert widen(500) > 200
 
 
 def test_directly_a_reload_and_the_end(page: NotebookPage) -> None:
