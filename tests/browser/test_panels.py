@@ -360,6 +360,8 @@ def test_directly_a_reload_and_the_end(page: NotebookPage) -> None:
     expect(web.counts).to_have_text("2 sent, 1 received")
     page.run_cell(AT["web"])
     web.connect()
+    web.say("through")  # "open" says that the proxy has answered, not yet the server
+    expect(web.log).to_contain_text("received: through")
     direct.connect()
     page.run_cell(AT["stop"])
     expect(direct.state).to_have_text("closed: 1001 (server stopped)")
