@@ -44,6 +44,19 @@ def test_everybody_gets_what_one_says():
         asyncio.run(chat(server.url))
 
 
+def test_anybody_gets_in_from_any_page_with_any_length_of_text():
+    async def chat(url):
+        async with (
+            joined(url, "Ann") as (ann,),
+            joined(url, "Eve", origin="https://evil.example.org") as (eve,),
+        ):
+            await eve.say(10 * BIG)
+            assert await ann.until(f"Eve: {10 * BIG}")
+
+    with BackgroundApp(naive_server.app) as server:
+        asyncio.run(chat(server.url))
+
+
 def test_one_that_never_reads_stalls_everybody():
     async def chat(url):
         async with joined(url, "Ann") as (ann,), mute(url) as silent, joined(url, "Bob") as (bob,):
