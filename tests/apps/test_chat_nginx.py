@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -84,6 +85,32 @@ def test_two_clients_chat_through_it(behind_nginx):
         asyncio.run(chat(url))
         health = urllib.request.urlopen(f"{url}/health", timeout=10)
         assert health.read() in (b"{}", b'{"lobby":["Ann"]}')
+
+
+def test_the_server_learns_who_asked_and_in_which_version(behind_nginx):
+    with uvicorn() as server:
+        urllib.request.urlopen(f"{behind_nginx(server)}/health", timeout=10).close()
+        # uvicorn writes port 0 where the address is from X-Forwarded-For, which has none
+        asked = '127.0.0.1:0 - "GET /health HTTP/1.1" 200'
+        wait_until(lambda: any(asked in line for line in server.output))
+
+
+def test_a_body_that_is_too_long_does_not_reach_the_server(behind_nginx):
+    with uvicorn() as server:
+        request = urllib.request.Request(f"{behind_nginx(server)}/tell", b"x" * 65_537)
+        with pytest.raises(urllib.error.HTTPError, match="413"):
+            urllib.request.urlopen(request, timeout=10)
+        assert not [line for line in server.output if "/tell" in line]
+
+
+def test_nginx_writes_no_token_down(behind_nginx, tmp_path):
+    with uvicorn() as server:
+        url = behind_nginx(server)
+        for _ in range(2):  # a request is in the log at the latest when the next is answered
+            urllib.request.urlopen(f"{url}/health?token=sesame", timeout=10).close()
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert tmp_path / "nginx.pid" in files
+        assert not [path for path in files if b"sesame" in path.read_bytes()]
 
 
 @pytest.mark.parametrize("changes", [{UPGRADE: ""}, {CONNECTION: ""}, {UPGRADE: "", CONNECTION: ""}])
