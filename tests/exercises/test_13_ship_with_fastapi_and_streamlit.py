@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Any, ClassVar
 
 from battery import Function
-from fastapi import HTTPException, Query, WebSocketDisconnect, WebSocketException
+from fastapi import HTTPException, Query, WebSocket, WebSocketDisconnect, WebSocketException
 
 GIVEN = {
     "asyncio": asyncio,
@@ -15,6 +15,7 @@ GIVEN = {
     "Annotated": Annotated,
     "Query": Query,
     "HTTPException": HTTPException,
+    "WebSocket": WebSocket,
     "WebSocketDisconnect": WebSocketDisconnect,
     "WebSocketException": WebSocketException,
     "tickets": {"blue": "Ann", "red": "Bob"},
@@ -38,6 +39,12 @@ class TestTicketHolder(Function):
             if token in tickets:
                 return tickets.get(token)
             raise WebSocketException(1008, f"{token!r} is not a ticket")
+        """,
+        """
+        async def ticket_holder(websocket: WebSocket, token: str = ""):
+            if token not in tickets:
+                raise WebSocketException(1008, f"not a ticket, {websocket.client.host}")
+            return tickets[token]
         """,
     ]
     wrong: ClassVar = [
@@ -87,6 +94,16 @@ class TestTicketHolder(Function):
                 return tickets[token]
             """,
             "nobody said why",
+        ),
+        (
+            """
+            async def ticket_holder(websocket: WebSocket, token: str = ""):
+                if token not in tickets:
+                    await websocket.close(1008, "no such ticket")
+                return tickets.get(token)
+            """,
+            "closed too early",
+            "raise WebSocketException(1008",
         ),
         (
             """
@@ -140,6 +157,45 @@ class TestTellAll(Function):
                 return []
             """,
             "did not return within",
+            "wait half a second for each",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                results = await asyncio.gather(
+                    *(asyncio.wait_for(websocket.send_text(text), 2) for websocket in websockets),
+                    return_exceptions=True,
+                )
+                return [websocket for websocket, result in zip(websockets, results) if result is not None]
+            """,
+            "more than half a second for each",
+            "with half a second for each",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                failed = []
+
+                async def tell(websocket):
+                    try:
+                        await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    except (TimeoutError, WebSocketDisconnect):
+                        failed.append(websocket)
+
+                await asyncio.gather(*map(tell, websockets))
+                return failed
+            """,
+            'RuntimeError: Cannot call "send" once a close message has been sent.',
+            "`RuntimeError` (gone)",
+        ),
+        (
+            """
+            async def tell_all(websockets, text):
+                await asyncio.gather(*(websocket.send(text) for websocket in websockets))
+                return []
+            """,
+            "has no attribute 'send'",
+            "`await websocket.send_text(text)`",
         ),
         (
             """
@@ -148,7 +204,7 @@ class TestTellAll(Function):
                 for websocket in websockets:
                     try:
                         await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect):
+                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
                         failed.append(websocket)
                 return failed
             """,
@@ -173,7 +229,7 @@ class TestTellAll(Function):
                 async def tell(websocket):
                     try:
                         await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect):
+                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
                         failed.append(websocket)
 
                 tasks = [asyncio.create_task(tell(websocket)) for websocket in websockets]
@@ -201,7 +257,7 @@ class TestTellAll(Function):
                         await asyncio.wait_for(websocket.send_text(text), 0.5)
                     except TimeoutError:
                         failed.append(websocket)
-                    except WebSocketDisconnect:
+                    except (WebSocketDisconnect, RuntimeError):
                         pass
 
                 await asyncio.gather(*map(tell, websockets))
@@ -216,7 +272,7 @@ class TestTellAll(Function):
                 async def tell(websocket):
                     try:
                         await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect):
+                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
                         return websocket
 
                 return await asyncio.gather(*map(tell, websockets))
@@ -229,7 +285,7 @@ class TestTellAll(Function):
                 async def tell(websocket):
                     try:
                         await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect):
+                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
                         pass
 
                 await asyncio.gather(*map(tell, websockets))

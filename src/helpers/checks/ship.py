@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,10 +26,18 @@ FINISH = "none of the slow ones: await all that you have started, and note each 
 NOT_SENT = "each `send_text` needs an `await`, and what goes wrong for one must not end it for the others"
 
 SLOW = ("slow", "slower", "slowest")
+GONE = ("gone", "hung_up")
+
+HUNG_UP = 'Cannot call "send" once a close message has been sent.'
+"""Starlette's words where the server itself has closed the connection."""
 
 REFUSE = 'refuse with `raise WebSocketException(1008, "the reason")`, the class from `fastapi`'
 RETURN_WHO = "return whose ticket it is: `tickets[token]`"
-AT_ONCE = "send to all at the same time: `asyncio.gather(*(...))`, or an `asyncio.TaskGroup`"
+AT_ONCE = "send to all at the same time, `asyncio.gather(*(...))`, with half a second for each"
+HALF_A_SECOND = (
+    "some never read: wait half a second for each, `async with asyncio.timeout(0.5)`, and no longer"
+)
+SEND_TEXT = "FastAPI's way to send a text is `await websocket.send_text(text)`"
 WHO_FAILED = (
     "catch what goes wrong for each by itself: `TimeoutError` (too slow), and `WebSocketDisconnect` or "
     "`RuntimeError` (gone); and return a list of those"
@@ -64,33 +73,35 @@ def tell_all(function: Any) -> Verdict:
 
     async def scenario(answer: Answer) -> str:
         async with _room(answer) as (url, sockets):
-            ann, gone, bob = [await Peer.join(f"{url}/{name}") for name in ("ann", "gone", "bob")]
+            ann, gone, _, bob = [
+                await Peer.join(f"{url}/{name}") for name in ("ann", "gone", "hung_up", "bob")
+            ]
             async with contextlib.AsyncExitStack() as stack:
                 for name in SLOW:
                     await stack.enter_async_context(_mute(url, answer, sockets, name))
                 gone.vanishes()
                 await sockets["gone"].closed()
-                order = ["ann", *SLOW, "gone", "bob"]
+                sockets["hung_up"].hung_up = True
+                order = ["ann", *SLOW, *GONE, "bob"]
                 begin = time.monotonic()
                 try:
                     returned = await answer([sockets[name] for name in order], "tea is ready", within=2.2)
                 except NotYet as not_yet:
-                    if isinstance(answer.error, TimeoutError | _disconnected()):
-                        raise NotYet(not_yet.verdict.said, FOR_EACH, sure=True) from not_yet
-                    raise
+                    raise _with_a_hint(not_yet, answer.error) from not_yet
                 took = time.monotonic() - begin
                 for name, peer in (("Ann", ann), ("Bob", bob)):
                     heard = await peer.hears(
-                        f"three are too slow and one is gone; at {name}'s", hint=NOT_SENT
+                        f"three are too slow and two are gone; at {name}'s", hint=NOT_SENT
                     )
                     if heard != "tea is ready":
                         raise NotYet(f"{name} heard {shown(heard)}", "send the text as it is")
-                _right_ones(returned, [sockets[name] for name in (*SLOW, "gone")])
+                _right_ones(returned, [sockets[name] for name in (*SLOW, *GONE)])
                 if took > 1.1:
                     raise NotYet(
-                        f"three were too slow, and it took {took:.1f} s: one after the other", AT_ONCE
+                        f"it took {took:.1f} s: one after the other, or more than half a second for each",
+                        AT_ONCE,
                     )
-        return "those who read had the text, and you named the three that were too slow and the one that left"
+        return "who reads had the text, and you named the three that were too slow and the two that are gone"
 
     return try_function(function, scenario, arguments="websockets, text")
 
@@ -112,7 +123,7 @@ def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
     @functools.wraps(function)
     async def dependency(*positional: Any, **named: Any) -> Any:
         try:
-            return await answer(*positional, *named.values())
+            return await answer(*inspect.signature(function).bind(*positional, **named).args)
         except NotYet as not_yet:
             if isinstance(answer.error, WebSocketException):
                 raise answer.error from None
@@ -133,6 +144,8 @@ def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
             return returned[0]
     except WebSocketDisconnect as refused:
         return refused.code, refused.reason
+    except RuntimeError as error:  # Starlette's, for what comes after a close
+        raise NotYet(f"the connection was closed too early: {error}", REFUSE) from error
 
 
 class _Socket:
@@ -144,6 +157,7 @@ class _Socket:
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
+        self.hung_up = False
         self._name = connection.request.path.strip("/") if connection.request else ""
 
     async def send_text(self, text: str) -> None:
@@ -151,6 +165,8 @@ class _Socket:
 
         if not isinstance(text, str):
             raise TypeError(f"send_text takes a text, not {type(text).__name__}")
+        if self.hung_up:
+            raise RuntimeError(HUNG_UP)
         try:
             await self.connection.send(text)
         except ConnectionClosed:
@@ -219,10 +235,20 @@ async def _mute(url: str, answer: Answer, sockets: dict[str, _Socket], name: str
         connection.transport.abort()
 
 
-def _disconnected() -> type[Exception]:
+def _with_a_hint(not_yet: NotYet, error: Exception | None) -> NotYet:
+    """What `tell_all` raised, or that it never returned, with a hint of this exercise."""
     from fastapi import WebSocketDisconnect
 
-    return WebSocketDisconnect
+    said = not_yet.verdict.said
+    if error is None:
+        return NotYet(said, HALF_A_SECOND)
+    if isinstance(error, TimeoutError | WebSocketDisconnect):
+        return NotYet(said, FOR_EACH, sure=True)
+    if isinstance(error, RuntimeError) and str(error) == HUNG_UP:
+        return NotYet(said, WHO_FAILED, sure=True)
+    if isinstance(error, AttributeError) and isinstance(error.obj, _Socket):
+        return NotYet(said, SEND_TEXT, sure=True)
+    return not_yet
 
 
 def _right_ones(returned: Any, failed: list[_Socket]) -> None:
