@@ -201,7 +201,7 @@ class _Talk:
         self._soon(self._stop)
 
     def _soon(self, call: Callable[[], None]) -> None:
-        if threading.current_thread() is self.loop.thread:
+        if threading.get_ident() == self.loop.thread.ident:
             call()
         else:
             self.loop.asyncio_loop.call_soon_threadsafe(call)
@@ -268,7 +268,8 @@ class _Talk:
                 self._wake.clear()
                 while self.outbox:
                     data = self.outbox[0]
-                    await _send(connection, data)
+                    if not _went_at_once(connection, data):
+                        await connection.send(data)
                     self.outbox.popleft()
                     self._client.sent(data)
 
@@ -282,16 +283,16 @@ class _Talk:
         connection.transport.abort()
 
 
-async def _send(connection: ClientConnection, data: Data) -> None:
-    """Send a message; where none waits before it, `broadcast` does so without the price of flow control.
+def _went_at_once(connection: ClientConnection, data: Data) -> bool:
+    """Send a message by `broadcast`, without the price of flow control, if none waits before it.
 
     Source: https://websockets.readthedocs.io/en/stable/reference/asyncio/server.html#broadcast
     """
     if connection.state is State.OPEN and not connection.transport.get_write_buffer_size():
         with contextlib.suppress(ExceptionGroup):  # the pieces of another message are on their way
             broadcast([connection], data, raise_exceptions=True)
-            return
-    await connection.send(data)
+            return True
+    return False
 
 
 def _how_it_ended(closed: ConnectionClosed) -> str:

@@ -232,24 +232,27 @@ class _Claim:
 
 
 class _Newest(collections.deque[Message]):
-    """The newest messages: at most so many, and of at most 32 MiB in all (but always the last one)."""
+    """The newest messages: at most so many, and of at most 32 MiB in all (but always the last one).
+
+    Their sizes are looked at only while a large one is among them: so many small ones can't be too much.
+    """
 
     def __init__(self, most: int) -> None:
-        super().__init__()
+        super().__init__(maxlen=most)
         self._most = most
-        self._size = 0
+        self._has_large = False
 
     def add(self, message: Message) -> None:
         self.append(message)
-        size = self._size + len(message.data)
-        while len(self) > self._most or (size > KEPT_SIZE and len(self) > 1):
-            size -= len(self.popleft().data)
-        self._size = size
+        if self._has_large or len(message.data) * self._most > KEPT_SIZE:
+            size = sum(len(one.data) for one in self)
+            while size > KEPT_SIZE and len(self) > 1:
+                size -= len(self.popleft().data)
+            self._has_large = any(len(one.data) * self._most > KEPT_SIZE for one in self)
 
     def take(self, index: int) -> Message:
         message = self[index]
         del self[index]
-        self._size -= len(message.data)
         return message
 
 
