@@ -192,7 +192,7 @@ class ChatClient:
         return process_exception(error)
 
     def _pauses(self) -> Generator[float]:
-        """How long to wait before each further attempt: longer each time, never alike for all clients."""
+        """How long to wait before each attempt: longer each time, never alike for all."""
         longest = 0.5
         while True:
             pause = random.uniform(longest / 2, longest)

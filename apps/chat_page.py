@@ -37,7 +37,8 @@ STYLE = """<style>
 def chat_client(name: str, room: str) -> ChatClient:
     """Connect this tab; once, until the tab is closed or its person leaves."""
     query = {"name": name, "room": room, "token": CHAT_TOKEN}
-    return ChatClient(f"{CHAT_URL}?{urlencode({key: value for key, value in query.items() if value})}")
+    known = urlencode({key: value for key, value in query.items() if value})
+    return ChatClient(f"{CHAT_URL}?{known}")
 
 
 def main() -> None:
@@ -73,8 +74,9 @@ def ask() -> None:
 def say(client: ChatClient) -> None:
     """Hand over what was typed.
 
-    What `st.chat_input` returns may get lost: where a run of the fragment ends on its thread while the
-    script already runs again on another, it takes the text back. A callback comes before that.
+    What `st.chat_input` returns may get lost: where a run of the fragment ends on its
+    thread while the script already runs again on another, it takes the text back. A
+    callback comes before that.
     """
     try:
         client.send(st.session_state.typed)

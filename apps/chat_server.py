@@ -104,7 +104,7 @@ class Client:
         await asyncio.wait([self._writer])
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone; its handler hears of it
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # its handler hears it
             while (text := await self._outbox.get()) is not None:
                 self._bytes -= len(text.encode())
                 await self.websocket.send_text(text)
@@ -112,7 +112,7 @@ class Client:
             await self.websocket.close(*self.closing)
 
     def _cut_later(self) -> None:
-        """Free the connection whatever happens: a polite close waits until the peer has read everything."""
+        """Free the connection: a polite close waits until the peer has read everything."""
         asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.websocket.scope["cut"])
 
 
@@ -182,7 +182,7 @@ class ConnectionManager:
             self.drop(client, TRY_LATER, "you read too slowly")
 
     def broadcast(self, room: Room, event: Event, but: Client | None = None) -> None:
-        """Bring an event to everybody in a room, all in the same order; drop those who can't take it."""
+        """Bring an event to all in a room, in one order; drop those who can't take it."""
         events = deque([event])
         while events:
             text = as_text(events.popleft())
@@ -282,7 +282,7 @@ def objection(connection: HTTPConnection) -> str | None:
 
 
 def is_ours(origin: str, host: str) -> bool:
-    """Whether a page of this origin may connect: browsers let every page try (RFC 6455 §10.2)."""
+    """Whether a page of this origin may connect; every page can try (RFC 6455 §10.2)."""
     if origin in os.environ.get("CHAT_ORIGINS", "").split(","):
         return True
     try:
@@ -293,7 +293,7 @@ def is_ours(origin: str, host: str) -> bool:
 
 
 async def may_connect(websocket: WebSocket) -> None:
-    """Refuse a handshake. Before `accept()` an exception's code and reason become HTTP 403, without them."""
+    """Refuse a handshake: before `accept()` an exception becomes a bare HTTP 403."""
     if why := objection(websocket):
         raise WebSocketException(POLICY, why)
 
