@@ -3,7 +3,7 @@
     uvicorn apps.chat_server:app
     streamlit run apps/chat_page.py
 
-Streamlit runs this script from top to bottom at every click, and its fragment twice a second. A connection
+Streamlit runs this script from top to bottom at every click, and a fragment twice a second. A connection
 has to outlive that: each browser tab has a `ChatClient`, which Streamlit closes when the tab is closed. Only
 the script calls `st`. What comes from others is shown by `st.text`, as it is: most of `st` reads Markdown.
 
@@ -53,11 +53,8 @@ def main() -> None:
     with st.container(key="room", horizontal=True, horizontal_alignment="distribute"):
         st.text(room)
         st.button("Leave", on_click=leave)
-    prompt = "Say something, or /to Bob something"
-    st.chat_input(prompt, key="typed", on_submit=say, args=(client,), max_chars=4096)
-    if problem := st.session_state.pop("problem", ""):
-        st.text(problem)
     show(client)
+    write(client)
 
 
 def ask() -> None:
@@ -69,19 +66,6 @@ def ask() -> None:
             st.query_params.update(name=name, room=room)
             st.session_state.update(seat=(name, room), log=deque(maxlen=EVENTS_SHOWN))
             st.rerun()
-
-
-def say(client: ChatClient) -> None:
-    """Hand over what was typed.
-
-    What `st.chat_input` returns may get lost: where a run of the fragment ends on its
-    thread while the script already runs again on another, it takes the text back. A
-    callback comes before that.
-    """
-    try:
-        client.send(st.session_state.typed)
-    except CannotSend as problem:
-        st.session_state.problem = str(problem)
 
 
 def leave() -> None:
@@ -109,6 +93,20 @@ def show(client: ChatClient) -> None:
     st.text(f"typing: {', '.join(client.typing)}" if client.typing else " ")
     if client.dropped:
         st.text(f"{client.dropped:,} events came faster than this page could show them.")
+
+
+@st.fragment
+def write(client: ChatClient) -> None:
+    """Send what was typed.
+
+    A fragment too, so that it alone runs again. If the whole script did, the clock of `show`
+    would be stopped and set anew each time, and on a busy machine it may stay stopped.
+    """
+    if text := st.chat_input("Say something, or /to Bob something", max_chars=4096):
+        try:
+            client.send(text)
+        except CannotSend as problem:
+            st.text(str(problem))
 
 
 main()

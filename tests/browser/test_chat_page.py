@@ -195,6 +195,7 @@ if not hasattr(ScriptRunner, "finish"):
     st.ask = st.chat_input
     st.chat_input = lambda *arguments, **options: [time.sleep(0.4), st.ask(*arguments, **options)][1]
 
+print("the whole script runs", flush=True)
 exec(compile(open({page!r}).read(), {page!r}, "exec"))
 """  # a run takes its time until it asks what was typed, and to end, as on a busy machine
 
@@ -202,15 +203,22 @@ exec(compile(open({page!r}).read(), {page!r}, "exec"))
 def test_what_is_typed_while_the_fragment_runs_is_sent(
     open_tab: Callable[..., Page], room: SmallRoom, tmp_path: Path
 ) -> None:
-    """A run that ends takes back what `st.chat_input` is about to return in the next run, on its thread."""
+    """Only by fragments, one after the other.
+
+    If the whole script ran, beside a fragment's run on another thread, the latter's end would take back
+    what `st.chat_input` is about to return; and the fragment's clock would be stopped and set anew, by
+    messages that a busy session drops.
+    """
     script = tmp_path / "slow_page.py"
     script.write_text(SLOW_PAGE.format(page=str(ROOT / "apps" / "chat_page.py")))
     with streamlit(str(script), room.url) as page:
         ann = Tab(open_tab(f"{page.url}/?name=Ann")).join("Ann")
+        runs = page.output.count("the whole script runs")
         for number in range(12):
             ann.page.wait_for_timeout(50 * number)  # another place in the fragment's turn
             ann.say(f"number {number}")
             wait_until(lambda said=f"number {number}": said in str(room.history), 5, f"number {number}")
+        assert page.output.count("the whole script runs") == runs > 0
         ann.page.close()
 
 
