@@ -217,7 +217,7 @@ def test_what_is_typed_while_the_fragment_runs_is_sent(
         for number in range(12):
             ann.page.wait_for_timeout(50 * number)  # another place in the fragment's turn
             ann.say(f"number {number}")
-            wait_until(lambda said=f"number {number}": said in str(room.history), 5, f"number {number}")
+            wait_until(lambda said=f"number {number}": said in str(room.history), 20, f"number {number}")
         assert page.output.count("the whole script runs") == runs > 0
         ann.page.close()
 
