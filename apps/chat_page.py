@@ -99,8 +99,8 @@ def show(client: ChatClient) -> None:
 def write(client: ChatClient) -> None:
     """Send what was typed.
 
-    A fragment too, so that it alone runs again. If the whole script did, the clock of `show`
-    would be stopped and set anew each time, and on a busy machine it may stay stopped.
+    A fragment too, so that it alone runs again. If the whole script did, on another thread than
+    `show`, whose run may just end, that end could clear the text before it is read here.
     """
     if text := st.chat_input("Say something, or /to Bob something", max_chars=4096):
         try:

@@ -104,7 +104,7 @@ class Client:
         await asyncio.wait([self._writer])
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # its handler hears it
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone
             while (text := await self._outbox.get()) is not None:
                 self._bytes -= len(text.encode())
                 await self.websocket.send_text(text)

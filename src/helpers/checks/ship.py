@@ -101,7 +101,7 @@ def tell_all(function: Any) -> Verdict:
                         f"it took {took:.1f} s: one after the other, or more than half a second for each",
                         AT_ONCE,
                     )
-        return "who reads had the text, and you named the three that were too slow and the two that are gone"
+        return "those who read had the text; you named the three that were too slow and the two that are gone"
 
     return try_function(function, scenario, arguments="websockets, text")
 
