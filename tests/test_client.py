@@ -113,11 +113,30 @@ def test_sends_keep_their_order_from_every_thread(server: BackgroundServer) -> N
             threads = [threading.Thread(target=send, args=(who,)) for who in range(4)]
             for thread in threads:
                 thread.start()
-            came = [str(await ann.received(timeout=10)).split() for _ in range(800)]
+            assert ann.loop is not None
+            ann.loop.asyncio_loop.call_soon_threadsafe(send, 4)
+            came = [str(await ann.received(timeout=10)).split() for _ in range(1000)]
             for thread in threads:
                 thread.join()
-        for who in range(4):
+        for who in range(5):
             assert [int(n) for w, n in came if int(w) == who] == list(range(200))
+
+    run(main())
+
+
+def test_what_the_loop_sends_waits_for_what_another_thread_sent_before(server: BackgroundServer) -> None:
+    async def main() -> None:
+        async with connected(server.url) as ann:
+
+            async def send() -> None:
+                other = threading.Thread(target=ann.send, args=("first",))
+                other.start()
+                other.join()
+                ann.send("second")
+
+            assert ann.loop is not None
+            ann.loop.submit(send())
+            assert [await ann.received(), await ann.received()] == ["first", "second"]
 
     run(main())
 
@@ -147,7 +166,8 @@ def test_a_message_waits_for_the_last_piece_of_another(server: BackgroundServer)
     run(main())
 
 
-def test_what_was_sent_before_a_disconnect_arrives() -> None:
+@pytest.mark.parametrize("on_the_loop", [False, True])
+def test_what_was_sent_before_a_disconnect_arrives(on_the_loop: bool) -> None:
     got: list[str] = []
 
     async def collect(connection: ServerConnection) -> None:
@@ -156,8 +176,18 @@ def test_what_was_sent_before_a_disconnect_arrives() -> None:
 
     async def main(url: str) -> None:
         async with connected(url, compression=None) as ann:
-            for number in range(500):  # more than the buffers of both ends take at once
-                ann.send(f"{number:050000d}")
+
+            async def send() -> int:
+                for number in range(500):  # more than the buffers of both ends take at once
+                    ann.send(f"{number:050000d}")
+                return ann.connection.transport.get_write_buffer_size()
+
+            if on_the_loop:
+                assert ann.loop is not None
+                waiting = await asyncio.wrap_future(ann.loop.submit(send()))
+                assert waiting < 100_000  # the others wait in the outbox
+            else:
+                await send()
         assert ann.sent_count == 500
 
     with BackgroundServer(collect, where="own") as server:

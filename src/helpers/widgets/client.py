@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
 from helpers.background.places import in_words
 from helpers.widgets.conversation import Conversation, Data, NotConnectedError
+from helpers.widgets.corked import CORKED, CorkedConnection
 
 PATIENCE = 1.0
 """How long, in seconds, a disconnect waits until what is to be sent has been sent."""
@@ -46,7 +47,13 @@ class Client(Conversation):
     ) -> None:
         super().__init__(name, changed)
         self.url = url
-        self._options = {"proxy": None, "close_timeout": 1, "logger": _silent(), **options}
+        self._options = {
+            "proxy": None,
+            "close_timeout": 1,
+            "logger": _silent(),
+            "create_connection": CorkedConnection,
+            **options,
+        }
         self._talk: _Talk | None = None
 
     @property
@@ -119,7 +126,9 @@ class Client(Conversation):
         with self._lock:
             if self._talk is None or self.state != "open":
                 raise self._not_open()
-            self._talk.post(data)
+            is_sent = self._talk.post(data)
+        if is_sent:
+            self.sent(data)
 
     def end(self) -> concurrent.futures.Future[None] | None:
         """Start to disconnect, without waiting; returns a future that is done when it is closed."""
@@ -193,9 +202,14 @@ class _Talk:
     def start(self) -> None:
         self.loop.submit(self._converse())
 
-    def post(self, data: Data) -> None:
+    def post(self, data: Data) -> bool:
+        """Send a message if that takes no waiting, and say so; else leave it to the writer."""
+        is_here = threading.get_ident() == self.loop.thread.ident
+        if is_here and not self.outbox and self.connection and _went_at_once(self.connection, data):
+            return True
         self.outbox.append(data)
         self._soon(self._wake.set)
+        return False
 
     def hang_up(self) -> None:
         self._soon(self._stop)
@@ -284,11 +298,11 @@ class _Talk:
 
 
 def _went_at_once(connection: ClientConnection, data: Data) -> bool:
-    """Send a message by `broadcast`, without the price of flow control, if none waits before it.
+    """Send a message by `broadcast`, without the price of flow control, if little waits before it.
 
     Source: https://websockets.readthedocs.io/en/stable/reference/asyncio/server.html#broadcast
     """
-    if connection.state is State.OPEN and not connection.transport.get_write_buffer_size():
+    if connection.state is State.OPEN and connection.transport.get_write_buffer_size() < CORKED:
         with contextlib.suppress(ExceptionGroup):  # the pieces of another message are on their way
             broadcast([connection], data, raise_exceptions=True)
             return True
