@@ -26,6 +26,10 @@ class TestTicketHolder(Function):
     name = "ticket_holder"
     arguments = 'token: str = ""'
     given: ClassVar[dict[str, Any]] = GIVEN
+    misfits: ClassVar = {
+        **{body: words for body, words in Function.misfits.items() if not body.startswith("def")},
+        "def ANSWER(*any):\n    yield 1": ("coroutine function", "yield"),
+    }
     right: ClassVar = [
         """
         async def ticket_holder(token: Annotated[str | None, Query(max_length=20)] = None):
@@ -44,6 +48,12 @@ class TestTicketHolder(Function):
         async def ticket_holder(websocket: WebSocket, token: str = ""):
             if token not in tickets:
                 raise WebSocketException(1008, f"not a ticket, {websocket.client.host}")
+            return tickets[token]
+        """,
+        """
+        def ticket_holder(token: str = ""):  # FastAPI takes both kinds of functions
+            if token not in tickets:
+                raise WebSocketException(1008, "this ticket is not valid")
             return tickets[token]
         """,
     ]

@@ -65,7 +65,7 @@ def ticket_holder(function: Any) -> Verdict:
                 raise NotYet(f"{which} was refused, and nobody said why", REFUSE)
         return "Ann and Bob came in, a wrong token and a missing one were refused with 1008"
 
-    return try_function(function, scenario, arguments="token")
+    return try_function(function, scenario, arguments="token", coroutine=None)
 
 
 def tell_all(function: Any) -> Verdict:

@@ -254,7 +254,7 @@ def try_function(
     scenario: Callable[[Answer], Coroutine[Any, Any, str]],
     *,
     arguments: str,
-    coroutine: bool = True,
+    coroutine: bool | None = True,
 ) -> Verdict:
     """Play a scenario in which the reader's function is called.
 
@@ -262,7 +262,7 @@ def try_function(
         function: the reader's function.
         scenario: is called with the function as an `Answer`, on another loop.
         arguments: the names of the function's arguments, like `"url, question"`.
-        coroutine: whether it has to be a coroutine function.
+        coroutine: whether it has to be a coroutine function; None lets it be one or a plain function.
 
     Returns:
         The verdict, within five seconds whatever the function does.
@@ -276,10 +276,12 @@ def try_function(
         inspect.signature(function).bind(*names)
     except (TypeError, ValueError) as error:
         return _unfit(f"`{_name(function)}` is called as `{_name(function)}({arguments})`: {error}")
-    if coroutine and not inspect.iscoroutinefunction(function):
-        why = " and no `yield`" if inspect.isasyncgenfunction(function) else ""
+    is_coroutine = inspect.iscoroutinefunction(function)
+    has_yield = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if (coroutine and not is_coroutine) or (coroutine is None and has_yield):
+        why = " and no `yield`" if has_yield else ""
         return _unfit(f"`{_name(function)}` must be a coroutine function: write `async def`{why}")
-    if not coroutine and (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+    if coroutine is False and (is_coroutine or inspect.isasyncgenfunction(function)):
         return _unfit(f"`{_name(function)}` must be a plain function: write `def`, without `async`")
     answer = Answer(function)
     try:
