@@ -45,17 +45,6 @@ print(json.dumps([pairs, panel.received_count]))
 server.stop()
 """
 
-WATCH_FRAMES = """() => {
-  window.gaps = [];
-  let before = null;
-  const look = (now) => {
-    if (before !== null) window.gaps.push(now - before);
-    before = now;
-    window.looking = requestAnimationFrame(look);
-  };
-  window.looking = requestAnimationFrame(look);
-}"""
-
 
 async def view_against_none(rounds: int) -> str:
     """The same flood into a `ClientPanel` and into its client without a view, in turn, in a kernel."""
@@ -80,6 +69,7 @@ def in_a_page(rounds: int) -> str:
     """The flood in JupyterLab: the longest gap between frames, and what stands there in the end."""
     sys.path.insert(0, str(ROOT / "tests" / "browser"))
     from browsers import launch
+    from flooded import frame_gaps
     from lab import JupyterLab
     from notebook_page import NotebookPage
     from playwright.sync_api import sync_playwright
@@ -105,12 +95,10 @@ def in_a_page(rounds: int) -> str:
             for index in range(3):
                 page.run_cell(index)
             for number in range(1, rounds + 1):
-                page.page.evaluate(WATCH_FRAMES)
-                page.run_cell(3)
-                counted = f"{number} sent, {number * MESSAGES:,} received"
-                page.page.get_by_text(counted).wait_for(timeout=5000)
-                page.page.evaluate("cancelAnimationFrame(window.looking)")
-                gaps = page.page.evaluate("window.gaps")
+                with frame_gaps(page.page) as gaps:
+                    page.run_cell(3)
+                    counted = f"{number} sent, {number * MESSAGES:,} received"
+                    page.page.get_by_text(counted).wait_for(timeout=5000)
                 longest.append(max(gaps))
                 rates.append(1000 * len(gaps) / sum(gaps))
                 shown = page.page.locator(".wsbook-line").last.inner_text()

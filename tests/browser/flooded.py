@@ -1,11 +1,14 @@
-"""A notebook that floods a timeline, and how fluid the page stays; for the tests and the benchmark."""
+"""A notebook that floods a timeline, and how fluid a page stays; for the tests and the benchmarks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from notebook_page import NotebookPage
+    from playwright.sync_api import Page
 
 FRAMES = 5000
 
@@ -42,14 +45,23 @@ WATCH_FRAMES = """() => {
 }"""
 
 
+@contextmanager
+def frame_gaps(page: Page) -> Iterator[list[float]]:
+    """Watch a page: in the end the list holds the time between each two of its frames, in milliseconds."""
+    gaps: list[float] = []
+    page.evaluate(WATCH_FRAMES)
+    yield gaps
+    page.evaluate("cancelAnimationFrame(window.looking)")
+    gaps += page.evaluate("window.gaps")
+
+
 def longest_gap(page: NotebookPage, cell: int, frames: int) -> float:
     """Run the cell that floods, and wait until the page counts so many frames.
 
     Returns:
         The longest gap between two frames of the page, in milliseconds.
     """
-    page.page.evaluate(WATCH_FRAMES)
-    page.run_cell(cell)
-    page.page.get_by_text(f"{frames:,} frames").wait_for(timeout=10_000)
-    page.page.evaluate("cancelAnimationFrame(window.looking)")
-    return float(max(page.page.evaluate("window.gaps")))
+    with frame_gaps(page.page) as gaps:
+        page.run_cell(cell)
+        page.page.get_by_text(f"{frames:,} frames").wait_for(timeout=10_000)
+    return max(gaps)

@@ -19,6 +19,9 @@ from helpers.background.guard import OWN_GROUP
 
 Report = Callable[[str, object], None]
 
+Progress = Callable[[float], None]
+"""Is called now and then with the share that is done, 0 to 1."""
+
 
 class ClientProcess:
     """The kernel's end: hands over a plan, gets reports, and ends the child when it is left.
@@ -94,6 +97,36 @@ class ClientProcess:
     def _last_words(self) -> str:
         self._said.seek(0)
         return "\n".join(self._said.read().decode(errors="replace").strip().splitlines()[-10:]) or "(nothing)"
+
+
+class ClientRun:
+    """What a client process carries out, and another thread can break off."""
+
+    def __init__(self) -> None:
+        self._client: ClientProcess | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Break it off, from another thread; `run` then raises."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.kill()
+
+    @contextlib.contextmanager
+    def _carried_out_by(self, client: ClientProcess) -> Iterator[None]:
+        """
+        Raises:
+            BackgroundError: it was broken off, before or meanwhile.
+        """
+        self._client = client
+        if self._stopped:
+            raise BackgroundError("it was broken off")
+        try:
+            yield
+        except BackgroundError:
+            if self._stopped:
+                raise BackgroundError("it was broken off") from None
+            raise
 
 
 class Orders:

@@ -7,15 +7,13 @@ import dataclasses
 import html
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from helpers.background import BackgroundError
 from helpers.background.limits import most_files
-from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.figures import Table, in_ms, look_up, nearest_rank, times
+from helpers.experiments.client_process import Progress
+from helpers.experiments.figures import Comparison, Table, in_ms, look_up, nearest_rank, times
 from helpers.experiments.grouped_bars import GroupedBars
-from helpers.experiments.request_reply import Progress
-from helpers.experiments.servers import Served, Servers
+from helpers.experiments.servers import Served, ServersRun
 
 __all__ = ["FanOut", "FanOutComparison", "FanOutRun", "FanOutWay", "compare_fan_out"]
 
@@ -99,23 +97,17 @@ class FanOutWay:
         return statistics.median(a / b for a, b in zip(mine.times, theirs.times, strict=True))
 
 
-class FanOutComparison:
+class FanOutComparison(Comparison[FanOutWay]):
     """What `compare_fan_out` has measured: `print(result.facts())`, `result["gather"][1000].median`."""
 
     def __init__(
         self, ways: dict[str, FanOutWay], *, messages: int, size: int, against: str, note: str
     ) -> None:
-        self._ways = ways
+        super().__init__(ways)
         self.messages = messages
         self.size = size
         self.base = against
         self.note = note
-
-    def __getitem__(self, way: str) -> FanOutWay:
-        return look_up(self._ways, way)
-
-    def __iter__(self) -> Iterator[FanOutWay]:
-        return iter(self._ways.values())
 
     @property
     def clients(self) -> list[int]:
@@ -206,7 +198,7 @@ class FanOutComparison:
         )
 
 
-class FanOutRun:
+class FanOutRun(ServersRun):
     """One comparison, which can be broken off from another thread.
 
     Args:
@@ -236,19 +228,11 @@ class FanOutRun:
             raise ValueError("size is bytes, 16 to 65,536")
         if against is not None and against not in served:
             raise ValueError(f"against must be one of {', '.join(map(repr, served))}, not {against!r}")
-        self._servers = Servers(served)
+        super().__init__(served)
         self._clients, self._note = affordable(clients, len(served), most_files())
         self._messages = messages
         self._size = size
         self._against = against or list(served)[-1]
-        self._client: ClientProcess | None = None
-        self._stopped = False
-
-    def stop(self) -> None:
-        """Break it off, from another thread; `run` then raises."""
-        self._stopped = True
-        if self._client is not None:
-            self._client.kill()
 
     def run(self, progress: Progress | None = None) -> FanOutComparison:
         """Carry it out, once.
@@ -261,13 +245,7 @@ class FanOutRun:
         """
         plan = {"kind": "fan-out", "clients": self._clients, "messages": self._messages, "size": self._size}
         plan["seconds"] = 600
-        with ClientProcess() as client:
-            self._client = client
-            with self._servers.running() as urls:
-                if self._stopped:
-                    raise BackgroundError("it was broken off")
-                client.tell({**plan, "ways": urls})
-                measured = self._follow(client, progress)
+        measured = self._measure(lambda urls: {**plan, "ways": urls}, progress)
         ways: dict[str, FanOutWay] = {}
         for name, rows in measured.items():
             found = [
@@ -285,24 +263,6 @@ class FanOutRun:
         return FanOutComparison(
             ways, messages=self._messages, size=self._size, against=self._against, note=self._note
         )
-
-    def _follow(self, client: ClientProcess, progress: Progress | None) -> Any:
-        try:
-            for kind, content in client.reports():
-                if kind == "progress" and progress is not None:
-                    progress(content)
-                elif kind == "done":
-                    self._servers.check()
-                    self._servers.stop()  # first, so that no server tells a thousand that a thousand leave
-                    client.tell("leave")
-                elif kind == "result":
-                    return content
-        except BackgroundError:
-            if self._stopped:
-                raise BackgroundError("it was broken off") from None
-            self._servers.check()
-            raise
-        raise AssertionError("reports end with a result")
 
 
 async def compare_fan_out(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 Measured = TypeVar("Measured")
 
@@ -20,6 +20,26 @@ def look_up(measured: Mapping[str, Measured], name: str) -> Measured:
         return measured[name]
     except KeyError:
         raise KeyError(f"{name!r} was not measured; there are {', '.join(map(repr, measured))}") from None
+
+
+class Comparison(Generic[Measured]):
+    """What was measured of several ways or servers, by their names: `result["SSE"]`."""
+
+    def __init__(self, ways: Mapping[str, Measured]) -> None:
+        self._ways = ways
+
+    def __getitem__(self, way: str) -> Measured:
+        return look_up(self._ways, way)
+
+    def __iter__(self) -> Iterator[Measured]:
+        return iter(self._ways.values())
+
+    def _compared_with(self) -> tuple[str, str]:
+        """The way that the others are compared with, and the heading of a column of such ratios."""
+        if "WebSocket" in self._ways:
+            return "WebSocket", "× WS"
+        first = next(iter(self._ways))
+        return first, f"× {first}"
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:

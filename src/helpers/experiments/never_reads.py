@@ -7,10 +7,8 @@ import dataclasses
 from typing import Any
 from urllib.parse import urlsplit
 
-from helpers.background import BackgroundError
-from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.request_reply import Progress
-from helpers.experiments.servers import Served, Servers
+from helpers.experiments.client_process import Progress
+from helpers.experiments.servers import Served, ServersRun
 
 __all__ = ["MuteRun", "NeverReads", "one_never_reads"]
 
@@ -74,7 +72,7 @@ class NeverReads:
         return "\n".join(f"{label + ':':{wide + 1}} {words}" for label, words in rows)
 
 
-class MuteRun:
+class MuteRun(ServersRun):
     """One such watch, which can be broken off from another thread.
 
     Args:
@@ -95,16 +93,9 @@ class MuteRun:
         if not 1 <= rate <= 1_000:
             raise ValueError("rate is messages a second, 1 to 1,000")
         self._name = getattr(server, "__name__", "the server")
-        self._servers = Servers({self._name: server})
-        self._plan = {"healthy": healthy, "size": size, "rate": rate, "watch": seconds}
-        self._client: ClientProcess | None = None
-        self._stopped = False
-
-    def stop(self) -> None:
-        """Break it off, from another thread; `run` then raises."""
-        self._stopped = True
-        if self._client is not None:
-            self._client.kill()
+        super().__init__({self._name: server})
+        self._plan = {"kind": "never reads", "healthy": healthy, "size": size, "rate": rate}
+        self._plan |= {"watch": seconds, "seconds": seconds + 60}
 
     def run(self, progress: Progress | None = None) -> NeverReads:
         """Carry it out, once.
@@ -116,16 +107,12 @@ class MuteRun:
             BackgroundError: healthy clients don't hear each other even without a mute one, or the server or
                 the clients have failed, and why.
         """
-        with ClientProcess() as client:
-            self._client = client
-            with self._servers.running() as urls:
-                url = urls[self._name]
-                plan = {**self._plan, "kind": "never reads", "url": url}
-                plan |= {"pid": listening_process(urlsplit(url).port), "seconds": self._plan["watch"] + 60}
-                if self._stopped:
-                    raise BackgroundError("it was broken off")
-                client.tell(plan)
-                seen = self._follow(client, progress)
+
+        def plan(urls: dict[str, str]) -> dict[str, Any]:
+            url = urls[self._name]
+            return {**self._plan, "url": url, "pid": listening_process(urlsplit(url).port)}
+
+        seen = self._measure(plan, progress)
         return NeverReads(
             watched=seen["watched"],
             stalled=seen["stalled"],
@@ -136,24 +123,6 @@ class MuteRun:
             cut_after=seen["cut_after"],
             grown=seen["grown"],
         )
-
-    def _follow(self, client: ClientProcess, progress: Progress | None) -> Any:
-        try:
-            for kind, content in client.reports():
-                if kind == "progress" and progress is not None:
-                    progress(content)
-                elif kind == "done":
-                    self._servers.check()
-                    self._servers.stop()
-                    client.tell("leave")
-                elif kind == "result":
-                    return content
-        except BackgroundError:
-            if self._stopped:
-                raise BackgroundError("it was broken off") from None
-            self._servers.check()
-            raise
-        raise AssertionError("reports end with a result")
 
 
 async def one_never_reads(

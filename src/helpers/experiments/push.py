@@ -5,18 +5,17 @@ from __future__ import annotations
 import dataclasses
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from helpers.background import BackgroundError
 from helpers.experiments.bars import Bars
-from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.figures import Table, in_bytes, in_ms, look_up, nearest_rank, times
+from helpers.experiments.client_process import ClientProcess, ClientRun, Progress
+from helpers.experiments.figures import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.experiments.http_headers import HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import PATIENCE, PUSH_WAYS, SMALLEST_EVENT, overtaken
-from helpers.experiments.request_reply import Progress, carry_out, check_link, check_ways, requests_seen
+from helpers.experiments.request_reply import carry_out, check_link, check_ways, requests_seen
 
 __all__ = ["PUSH_WAYS", "Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
 
@@ -104,23 +103,16 @@ class PushWay:
         return self.median / look_up(self._ways, other).median
 
 
-class PushComparison:
+class PushComparison(Comparison[PushWay]):
     """What `compare_push` has measured: `print(result)`, `result["SSE"].median`."""
 
     def __init__(self, ways: dict[str, PushWay], caption: str) -> None:
-        self._ways = ways
+        super().__init__(ways)
         self._caption = caption
-
-    def __getitem__(self, way: str) -> PushWay:
-        return look_up(self._ways, way)
-
-    def __iter__(self) -> Iterator[PushWay]:
-        return iter(self._ways.values())
 
     def table(self) -> Table:
         """All figures, delays included, each against WebSocket."""
-        other = "WebSocket" if "WebSocket" in self._ways else next(iter(self._ways))
-        against = "× WS" if other == "WebSocket" else f"× {other}"
+        other, against = self._compared_with()
         columns = [
             *(("", head) for head in ("way", "TCP", "requests")),
             *(("bytes an event", head) for head in ("up", "down")),
@@ -170,7 +162,7 @@ class PushComparison:
         )
 
 
-class PushRun:
+class PushRun(ClientRun):
     """One comparison of the ways to hear events, and how far it has come.
 
     Args:
@@ -193,6 +185,7 @@ class PushRun:
         headers: HeaderSet = "library",
         seed: int | None = None,
     ) -> None:
+        super().__init__()
         check_ways(ways, PUSH_WAYS)
         check_link(round_trip, headers)
         if not 1 <= burst <= events <= 10_000:
@@ -218,14 +211,6 @@ class PushRun:
         self._origin: float | None = None
         self._now = 0.0
         self._lock = threading.Lock()
-        self._client: ClientProcess | None = None
-        self._stopped = False
-
-    def stop(self) -> None:
-        """Break it off, from another thread; `run` then raises."""
-        self._stopped = True
-        if self._client is not None:
-            self._client.kill()
 
     @property
     def now(self) -> float:
@@ -276,18 +261,11 @@ class PushRun:
         plan["seconds"] = self.moments[-1] + self.poll_every + PATIENCE + 15
         events = 100 * len(self.moments) + 10_000
         with ClientProcess() as client, NewsServer() as server:
-            self._client = client
             with Links(server.url, self.ways, round_trip=self.round_trip, events=events) as links:
                 self.links = links
-                if self._stopped:
-                    raise BackgroundError("it was broken off")
-                client.tell({**plan, "ways": links.urls, "server": server.url})
-                try:
+                with self._carried_out_by(client):
+                    client.tell({**plan, "ways": links.urls, "server": server.url})
                     troubles = carry_out(client, server, links, arrivals=take)
-                except BackgroundError:
-                    if self._stopped:
-                        raise BackgroundError("it was broken off") from None
-                    raise
             requests = {way: requests_seen(tap) for way, tap in links.taps.items()}
         found: dict[str, PushWay] = {}
         count = len(self.moments)

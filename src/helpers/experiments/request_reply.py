@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from helpers.background import BackgroundError
 from helpers.experiments.bars import Bars
-from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.figures import Table, in_bytes, in_ms, look_up, nearest_rank, times
+from helpers.experiments.client_process import ClientProcess, Progress
+from helpers.experiments.figures import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.experiments.http_headers import HEADER_SETS, HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
@@ -18,9 +18,6 @@ from helpers.experiments.plan import ALL_WAYS, MANY_AT_A_TIME, REQUEST_WAYS
 from helpers.wire import HttpRequest, Tap
 
 __all__ = ["ALL_WAYS", "REQUEST_WAYS", "RequestComparison", "RequestWay", "compare_requests"]
-
-Progress = Callable[[float], None]
-"""Is called now and then with the share that is done, 0 to 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,25 +98,18 @@ class RequestWay:
         return self.bytes_per_message / look_up(self._ways, other).bytes_per_message
 
 
-class RequestComparison:
+class RequestComparison(Comparison[RequestWay]):
     """What `compare_requests` has measured: `print(result)`, `result["keep-alive"].connections`."""
 
     def __init__(self, ways: dict[str, RequestWay], *, size: int, round_trip: float, headers: str) -> None:
-        self._ways = ways
+        super().__init__(ways)
         self.size = size
         self.round_trip = round_trip
         self.headers = headers
 
-    def __getitem__(self, way: str) -> RequestWay:
-        return look_up(self._ways, way)
-
-    def __iter__(self) -> Iterator[RequestWay]:
-        return iter(self._ways.values())
-
     def table(self) -> Table:
         """All figures, times included, each against WebSocket."""
-        other = "WebSocket" if "WebSocket" in self._ways else next(iter(self._ways))
-        against = "× WS" if other == "WebSocket" else f"× {other}"
+        other, against = self._compared_with()
         columns = [
             *(("", head) for head in ("way", "TCP", "requests")),
             *(("bytes a message", head) for head in ("up", "down", against)),

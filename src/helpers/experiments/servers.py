@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from helpers.background import BackgroundServer
+from helpers.background import BackgroundError, BackgroundServer
+from helpers.experiments.client_process import ClientProcess, ClientRun, Progress
 from helpers.wire.tap import HasUrl
 
 Served = Callable[[Any], Awaitable[None]] | str | HasUrl
@@ -67,6 +68,54 @@ class Servers:
         """Stop what is ours, all at once. What fails because of that is no news."""
         with ThreadPoolExecutor(max(1, len(self._ours))) as pool:
             list(pool.map(lambda server: server._halt(hurry=True), self._ours.values()))
+
+
+class ServersRun(ClientRun):
+    """What a client process carries out with servers.
+
+    Args:
+        served: the servers by their names.
+
+    Raises:
+        TypeError: something is neither a handler nor an address.
+        ValueError: an address isn't a `ws://` one.
+    """
+
+    def __init__(self, served: Mapping[str, Served]) -> None:
+        super().__init__()
+        self._servers = Servers(served)
+
+    def _measure(self, plan: Callable[[dict[str, str]], dict[str, Any]], progress: Progress | None) -> Any:
+        """Start the servers, have the client carry out what `plan` says for their addresses, and stop them.
+
+        Raises:
+            HandlerFailedError: a handler has failed, with the line that raised it.
+            BackgroundError: a server or the client has failed, or it was broken off.
+        """
+        with (
+            ClientProcess() as client,
+            self._servers.running() as urls,
+            self._carried_out_by(client),
+        ):
+            client.tell(plan(urls))
+            try:
+                return self._result(client, progress)
+            except BackgroundError:
+                if not self._stopped:
+                    self._servers.check()
+                raise
+
+    def _result(self, client: ClientProcess, progress: Progress | None) -> Any:
+        for kind, content in client.reports():
+            if kind == "progress" and progress is not None:
+                progress(content)
+            elif kind == "done":
+                self._servers.check()
+                self._servers.stop()  # first, so that no server tells a thousand that a thousand leave
+                client.tell("leave")
+            elif kind == "result":
+                return content
+        raise AssertionError("reports end with a result")
 
 
 def _websocket(url: str) -> str:
