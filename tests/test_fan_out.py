@@ -26,9 +26,9 @@ from helpers import compare_fan_out, crowd, mute, one_never_reads
 from helpers.background import BackgroundError, BackgroundServer, HandlerFailedError
 from helpers.experiments import GroupedBars
 from helpers.experiments.client_fan_out import _Listener
-from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutWay, affordable
+from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutRun, FanOutWay, affordable
 from helpers.experiments.grouped_bars import COLOURS
-from helpers.experiments.never_reads import NeverReads, listening_process
+from helpers.experiments.never_reads import MuteRun, NeverReads, listening_process
 from helpers.experiments.plan import STALLED
 from helpers.experiments.raw_client import NotOpenedError, RawClient, named
 from helpers.widgets import progress
@@ -404,6 +404,29 @@ def test_it_can_be_broken_off_and_leaves_nothing():
 
     with nothing_left():
         asyncio.run(break_off())
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FanOutRun({"plain": plain}, clients=[1000], messages=1000, size=64, against=None),
+        lambda: MuteRun(plain, seconds=60, healthy=3, size=4000, rate=200),
+    ],
+)
+def test_a_run_that_was_stopped_says_so(make, early):
+    run = make()
+    told: list[float] = []
+
+    def stop(share):
+        told.append(share)
+        run.stop()
+
+    if early:
+        run.stop()
+    with nothing_left(), pytest.raises(BackgroundError, match=r"^it was broken off$"):
+        run.run(stop)
+    assert bool(told) is not early
 
 
 def test_in_a_notebook_there_is_a_bar(monkeypatch):
