@@ -83,7 +83,9 @@ def show(client: ChatClient) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(client.state.name, color="green" if client.state.name == "open" else "orange")
         st.text(client.state.text + (f" Messages that wait: {client.waiting}." if client.waiting else ""))
-    st.text(f"{len(client.members)} here: {', '.join(client.members)}")
+    members = client.members
+    here = f"{len(members)} here" if client.state.name == "open" else "Last seen here"
+    st.text(f"{here}: {', '.join(members)}" if members else " ")
     with st.container(key="log", height=400, gap="xsmall", autoscroll=True):
         for who, lines in groupby(map(as_line, log), key=lambda line: line[0]):
             with st.chat_message(who) if who else st.container():

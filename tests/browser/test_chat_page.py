@@ -255,8 +255,10 @@ def test_a_restarted_server_is_found_again(join: Callable[..., Tab], room: Small
     ann.shows(re.compile(r"Reconnecting: the server can't be reached\. Next try in \d s\."), timeout=10_000)
     ann.say("meanwhile")
     ann.shows(re.compile("Reconnecting: .* Messages that wait: 1."))
+    ann.shows("Last seen here: Ann")
     room.server.start()
     ann.shows("Connected as Ann.", timeout=10_000)
+    ann.shows("1 here: Ann")
     expect(ann.log).to_contain_text("meanwhile")
     assert ann.lines() == ["Ann", "before", "meanwhile"]
     with visitor(room, "Zoe") as zoe:
