@@ -58,7 +58,15 @@ await timeline.seen(lambda event: getattr(event, "close_code", None) == 4000)
 None""",
 ]
 
-FLOODED = [SERVE_AND_TAP, "timeline", FLOOD]
+ONE_MORE = """\
+import asyncio
+client.send("one more")
+while "one more" not in timeline._view:
+    await asyncio.sleep(0.01)
+with timeline._lock:  # it is held until the view has been sent
+    print("the page was told")"""
+
+FLOODED = [SERVE_AND_TAP, "timeline", FLOOD, ONE_MORE]
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +252,51 @@ def test_5000_frames_stay_fluid_and_are_counted(page: NotebookPage) -> None:
     expect(rows).to_have_count(300)
     timeline.get_by_role("button", name="Back to the newest").click()
     expect(rows.last).to_contain_text("message 2499")
+
+
+HOLD_DRAWING = """() => {
+  const [request, cancel] = [window.requestAnimationFrame, window.cancelAnimationFrame];
+  const held = new Map();
+  let number = -1;
+  window.requestAnimationFrame = (draw) => {
+    if (draw.name !== "update") return request(draw);
+    held.set(number, draw);
+    return number--;
+  };
+  window.cancelAnimationFrame = (which) => held.delete(which) || cancel(which);
+  window.drawOnce = () => {
+    const [first] = held.keys();
+    const draw = held.get(first);
+    held.delete(first);
+    draw?.(performance.now());
+    return held.size;
+  };
+  window.drawAgain = () => {
+    Object.assign(window, { requestAnimationFrame: request, cancelAnimationFrame: cancel });
+    while (held.size) window.drawOnce();
+  };
+}"""
+
+
+def test_what_comes_while_rows_are_drawn_is_drawn_too(page: NotebookPage) -> None:
+    page.open("flood.ipynb")
+    page.run_cell(0)
+    page.run_cell(1)
+    figures = page.cell(1).locator(".wsbook-wire-figures")
+    page.page.evaluate(HOLD_DRAWING)
+    try:
+        page.run_cell(2)
+        page.page.wait_for_function("drawOnce() === 1")  # a part of the rows is drawn, the others are not
+        page.run_cell(3)
+        expect(page.cell(3)).to_contain_text("the page was told")
+        page.page.wait_for_function(
+            "([figures, words]) => drawOnce() === 0 && figures.textContent.includes(words)",
+            arg=[figures.element_handle(), f"{FRAMES + 2:,} frames"],
+            timeout=10_000,
+        )
+        expect(page.cell(1).locator(".wsbook-wire-row").last).to_contain_text("one more")
+    finally:
+        page.page.evaluate("drawAgain()")
 
 
 CONTRASTS = """(panel) => {

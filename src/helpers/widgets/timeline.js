@@ -99,6 +99,7 @@ function draw(model, el) {
   let frozen = null; // what is shown while paused
   let leaf = null; // older rows from the kernel, instead of the newest
   let cleared = 0; // here already, in the kernel perhaps not yet
+  let changes = true; // the kernel has sent a view that has not been read
   let drawing = 0;
   let asking = 0;
   let current = null; // the row that the Tab key reaches
@@ -108,7 +109,13 @@ function draw(model, el) {
 
   // Draws what is new, the newest first and some rows a frame, so that a flood leaves the page fluid.
   function update() {
+    cancelAnimationFrame(drawing);
     drawing = 0;
+    if (changes) {
+      changes = false;
+      latest = JSON.parse(model.get("_view"));
+      cleared = Math.max(cleared, latest.cleared);
+    }
     const rows = shownRows();
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 24;
     const first = rows.length ? rows[0].n : Infinity;
@@ -278,13 +285,9 @@ function draw(model, el) {
   });
 
   const changed = () => {
-    if (!drawing) drawing = requestAnimationFrame(take);
+    changes = true;
+    if (!drawing) drawing = requestAnimationFrame(update);
   };
-  function take() {
-    latest = JSON.parse(model.get("_view"));
-    cleared = Math.max(cleared, latest.cleared);
-    update();
-  }
   const paged = (content) => {
     if (content.do !== "page") return;
     asking = 0;
@@ -296,7 +299,7 @@ function draw(model, el) {
   };
   model.on("change:_view", changed);
   model.on("msg:custom", paged);
-  take();
+  update();
   requestAnimationFrame(() => (scroller.scrollTop = scroller.scrollHeight));
   return () => {
     cancelAnimationFrame(drawing);
