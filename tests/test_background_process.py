@@ -86,6 +86,52 @@ def test_a_taken_port():
             python(WAITS, port=port).start()
 
 
+QUICKER = """
+    import pathlib, socket, sys
+    ports = pathlib.Path("ports")
+    ports.write_text((ports.read_text() if ports.exists() else "") + sys.argv[1] + " ")
+    if len(ports.read_text().split()) <= {times}:
+        raise SystemExit("{words}".replace("PORT", sys.argv[1]))
+    server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    print("ready", flush=True)
+    server.accept()
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Port PORT is not available",
+        "[Errno 98] error while attempting to bind on address ('127.0.0.1', PORT): address already in use",
+        "[WinError 10048] Only one usage of each socket address (protocol/network address/port) is permitted",
+    ],
+)
+def test_another_program_is_quicker_to_take_the_free_port(tmp_path, words):
+    with python(QUICKER.format(times=2, words=words), ready="^ready", folder=tmp_path) as server:
+        ports = (tmp_path / "ports").read_text().split()
+        assert len(ports) == 3
+        assert len(set(ports)) == 3
+        assert server.url == f"http://127.0.0.1:{ports[-1]}"
+        assert f"port {ports[1]} was taken before the program listened on it" in str(server.events)
+
+
+@pytest.mark.parametrize(
+    ("words", "port", "attempts"),
+    [
+        ("Port PORT is not available", 0, 3),
+        ("Port PORT is not available", 1, 1),
+        ("no disk", 0, 1),
+    ],
+)
+def test_it_is_not_tried_for_ever(tmp_path, words, port, attempts):
+    if port:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+    with nothing_left(), pytest.raises(BackgroundError, match=words.replace("PORT", r"\d+")):
+        python(QUICKER.format(times=9, words=words), ready="^ready", folder=tmp_path, port=port).start()
+    assert len((tmp_path / "ports").read_text().split()) == attempts
+
+
 GRANDCHILD = """
     import subprocess, sys, time
     child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])

@@ -55,7 +55,7 @@ server.server_port"""
 NOTEBOOKS = {
     "widgets": [BUTTON, "text.value"],
     "anywidget": [ANYWIDGET, "echo.seen"],
-    "raises": ["1 + 1", "def divide(a):\n    return a / 0\ndivide(1)", "print('never')", "nowhere"],
+    "raises": ["1 + 1", "def divide(a):\n    return a / 0\ndivide(1)", "print('after')", "nowhere"],
     "may_raise": ["1 / 0", "import time; time.sleep(1)\nprint('after')"],
     "hangs": ["print('first')", "print('sleeps', flush=True)\nimport time; time.sleep(60)", "print('never')"],
     "long": [BAR.format("red"), *["for n in range(20): print(n)"] * 10, BAR.format("blue")],
@@ -121,7 +121,6 @@ def test_a_raising_cell_is_reported(page: NotebookPage) -> None:
     with pytest.raises(CellFailed, match=r"(?s)cell 2 raised.*return a / 0.*ZeroDivisionError: division"):
         page.run_all()
     assert page.output_text(1) == "2"
-    assert page.outputs(3) == []
     with pytest.raises(CellFailed, match="cell 2 raised"):
         page.run_cell(2)
     page.run_cell(1)

@@ -16,6 +16,13 @@ from pathlib import Path
 from helpers.background import guard
 from helpers.background.lifetime import Background, BackgroundError, listening_socket
 
+ATTEMPTS = 3
+"""How often a program is started when the port that was free is taken before it listens on it."""
+
+_PORT_IS_TAKEN = re.compile(
+    r"(address|port)\b.*\b(in use|not available)|only one usage of each socket address", re.IGNORECASE
+)
+
 
 class BackgroundProcess(Background):
     """Keep a program running in the background, for example a server started by its command line.
@@ -31,7 +38,7 @@ class BackgroundProcess(Background):
             processes may say that it runs before they do.
         name: what it is called in messages; the command by default.
         host: what `url` says; the program listens where its own options tell it.
-        port: what `{port}` becomes; 0 chooses a free one.
+        port: what `{port}` becomes; 0 chooses a free one, and another if that one is taken meanwhile.
         seconds: how long it may take until it is ready.
         scheme: what `url` begins with.
         environment: variables to set on top of the kernel's.
@@ -75,11 +82,26 @@ class BackgroundProcess(Background):
         return self._uri_scheme
 
     def _open(self) -> None:
-        try:
-            with listening_socket(self.host, self.port, or_any=not self._fixed_port) as sock:
-                self.port = sock.getsockname()[1]
-        except OSError as error:
-            raise self._port_error(error) from None
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with listening_socket(self.host, self.port, or_any=not self._fixed_port) as sock:
+                    self.port = sock.getsockname()[1]
+            except OSError as error:
+                raise self._port_error(error) from None
+            try:
+                self._start_program()
+                return
+            except BackgroundError:
+                if self._fixed_port or attempt == ATTEMPTS or not self._port_was_lost():
+                    raise
+            self._say(f"port {self.port} was taken before the program listened on it; another one is tried")
+            self.port = 0
+
+    def _port_was_lost(self) -> bool:
+        """Whether the program ended because another one was quicker to take the port that was free."""
+        return self._process is not None and bool(_PORT_IS_TAKEN.search("\n".join(self._output)))
+
+    def _start_program(self) -> None:
         self._output.clear()
         self._is_ready.clear()
         command = [part.replace("{port}", str(self.port)) for part in self.command]
