@@ -176,7 +176,9 @@ def test_an_interrupt_is_not_for_the_program():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX")
-def test_an_interrupted_start_leaves_nothing():
+def test_an_interrupted_start_leaves_nothing(request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     started, ended = threading.Event(), threading.Event()
 
     def interrupt():
