@@ -60,10 +60,10 @@ def test_environment_folder_and_scheme(tmp_path):
 def test_never_ready():
     with (
         nothing_left(),
-        pytest.raises(BackgroundError, match=r"not ready in 0.5 s[^$]*warming up"),
+        pytest.raises(BackgroundError, match=r"'program' was not ready in 0.5 s. It printed:"),
         takes_at_most(5),
     ):
-        python("import time; print('warming up'); time.sleep(3600)", seconds=0.5).start()
+        python("import time; time.sleep(3600)", seconds=0.5).start()
 
 
 def test_ends_early_with_its_output():
@@ -132,23 +132,28 @@ def test_it_is_not_tried_for_ever(tmp_path, words, port, attempts):
     assert len((tmp_path / "ports").read_text().split()) == attempts
 
 
-GRANDCHILD = """
-    import subprocess, sys, time
-    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])
-    print('ready', child.pid, flush=True)
+UNTIL_TOLD = """
+    import os, subprocess, sys, time
+    {first}
+    print("ready", flush=True)
+    while not os.path.exists("end"):
+        time.sleep(0.01)
+    sys.exit("out of paper")
 """
+GRANDCHILD = """print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]).pid)"""
 
 
-@pytest.mark.parametrize("then", ["time.sleep(3600)", "pass"])
-def test_what_the_program_has_started_ends_with_it(then):
-    server = python(GRANDCHILD + "    " + then)
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_what_the_program_has_started_ends_with_it(tmp_path, by_itself):
+    server = python(UNTIL_TOLD.format(first=GRANDCHILD), folder=tmp_path)
     with nothing_left():
-        with pytest.raises(BackgroundError, match="has ended") if then == "pass" else server:
-            if then == "pass":
+        with pytest.raises(BackgroundError, match="has ended") if by_itself else server:
+            if by_itself:
                 server.start()
+                (tmp_path / "end").touch()
                 wait_until(lambda: not server.running)
                 server.stop()
-        pid = int(server.output[0].split()[1])
+        pid = int(server.output[0])
         wait_until(lambda: not psutil.pid_exists(pid))
 
 
@@ -159,9 +164,9 @@ def test_a_program_that_ignores_the_request_to_end():
             server.stop()
 
 
-def test_a_program_that_ended_is_noticed_at_the_next_call():
-    server = python("import sys, time; print('ready'); time.sleep(0.3); sys.exit('out of paper')")
-    server.start()
+def test_a_program_that_ended_is_noticed_at_the_next_call(tmp_path):
+    server = python(UNTIL_TOLD.format(first=""), folder=tmp_path).start()
+    (tmp_path / "end").touch()
     wait_until(lambda: not server.running)
     with pytest.raises(BackgroundError, match=r"status 1[^$]*out of paper"):
         _ = server.url
