@@ -1,10 +1,11 @@
 """Widget client and background server on one loop, against two plain `websockets` processes.
 
-All variants run this file's measuring coroutines, in turn; the first in a real kernel.
+All variants run this file's measuring coroutines, in turn; ours in a real kernel.
 
 Two processes can use two processors, one loop uses one. So all of them run on one processor first, which
 tells what a message costs; then on all, where two processes share the work: one loop, plain or ours, has
-the shorter round-trip time there, and can't have their throughput.
+the shorter round-trip time there, and can't have their throughput. There a background server in a child
+process (`where="process"`, made for measurements) has it.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ async def both(client):
     await measure(client.send, client.received)
     return await measure(client.send, client.received)
 
-with BackgroundServer(echo, compression=None) as server:
+with BackgroundServer(echo, where=WHERE, compression=None) as server:
     panel = ClientPanel("Ann", server.url, compression=None)
     await panel.connect()
     figures = await asyncio.wrap_future(panel.client.loop.submit(both(panel.client)))
@@ -128,12 +129,16 @@ print(json.dumps(figures))
 """
 
 
-async def in_a_kernel() -> tuple[float, float]:
-    """Measure with a widget client and a background server, in a Jupyter kernel."""
+async def in_a_kernel(where: str) -> tuple[float, float]:
+    """Measure with a widget client and a background server, in a Jupyter kernel.
+
+    Args:
+        where: on which loop the server's handler runs, as `BackgroundServer` takes it.
+    """
     from helpers import ChildKernel
 
     async with ChildKernel() as kernel:
-        outcome = await kernel.run(IN_THE_KERNEL, timeout=120)
+        outcome = await kernel.run(f"WHERE = {where!r}\n{IN_THE_KERNEL}", timeout=120)
     if outcome.error:
         raise RuntimeError(outcome.error)
     p50, rate = json.loads(outcome.printed)
@@ -146,26 +151,30 @@ def run(rounds: int) -> list[str]:
     lines = []
     if sys.platform == "linux":
         with _on_one_processor():
-            two, one = _measured(rounds)
+            two, one, _ = _measured(rounds)
         lines = [
             f"echo on one processor, {ours} / two processes: {two.line(0.95, 0.80)}",
             f"echo on one processor, {ours} / plain websockets on one loop: {one.line()}",
         ]
-    two, one = _measured(rounds)
+    two, one, child = _measured(rounds)
+    processors = f"echo on {os.cpu_count()} processors"
     return [
         *lines,
-        f"echo on {os.cpu_count()} processors, {ours} / two processes: {two.line(0.95, 0.80)}",
-        f"echo on {os.cpu_count()} processors, {ours} / plain websockets on one loop: {one.line()}",
+        f"{processors}, {ours} / two processes: {two.line(0.95, 0.80)}",
+        f"{processors}, {ours} / plain websockets on one loop: {one.line()}",
+        f"{processors}, {ours} in a child process / two processes: {child.line(0.95)}",
     ]
 
 
-def _measured(rounds: int) -> tuple[_Ratios, _Ratios]:
-    against_two, against_one = _Ratios(), _Ratios()
+def _measured(rounds: int) -> tuple[_Ratios, _Ratios, _Ratios]:
+    """One loop against two processes and against a plain loop; a child process against two processes."""
+    against_two, against_one, child = _Ratios(), _Ratios(), _Ratios()
     for _ in range(rounds):
-        plain, ours, one = two_processes(), asyncio.run(in_a_kernel()), one_loop()
+        plain, ours, one = two_processes(), asyncio.run(in_a_kernel("shared")), one_loop()
         against_two.add(ours, plain)
         against_one.add(ours, one)
-    return against_two, against_one
+        child.add(asyncio.run(in_a_kernel("process")), plain)
+    return against_two, against_one, child
 
 
 @contextmanager
