@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import Annotated, Any, ClassVar
 
-from battery import Function
+import pytest
+from battery import Function, assert_not_yet
 from fastapi import HTTPException, Query, WebSocket, WebSocketDisconnect, WebSocketException
 
 GIVEN = {
@@ -117,6 +118,28 @@ class TestTicketHolder(Function):
         ),
         (
             """
+            async def ticket_holder(websocket: WebSocket, token: str = ""):
+                if token not in tickets:
+                    await websocket.close(1008, "no such ticket")
+                    raise WebSocketException(1008, "no such ticket")
+                return tickets[token]
+            """,
+            "closed too early",
+            "raise WebSocketException(1008",
+        ),
+        (
+            """
+            async def ticket_holder(websocket: WebSocket, token: str = ""):
+                await websocket.accept()
+                if token not in tickets:
+                    raise WebSocketException(1008, "no such ticket")
+                return tickets[token]
+            """,
+            "accepted too early",
+            "the endpoint accepts",
+        ),
+        (
+            """
             async def ticket_holder(token: str = ""):
                 if token not in tickets:
                     raise WebSocketException(1008, "no such ticket")
@@ -134,6 +157,22 @@ class TestTicketHolder(Function):
             "a refusal (1008, no such ticket)",
         ),
     ]
+
+    def test_a_close_is_seen_however_late_the_server_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        accept = WebSocket.accept
+
+        async def late(*arguments: Any) -> None:
+            await asyncio.sleep(0.3)
+            await accept(*arguments)
+
+        monkeypatch.setattr(WebSocket, "accept", late)
+        verdict = self.check("""
+            async def ticket_holder(websocket: WebSocket, token: str = ""):
+                if token not in tickets:
+                    await websocket.close(1008, "no such ticket")
+                return tickets.get(token)
+        """)
+        assert_not_yet(verdict, "closed too early", "raise WebSocketException(1008")
 
 
 class TestTellAll(Function):

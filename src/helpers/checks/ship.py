@@ -32,6 +32,12 @@ HUNG_UP = 'Cannot call "send" once a close message has been sent.'
 """Starlette's words where the server itself has closed the connection."""
 
 REFUSE = 'refuse with `raise WebSocketException(1008, "the reason")`, the class from `fastapi`'
+TOO_EARLY = {
+    "websocket.accept": ("accepted", "the endpoint accepts; your function says who it is, or raises"),
+    "websocket.close": ("closed", REFUSE),
+}
+"""What an ASGI message does to a connection, and the hint where the reader's function sent it."""
+
 RETURN_WHO = "return whose ticket it is: `tickets[token]`"
 AT_ONCE = "send to all at the same time, `asyncio.gather(*(...))`, with half a second for each"
 HALF_A_SECOND = (
@@ -119,9 +125,13 @@ def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
     from fastapi.testclient import TestClient
 
     returned: list[Any] = []
+    early: list[str] = []
+    deciding = False
 
     @functools.wraps(function)
     async def dependency(*positional: Any, **named: Any) -> Any:
+        nonlocal deciding
+        deciding = True
         try:
             return await answer(*inspect.signature(function).bind(*positional, **named).args)
         except NotYet as not_yet:
@@ -130,6 +140,8 @@ def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
             if isinstance(answer.error, HTTPException | KeyError | WebSocketDisconnect):
                 raise NotYet(not_yet.verdict.said, REFUSE, sure=True) from not_yet
             raise
+        finally:
+            deciding = False
 
     app = FastAPI()
 
@@ -137,15 +149,28 @@ def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
         returned.append(who)
         await websocket.accept()
 
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            if deciding:
+                early.append(message["type"])
+            await send(message)
+
+        await app(scope, receive, sending)
+
     endpoint.__annotations__["websocket"] = WebSocket
     app.add_api_websocket_route("/ws", endpoint)
     try:
-        with TestClient(app).websocket_connect(f"/ws{query}"):
-            return returned[0]
+        with TestClient(watched).websocket_connect(f"/ws{query}"):
+            pass
     except WebSocketDisconnect as refused:
         return refused.code, refused.reason
     except RuntimeError as error:  # Starlette's, for what comes after a close
         raise NotYet(f"the connection was closed too early: {error}", REFUSE) from error
+    finally:  # what comes after it, an error or a refusal, depends on which of two threads is faster
+        if early:
+            what, hint = TOO_EARLY.get(early[0], ("answered", REFUSE))
+            raise NotYet(f"the connection was {what} too early, by your function itself", hint, sure=True)
+    return returned[0]
 
 
 class _Socket:
