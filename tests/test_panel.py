@@ -109,6 +109,13 @@ def test_the_cell_drives_and_the_page_sees(server: BackgroundServer) -> None:
     run(main())
 
 
+def test_a_page_that_only_looks_is_heard(server: BackgroundServer) -> None:
+    ann = ClientPanel("Ann", server.url)
+    number = press(ann, "look")
+    assert ann._view["heard"] == number
+    assert shown(ann) == []
+
+
 def test_the_page_drives_and_the_cell_sees(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", "ws://127.0.0.1:1")

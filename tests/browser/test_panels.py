@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from typing import cast
 
@@ -10,6 +11,9 @@ import pytest
 from extras import needs
 from lab import JupyterLab
 from notebook_page import NotebookPage
+from websockets.asyncio.server import ServerConnection
+
+from helpers import BackgroundServer
 
 needs("playwright")
 from playwright.sync_api import Browser, Locator, expect
@@ -366,3 +370,69 @@ def test_directly_a_reload_and_the_end(page: NotebookPage) -> None:
     page.run_cell(AT["stop"])
     expect(direct.state).to_have_text("closed: 1001 (server stopped)")
     expect(web.state).to_have_text("closed: 1005")
+
+
+def test_a_restarted_kernel(page: NotebookPage) -> None:
+    gone = "closed: the kernel was restarted or has ended: run the cells again"
+    ann, web, direct = (Panel(page, name) for name in ("Ann", "Browser", "Direct"))
+    for cell in ("panels", "web", "direct"):
+        page.run_cell(AT[cell])
+    for panel in (ann, web):
+        panel.connect()
+    page.restart_kernel()
+    for panel in (ann, web, direct):
+        expect(panel.state).to_have_text(gone)
+        expect(panel.state).to_have_attribute("data-state", "failed")
+        panel.say("kept")
+        for button in ("Send", "Connect"):
+            panel.button(button).click(force=True)  # they look disabled, and a person may try
+        expect(panel.text).to_have_value("kept")
+        expect(panel.state).to_have_text(gone)
+        expect(panel.log).not_to_contain_text("kept")
+
+    for cell in ("server", "panels", "web"):
+        page.run_cell(AT[cell])
+    for panel in (ann, web):
+        panel.connect()
+    web.say("after")
+    expect(ann.log).to_contain_text("received: after")
+
+
+def test_a_browsers_connection_to_elsewhere_ends_with_its_kernel(page: NotebookPage) -> None:
+    ends: queue.Queue[int | None] = queue.Queue()
+
+    async def elsewhere(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        ends.put(connection.close_code)
+
+    page.run_cell(AT["direct"])
+    direct = Panel(page, "Direct")
+    with BackgroundServer(elsewhere) as server:
+        direct.address.fill(server.url)
+        direct.connect()
+        page.restart_kernel()
+        assert ends.get(timeout=60) == 1000
+    expect(direct.state).to_have_text("closed: the kernel was restarted or has ended: run the cells again")
+
+
+def test_a_kernel_that_has_ended_is_found_out_by_the_next_wish(page: NotebookPage) -> None:
+    page.run_cell(AT["panels"])
+    page.run_cell(AT["direct"])
+    page.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    for panel in (Panel(page, "Ann"), Panel(page, "Direct")):
+        panel.button("Connect").click()
+        expect(panel.state).to_have_text("closed: the kernel was restarted or has ended: run the cells again")
+
+
+def test_a_connection_to_the_kernel_that_comes_back(page: NotebookPage) -> None:
+    page.run_cell(AT["panels"])
+    page.run_cell(AT["direct"])
+    ann, direct = Panel(page, "Ann"), Panel(page, "Direct")
+    ann.connect()
+    direct.connect()
+    page.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.reconnect()")
+    direct.say("still here")
+    expect(ann.log).to_contain_text("received: still here")
+    ann.say("so am I")
+    expect(direct.log).to_contain_text("received: so am I")
+    expect(ann.state).to_have_text("open")

@@ -62,3 +62,9 @@ def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path:
             "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
         )
         assert ink != ground
+    page.restart_kernel()
+    start.press("Enter")
+    expect(race.get_by_role("status")).to_have_text(
+        "the kernel was restarted or has ended: run the cells again"
+    )
+    expect(start).to_be_disabled()

@@ -252,6 +252,11 @@ def test_5000_frames_stay_fluid_and_are_counted(page: NotebookPage) -> None:
     expect(rows).to_have_count(300)
     timeline.get_by_role("button", name="Back to the newest").click()
     expect(rows.last).to_contain_text("message 2499")
+    page.restart_kernel()
+    timeline.locator(".wsbook-wire-earlier").click()
+    expect(timeline.locator(".wsbook-wire-earlier")).to_contain_text("the kernel was restarted or has ended")
+    timeline.get_by_role("button", name="Clear").click()
+    expect(rows).to_have_count(0)
 
 
 HOLD_DRAWING = """() => {

@@ -1,4 +1,4 @@
-// A link to a page beside the kernel. Jupyter pages say below which address they, and their proxy, live.
+// A link to a page beside the kernel.
 
 export default {
   render({ model, el }) {
@@ -17,13 +17,7 @@ export default {
 function reachable(address) {
   const page = new URL(address);
   const base = jupyterBaseUrl();
-  if (base === null || !["127.0.0.1", "localhost", "[::1]"].includes(page.hostname)) return page.href;
+  if (base === null || !isThisMachine(page.hostname)) return page.href;
   const proxy = `${base.replace(/\/?$/, "/")}proxy/${page.port}`;
   return new URL(proxy + page.pathname + page.search, location.href).href;
-}
-
-function jupyterBaseUrl() {
-  const element = document.getElementById("jupyter-config-data");
-  const base = element ? JSON.parse(element.textContent || "{}").baseUrl : null;
-  return base ?? document.body.dataset.baseUrl ?? null;
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anywidget
 import traitlets
+
+from helpers.widgets.scripts import script
 
 
 class PageLink(anywidget.AnyWidget):
@@ -22,7 +22,7 @@ class PageLink(anywidget.AnyWidget):
         text: what to click on; the address by default.
     """
 
-    _esm = Path(__file__).parent / "page_link.js"
+    _esm = script("page_link.js")
     _address = traitlets.Unicode().tag(sync=True)
     _text = traitlets.Unicode().tag(sync=True)
 

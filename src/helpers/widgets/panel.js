@@ -27,12 +27,14 @@ function kernelSession(model) {
   const changed = () => listeners.forEach((listener) => listener());
   let asked = Date.now(); // a number that an earlier page has not used
   let late = null; // a timer, while an answer is due; true, when it is overdue
+  let gone = false;
 
   // The view tells the number of the last wish that the kernel has heard: a busy kernel hears nothing.
   function ask(wish) {
     asked += 1;
-    model.send({ ...wish, number: asked });
-    if (late !== null) return;
+    gone = !reached(model, { ...wish, number: asked });
+    if (gone) changed();
+    if (gone || late !== null) return;
     late = setTimeout(() => {
       late = true;
       changed();
@@ -45,8 +47,10 @@ function kernelSession(model) {
     }
     changed();
   });
+  model.on("comm_live_update", () => setTimeout(() => ask({ do: "look" })));
   return {
     held: "the kernel",
+    gone: () => gone,
     view: () => model.get("_view"),
     waits: () => late === true,
     route: () => "",
@@ -69,6 +73,14 @@ function browserSession(model) {
   let batch = { lines: [], buffers: [], bytes: 0, skipped: 0 };
   let armed = false;
   let ended = false;
+  let gone = false;
+
+  function tellKernel(...message) {
+    if (gone || reached(model, ...message)) return;
+    gone = true;
+    socket?.close(1000); // its counters would stand still, and nobody could stop it
+    changed();
+  }
 
   function changed() {
     if (armed || ended) return;
@@ -84,7 +96,7 @@ function browserSession(model) {
     if (!batch.lines.length && !batch.skipped) return;
     const { lines, buffers, skipped } = batch;
     batch = { lines: [], buffers: [], bytes: 0, skipped: 0 };
-    model.send({ do: "batch", lines, skipped }, undefined, buffers);
+    tellKernel({ do: "batch", lines, skipped }, undefined, buffers);
   }
   function log(direction, data) {
     if (direction !== "event") view[direction] += 1;
@@ -103,13 +115,14 @@ function browserSession(model) {
   function enter(state, detail = "") {
     Object.assign(view, { state, detail });
     flush();
-    model.send({ do: "state", state, detail, route });
+    tellKernel({ do: "state", state, detail, route });
     changed();
   }
   function open(ways) {
     const way = ways.shift();
     route = way.words;
     enter("connecting");
+    if (gone) return;
     let opened = false;
     const before = view.received;
     try {
@@ -150,6 +163,7 @@ function browserSession(model) {
   }
   const session = {
     held: "this page",
+    gone: () => gone,
     view: () => view,
     waits: () => false,
     route: () => route,
@@ -189,7 +203,8 @@ function browserSession(model) {
       changed();
     }
   });
-  model.send({ do: "hello" });
+  model.on("comm_live_update", () => setTimeout(tellKernel, 0, { do: "batch", lines: [], skipped: 0 }));
+  tellKernel({ do: "hello" });
   return session;
 }
 
@@ -209,16 +224,6 @@ function waysTo(address, mode) {
   through.search = server.search;
   const proxy = { url: through.href, words: "through Jupyter's proxy", proxied: true };
   return isThisMachine(location.hostname) ? [proxy, direct] : [proxy];
-}
-
-function jupyterBaseUrl() {
-  const element = document.getElementById("jupyter-config-data");
-  const base = element ? JSON.parse(element.textContent || "{}").baseUrl : null;
-  return base ?? document.body.dataset.baseUrl ?? null;
-}
-
-function isThisMachine(host) {
-  return ["127.0.0.1", "localhost", "[::1]"].includes(host);
 }
 
 function asText(data) {
@@ -299,17 +304,20 @@ function draw(session, model, el) {
     if (drawn === 0) log.append(make("div", "wsbook-empty", {}, "No messages yet."));
     if (follows) log.scrollTop = log.scrollHeight;
 
-    const open = view.state === "open";
-    const away = view.state === "closed";
-    const waits = session.waits();
-    const failed = away && view.log.length > 0 && !/^100[015]/.test(view.detail);
+    const gone = session.gone();
+    const open = view.state === "open" && !gone;
+    const away = view.state === "closed" || gone;
+    const waits = session.waits() && !gone;
+    const detail = gone ? KERNEL_GONE : view.detail;
+    const failed = gone || (away && view.log.length > 0 && !/^100[015]/.test(detail));
     state.dataset.state = waits ? "connecting" : failed ? "failed" : view.state;
-    tell(state, waits ? "waiting: the kernel is busy with a cell" : view.state + (away && view.detail ? `: ${view.detail}` : ""));
+    if (waits) tell(state, "waiting: the kernel is busy with a cell");
+    else tell(state, away ? `closed${detail && `: ${detail}`}` : view.state);
     tell(counts, `${view.sent.toLocaleString("en")} sent, ${view.received.toLocaleString("en")} received`);
     tell(toggle, away ? "Connect" : "Disconnect");
-    toggle.setAttribute("aria-disabled", view.state === "closing");
+    toggle.setAttribute("aria-disabled", gone || view.state === "closing");
     send.setAttribute("aria-disabled", !open);
-    address.readOnly = !away;
+    address.readOnly = !away || gone;
     tell(route, session.route() && open ? `Connected by ${session.held}, ${session.route()}.` : "");
   }
   for (const [field, form] of [[address, top], [text, bottom]]) {
@@ -329,7 +337,7 @@ function draw(session, model, el) {
     event.preventDefault();
     if (text.value === "" || session.view().state !== "open") return; // what is written stays
     session.send(text.value);
-    text.value = "";
+    if (!session.gone()) text.value = "";
   });
   const readdress = () => (address.value = model.get("_address"));
   model.on("change:_address", readdress);

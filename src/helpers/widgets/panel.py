@@ -16,6 +16,7 @@ import traitlets
 from helpers.background.loops import BackgroundLoop
 from helpers.widgets.client import Client
 from helpers.widgets.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
+from helpers.widgets.scripts import script
 
 UPDATES_PER_SECOND = 20
 LONGEST_LINE = 400
@@ -29,7 +30,7 @@ class Panel(anywidget.AnyWidget):
     flood neither freezes the page nor gets lost on the way; all messages are counted.
     """
 
-    _esm = _HERE / "panel.js"
+    _esm = script("panel.js")
     _css = _HERE / "panel.css"
     _kind = traitlets.Unicode("kernel").tag(sync=True)
     _mode = traitlets.Unicode("proxy").tag(sync=True)
@@ -165,7 +166,7 @@ class ClientPanel(Panel):
                 self._client.begin(content["url"])
             elif content["do"] == "disconnect":
                 self._client.end()
-            else:
+            elif content["do"] == "send":
                 self._client.send(content["text"])
         except (NotConnectedError, UnicodeEncodeError) as error:
             self._client.note(str(error))

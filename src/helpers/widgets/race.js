@@ -88,7 +88,7 @@ export default {
 
     start.addEventListener("click", () => {
       start.disabled = true;
-      model.send({ do: "start" });
+      if (!reached(model, { do: "start" })) state.textContent = KERNEL_GONE;
     });
     model.on("change:_view", update);
     update();

@@ -14,6 +14,7 @@ import traitlets
 from helpers.background import BackgroundError
 from helpers.experiments.figures import in_ms, nearest_rank
 from helpers.experiments.push import Arrival, PushComparison, PushRun
+from helpers.widgets.scripts import script
 
 _HERE = Path(__file__).parent
 
@@ -39,7 +40,7 @@ class Race(anywidget.AnyWidget):
         ValueError: an argument makes no sense.
     """
 
-    _esm = _HERE / "race.js"
+    _esm = script("race.js")
     _css = _HERE / "race.css"
     _view = traitlets.Dict().tag(sync=True)
 

@@ -268,12 +268,15 @@ function draw(model, el) {
   clear.addEventListener("click", () => {
     cleared = latest.count;
     leaf = null;
-    model.send({ do: "clear", until: cleared });
+    reached(model, { do: "clear", until: cleared }); // else the kernel has nothing to clear
     update();
   });
   earlier.addEventListener("click", () => {
     const asked = (asking = performance.now());
-    model.send({ do: "page", before: shownRows()[0].n });
+    if (!reached(model, { do: "page", before: shownRows()[0].n })) {
+      earlier.textContent = `Not to be had, ${KERNEL_GONE}`;
+      return;
+    }
     setTimeout(() => {
       if (asking === asked) earlier.textContent = "Waiting: the kernel is busy with a cell";
     }, KERNEL_BUSY_MS);

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 import anywidget
 import traitlets
 
+from helpers.widgets.scripts import script
 from helpers.widgets.timeline_rows import Row, Scribe, as_table
 from helpers.wire import TO_SERVER, Event, Frame
 
@@ -62,7 +63,7 @@ class WireTimeline(anywidget.AnyWidget):
         tap: a tap that was started, of `tapped(...)` or of `helpers.wire`.
     """
 
-    _esm = _HERE / "timeline.js"
+    _esm = script("timeline.js")
     _css = _HERE / "timeline.css"
     _view = traitlets.Unicode().tag(sync=True)
     _of: ClassVar[weakref.WeakKeyDictionary[Tapped, WireTimeline]] = weakref.WeakKeyDictionary()
