@@ -124,6 +124,25 @@ class TestThermostat(Handler):
 
                 async def report():
                     while True:
+                        await connection.send(str(temperature))
+                        await asyncio.sleep(0.7)
+
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(report())
+                    async for message in connection:
+                        temperature = int(message.split()[1])
+                        await connection.send("ok")
+            """,
+            "came after",
+            "every 0.1 s",
+        ),
+        (
+            """
+            async def thermostat(connection):
+                temperature = 20
+
+                async def report():
+                    while True:
                         await connection.send(temperature)
                         await asyncio.sleep(0.1)
 
