@@ -56,6 +56,23 @@ async def connected(url: str, **options: Any) -> AsyncIterator[Client]:
 
 
 @contextlib.contextmanager
+def standstill(server: BackgroundServer) -> Iterator[None]:
+    """Nothing moves on the server's loop meanwhile, and so for its clients that share it."""
+    stands, goes = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        stands.set()
+        assert goes.wait(60)
+
+    server.loop.call_soon_threadsafe(stand)
+    assert stands.wait(60)
+    try:
+        yield
+    finally:
+        goes.set()
+
+
+@contextlib.contextmanager
 def listener(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """A TCP server that does to each peer whatever `answer` does."""
     threads = []
@@ -221,13 +238,15 @@ def test_sending_while_closed_says_how_to_connect(server: BackgroundServer) -> N
             NotConnectedError, match=r"Ann is not connected \(closed\): press Connect, or await"
         ):
             ann.send("hi")
-        begun = ann.begin()
-        with pytest.raises(NotConnectedError, match=r"\(connecting\)"):
-            ann.send("hi")
+        with standstill(server):
+            begun = ann.begin()
+            with pytest.raises(NotConnectedError, match=r"\(connecting\)"):
+                ann.send("hi")
         await asyncio.wrap_future(begun)
-        ended = ann.end()
-        with pytest.raises(NotConnectedError, match=r"\(closing\)"):
-            ann.send("hi")
+        with standstill(server):
+            ended = ann.end()
+            with pytest.raises(NotConnectedError, match=r"\(closing\)"):
+                ann.send("hi")
         assert ended is not None
         await asyncio.wrap_future(ended)
         with pytest.raises(NotConnectedError):
