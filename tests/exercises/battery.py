@@ -232,7 +232,7 @@ class Handler(Exercise):
         "pass": ("the connection was closed", "handler"),
         "await connection.close()": ("the connection was closed",),
         "await connection.recv()\nconnection.transport.abort()": (),
-        "for _ in range(20_000):\n    print('x' * 50)": ("closed",),
+        "for _ in range(20_000):\n    print('x' * 50)": (),  # on a busy machine it blocks the loop, too
         f"{FOREVER}await connection.recv()": (),
         "await connection.send(42)": ("TypeError", "await connection.send(42)"),
     }

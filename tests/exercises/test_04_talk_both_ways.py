@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import ClassVar
 
 from battery import Function, Handler
@@ -14,6 +15,7 @@ GIVEN = {
     "asyncio": asyncio,
     "time": time,
     "connect": connect,
+    "suppress": suppress,
     "ConnectionClosed": ConnectionClosed,
     "ConnectionClosedOK": ConnectionClosedOK,
 }
@@ -113,8 +115,7 @@ class TestThermostat(Handler):
                     temperature = int(message.split()[1])
                     await connection.send("ok")
             """,
-            "both peers have left",
-            "`report`",
+            "there still runs `report`",
             "cancel",
         ),
         (
@@ -135,6 +136,104 @@ class TestThermostat(Handler):
             """,
             "came after",
             "every 0.1 s",
+        ),
+        (
+            """
+            async def thermostat(connection):
+                temperature = 20
+
+                async def report():
+                    while True:
+                        await connection.send(str(temperature))
+                        await asyncio.sleep(0.3)
+
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(report())
+                    async for message in connection:
+                        temperature = int(message.split()[1])
+                        await connection.send("ok")
+            """,
+            "between two readings",
+            "every 0.1 s",
+        ),
+        (
+            """
+            async def thermostat(connection):
+                temperature = 20
+
+                async def report():
+                    while True:
+                        await connection.send(str(temperature))
+                        await asyncio.sleep(0.1)
+
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(report())
+                    async for message in connection:
+                        temperature = 23
+                        await connection.send("ok")
+            """,
+            "after `set 18` and `ok`",
+            "`'23'`",
+        ),
+        (
+            """
+            async def thermostat(connection):
+                temperature = 20
+
+                async def report():
+                    while True:
+                        await connection.send(str(temperature))
+                        await asyncio.sleep(0.1)
+
+                asyncio.create_task(report())
+                async for message in connection:
+                    temperature = int(message.split()[1])
+                    await connection.send("ok")
+            """,
+            "`report` went on until its next `send` raised",
+            "cancel",
+        ),
+        (
+            """
+            async def thermostat(connection):
+                temperature = 20
+
+                async def report():
+                    while True:
+                        with suppress(ConnectionClosed):
+                            await connection.send(str(temperature))
+                        await asyncio.sleep(0.1)
+
+                reporting = asyncio.create_task(report())
+                async for message in connection:
+                    temperature = int(message.split()[1])
+                    await connection.send("ok")
+                reporting.cancel()
+            """,
+            "there still runs `report`",
+            "`finally`",
+        ),
+        (
+            """
+            async def thermostat(connection):
+                temperature = 20
+
+                async def report():
+                    while True:
+                        await connection.send(temperature)
+                        await asyncio.sleep(0.1)
+
+                reporting = asyncio.create_task(report())
+                try:
+                    async for message in connection:
+                        temperature = int(message.split()[1])
+                        await connection.send("ok")
+                finally:
+                    reporting.cancel()
+            """,
+            "TypeError",
+            "of report()",
+            "must be a text",
         ),
         (
             """
@@ -195,7 +294,7 @@ class TestThermostat(Handler):
                 finally:
                     reporting.cancel()
             """,
-            "after `set 23` and some more readings",
+            "after `set 23` and `ok`",
             "`'20'`",
             "`'23'`",
         ),
@@ -264,12 +363,41 @@ class TestCollect(Function):
                 try:
                     async for message in connection:
                         messages += [message]
-                except Exception as error:
-                    return messages, error.rcvd.code
+                except Exception:
+                    return [messages, connection.close_code]
                 return messages, 1000
         """,
     ]
     wrong: ClassVar = [
+        (
+            """
+            async def collect(url):
+                messages = []
+                async with connect(url, proxy=None) as connection:
+                    try:
+                        async for message in connection:
+                            messages.append(message)
+                    except ConnectionClosed as error:
+                        return messages, error.rcvd.code
+                return messages, connection.close_code
+            """,
+            "broke off (1006)",
+            "no close frame came",
+        ),
+        (
+            """
+            async def collect(url):
+                messages = []
+                async with connect(url, proxy=None) as connection:
+                    try:
+                        while True:
+                            messages.append(await asyncio.wait_for(connection.recv(), 0.05))
+                    except (ConnectionClosed, TimeoutError):
+                        return messages, connection.close_code
+            """,
+            "closed with 1000; you returned `None`",
+            "when it is over",
+        ),
         (
             """
             async def collect(url):
@@ -293,7 +421,7 @@ class TestCollect(Function):
                 return messages, connection.close_code
             """,
             "closed with 4000",
-            "only 1000 and 1001",
+            "only 1000, 1001 and 1005",
         ),
         (
             """
@@ -301,7 +429,7 @@ class TestCollect(Function):
                 async with connect(url, proxy=None) as connection:
                     return [message async for message in connection]
             """,
-            "`['one', 'two', 'three']`",
+            "`['one', '', 'one', ",
             "return two things",
         ),
         (
@@ -363,7 +491,7 @@ class TestCollect(Function):
                         messages = message
                     return messages, connection.close_code
             """,
-            "you returned `'three'`",
+            "you returned `b'",
             "list",
         ),
     ]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from itertools import pairwise
+from types import CodeType
+from typing import Any, cast
 
+from websockets.asyncio import server
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 UNASKED = "readings come unasked: a task of its own sends them, beside the loop that reads"
+TOO_SELDOM = "one is wanted every 0.1 s: `await asyncio.sleep(0.1)`"
+CANCEL_IT = "cancel the task in a `finally`, or let an `asyncio.TaskGroup` own it"
 CATCH_IT = (
-    "only 1000 and 1001 end `async for` quietly, every other code raises, and `recv()` raises with each: "
+    "only 1000, 1001 and 1005 end `async for` quietly, every other code raises, and `recv()` with each: "
     "catch `ConnectionClosed`, of which `ConnectionClosedOK` and `ConnectionClosedError` are the two kinds"
 )
 
@@ -23,23 +29,18 @@ def thermostat(handler: Any) -> Verdict:
 
     async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
         ann = await Peer.join(url)
-        started = time.monotonic()
+        began = time.monotonic()
+        came = []
         for number in range(1, 6):
             _is(await ann.hears("while Ann said nothing", hint=UNASKED), "20", "Ann has said nothing yet")
-            took = time.monotonic() - started
-            if took > 1.5:
-                said = f"reading number {number} came after {took:.1f} s"
-                raise NotYet(said, "one is wanted every 0.1 s: `await asyncio.sleep(0.1)`", sure=True)
-        if took < 0.15:
+            came.append(time.monotonic() - began)
+            if came[-1] > 1.5:
+                raise NotYet(f"reading number {number} came after {came[-1]:.1f} s", TOO_SELDOM, sure=True)
+        if (shortest := min(late - early for early, late in pairwise(came))) > 0.25:
+            raise NotYet(f"between two readings there were {shortest:.1f} s or more", TOO_SELDOM, sure=True)
+        if came[-1] < 0.15:
             raise NotYet("five readings came in a bunch", "wait with `await asyncio.sleep(0.1)` between two")
-        await ann.says("set 23")
-        heard = [await ann.hears("after `set 23`", hint=UNASKED) for _ in range(6)]
-        if "ok" not in heard:
-            raise NotYet(
-                f"after `set 23` there came `{heard}`, without `ok`",
-                'in the loop that reads: `await connection.send("ok")`',
-            )
-        _is(heard[-1], "23", "after `set 23` and some more readings")
+        await _obeys(ann, "set 23", "23")
         bob = await Peer.join(url)
         for _ in range(2):
             _is(
@@ -47,27 +48,44 @@ def thermostat(handler: Any) -> Verdict:
                 "20",
                 "Ann has set 23, not Bob",
             )
-        for _ in range(4):
+        for _ in range(2):
             _is(await ann.hears("after Bob had come", hint=UNASKED), "23", "Ann has set 23, and Bob has come")
+        await _obeys(ann, "set 18", "18")
+        ended = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_left_behind(), loop))
         await ann.leaves()
-        await bob.leaves()
-        await _nothing_is_left(loop)
+        bob.vanishes()
+        if left := await ended:
+            raise NotYet(f"Ann has left, Bob's line was cut, and {left}", CANCEL_IT)
         return "readings came unasked, `set` was obeyed at once, and each peer had a temperature of its own"
 
     return try_handler(handler, scenario)
+
+
+async def _obeys(ann: Peer, order: str, wanted: str) -> None:
+    await ann.says(order)
+    heard = [await ann.hears(f"after `{order}`", hint=UNASKED) for _ in range(5)]
+    if "ok" not in heard:
+        raise NotYet(
+            f"after `{order}` there came `{heard}`, without `ok`",
+            'in the loop that reads: `await connection.send("ok")`',
+        )
+    for reading in heard[heard.index("ok") + 1 :]:
+        _is(reading, wanted, f"after `{order}` and `ok`")
 
 
 def collect(function: Any) -> Verdict:
     """Check a client, `async def collect(url)`, that returns all messages and the close code."""
 
     async def scenario(answer: Answer) -> str:
-        for code, reason, messages in (
-            (1000, "", ["one", "two", "three"]),
+        conversations: list[tuple[int, str, list[str | bytes]]] = [
+            (1000, "", ["one", "", "one", b"\x00\xff"]),
             (4000, "enough", ["only this"]),
             (1011, "broken", []),
-        ):
+            (1006, "", ["cut off"]),
+        ]
+        for code, reason, messages in conversations:
             returned = await _collected(answer, code, reason, messages)
-            if not (isinstance(returned, tuple) and len(returned) == 2):
+            if not (isinstance(returned, tuple | list) and len(returned) == 2):
                 raise NotYet(
                     f"`collect` returned {shown(returned)}",
                     "return two things: `messages, connection.close_code`",
@@ -79,24 +97,32 @@ def collect(function: Any) -> Verdict:
                 )
             if returned[0] != messages:
                 raise NotYet(
-                    f"the server sent `{messages}` and closed with {code}; you returned {shown(returned[0])}",
+                    f"the server sent `{messages}`, and {_ended(code)}; you returned {shown(returned[0])}",
                     "append every message to a list, until no more come",
                 )
             if returned[1] != code:
                 raise NotYet(
-                    f"the server closed with {code}; you returned {shown(returned[1])}",
+                    f"{_ended(code)}; you returned {shown(returned[1])}",
                     "when it is over, `connection.close_code` tells",
                 )
-        return "you had every message and the close code, whether the end was 1000, 4000 or 1011"
+        return "you had every message and the close code, whether the end was 1000, 4000, 1011 or 1006"
 
     return try_function(function, scenario, arguments="url")
 
 
-async def _collected(answer: Answer, code: int, reason: str, messages: list[str]) -> Any:
+def _ended(code: int) -> str:
+    return "the connection broke off (1006)" if code == 1006 else f"the server closed with {code}"
+
+
+async def _collected(answer: Answer, code: int, reason: str, messages: list[str | bytes]) -> Any:
     async def speaker(connection: ServerConnection) -> None:
         for message in messages:
             await connection.send(message)
-        await connection.close(code, reason)
+        await asyncio.sleep(0.2)  # silence is not yet the end
+        if code == 1006:
+            connection.transport.abort()  # without a close frame
+        else:
+            await connection.close(code, reason)
 
     async with serving(speaker) as url:
         try:
@@ -105,27 +131,34 @@ async def _collected(answer: Answer, code: int, reason: str, messages: list[str]
             said = not_yet.verdict.said
             if not not_yet.sure:
                 raise
-            closed = "ConnectionClosed" in said
-            hint = CATCH_IT if closed else not_yet.verdict.hint
-            raise NotYet(f"the server closed with {code}; {said}", hint, sure=True) from not_yet
+            hint = not_yet.verdict.hint
+            if "raised ConnectionClosed" in said:
+                hint = CATCH_IT
+            elif code == 1006:
+                hint = "no close frame came, so nobody sent a code: `connection.close_code` says 1006 then"
+            raise NotYet(f"{_ended(code)}; {said}", hint, sure=True) from not_yet
 
 
-async def _nothing_is_left(loop: asyncio.AbstractEventLoop) -> None:
-    """Make sure that the handler's loop has no task left, a second after the last peer has gone."""
-    for _ in range(20):
-        left = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_other_tasks(), loop))
-        if not left:
-            return
-        await asyncio.sleep(0.05)
-    raise NotYet(
-        f"both peers have left, and there still runs {', '.join(f'`{name}`' for name in left)}",
-        "cancel the task in a `finally`, or let an `asyncio.TaskGroup` own it",
-    )
+async def _left_behind() -> str:
+    """What goes on, on the handler's loop, when its peers have gone; nothing when all has ended by itself."""
+    me = {asyncio.current_task()}
+    handlers = {task for task in asyncio.all_tasks() - me if _code(task).co_filename == server.__file__}
+    _, running = await asyncio.wait(handlers, timeout=1)
+    if running:
+        return "the handler still runs"
+    left = asyncio.all_tasks() - me
+    if not left:
+        return ""
+    names = ", ".join(sorted({f"`{_code(task).co_name}`" for task in left}))
+    ended, running = await asyncio.wait(left, timeout=1)
+    if running:
+        return f"there still runs {names}"
+    died = any(not task.cancelled() and isinstance(task.exception(), ConnectionClosed) for task in ended)
+    return f"{names} went on until its next `send` raised" if died else ""
 
 
-async def _other_tasks() -> list[str]:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    return sorted({getattr(task.get_coro(), "__name__", "?") for task in tasks})
+def _code(task: asyncio.Task[Any]) -> CodeType:
+    return cast("CodeType", task.get_coro().cr_code)  # type: ignore[union-attr]
 
 
 def _is(came: str | bytes, wanted: str, when: str) -> None:

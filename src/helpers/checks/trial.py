@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import collections
 import concurrent.futures
 import inspect
 import socket
@@ -172,12 +173,35 @@ def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     except TypeError as error:
         return _unfit(str(error))
     server.start()
+    tasks = _recorded_tasks(server.loop)
     try:
         verdict, sure = _play(scenario(server.url, server.loop))
     finally:
         server._halt()  # and not stop(), which would tell what the verdict tells
     failures, blocked = server.failures, server.blocked
+    if not (verdict or failures):
+        failures = [death for death in map(_died_of, tasks) if death]
     return verdict if sure else _explained(verdict, handler, failures[0] if failures else None, blocked)
+
+
+def _recorded_tasks(loop: asyncio.AbstractEventLoop) -> collections.deque[asyncio.Task[Any]]:
+    """The tasks that are made on the loop from now on, the last thousand of them."""
+    tasks: collections.deque[asyncio.Task[Any]] = collections.deque(maxlen=1000)
+
+    def recorded(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        tasks.append(asyncio.Task(coroutine, loop=loop, **options))
+        return tasks[-1]
+
+    loop.set_task_factory(recorded)
+    return tasks
+
+
+def _died_of(task: asyncio.Task[Any]) -> Exception | None:
+    """What a task of the reader's raised, unless its peer had left; asyncio tells only who awaits it."""
+    error = task.exception() if task.done() and not task.cancelled() else None
+    if not isinstance(error, Exception) or isinstance(error, ConnectionClosed):
+        return None
+    return error if readers_line(traceback.extract_tb(error.__traceback__)) else None
 
 
 @asynccontextmanager

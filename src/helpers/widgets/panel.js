@@ -311,7 +311,7 @@ function draw(session, model, el) {
     const detail = gone ? KERNEL_GONE : view.detail;
     const failed = gone || (away && view.log.length > 0 && !/^100[015]/.test(detail));
     state.dataset.state = waits ? "connecting" : failed ? "failed" : view.state;
-    if (waits) tell(state, "waiting: the kernel is busy with a cell");
+    if (waits) tell(state, "waiting: the kernel is busy");
     else tell(state, away ? `closed${detail && `: ${detail}`}` : view.state);
     tell(counts, `${view.sent.toLocaleString("en")} sent, ${view.received.toLocaleString("en")} received`);
     tell(toggle, away ? "Connect" : "Disconnect");
