@@ -373,7 +373,7 @@ def test_directly_a_reload_and_the_end(page: NotebookPage) -> None:
 
 
 def test_a_restarted_kernel(page: NotebookPage) -> None:
-    gone = "closed: the kernel was restarted or has ended: run the cells again"
+    gone = "closed: the kernel was restarted or has ended: run all cells again"
     ann, web, direct = (Panel(page, name) for name in ("Ann", "Browser", "Direct"))
     for cell in ("panels", "web", "direct"):
         page.run_cell(AT[cell])
@@ -412,7 +412,7 @@ def test_a_browsers_connection_to_elsewhere_ends_with_its_kernel(page: NotebookP
         direct.connect()
         page.restart_kernel()
         assert ends.get(timeout=60) == 1000
-    expect(direct.state).to_have_text("closed: the kernel was restarted or has ended: run the cells again")
+    expect(direct.state).to_have_text("closed: the kernel was restarted or has ended: run all cells again")
 
 
 def test_a_kernel_that_has_ended_is_found_out_by_the_next_wish(page: NotebookPage) -> None:
@@ -421,7 +421,7 @@ def test_a_kernel_that_has_ended_is_found_out_by_the_next_wish(page: NotebookPag
     page.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     for panel in (Panel(page, "Ann"), Panel(page, "Direct")):
         panel.button("Connect").click()
-        expect(panel.state).to_have_text("closed: the kernel was restarted or has ended: run the cells again")
+        expect(panel.state).to_have_text("closed: the kernel was restarted or has ended: run all cells again")
 
 
 def test_a_connection_to_the_kernel_that_comes_back(page: NotebookPage) -> None:

@@ -65,6 +65,6 @@ def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path:
     page.restart_kernel()
     start.press("Enter")
     expect(race.get_by_role("status")).to_have_text(
-        "the kernel was restarted or has ended: run the cells again"
+        "the kernel was restarted or has ended: run all cells again"
     )
     expect(start).to_be_disabled()

@@ -46,7 +46,7 @@ class TestShout(Thorough, Handler):
                 message = await connection.recv()
                 await connection.send(message.upper())
             """,
-            "after `goodbye`, the connection was closed",
+            "after `Goodbye`, the connection was closed",
             "keep reading",
         ),
         (

@@ -18,7 +18,7 @@ def shout(handler: Any) -> Verdict:
 
     async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
         ann, bob = await Peer.join(url), await Peer.join(url)
-        for peer, message in ((ann, "hello"), (bob, "is anybody there?"), (ann, "goodbye")):
+        for peer, message in ((ann, "hello"), (bob, "is anybody there?"), (ann, "Goodbye")):
             await peer.says(message)
             answer = await peer.hears(f"after `{message}`")
             if answer == "HELLO" and message != "hello":
@@ -29,7 +29,7 @@ def shout(handler: Any) -> Verdict:
             if answer != message.upper():
                 raise NotYet(
                     f"after `{message}` there came {shown(answer)}, expected was `{message.upper()!r}`",
-                    "a text has a method `upper()`; send what it returns",
+                    "a text has a method `upper()`; send what it returns, and nothing else",
                 )
             await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
         await ann.leaves()

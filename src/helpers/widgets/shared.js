@@ -1,6 +1,6 @@
 // What the widgets' scripts share; it stands before each of them.
 
-const KERNEL_GONE = "the kernel was restarted or has ended: run the cells again";
+const KERNEL_GONE = "the kernel was restarted or has ended: run all cells again";
 
 // Whether a message could be sent to the kernel. Jupyter's `send` throws once the widget's kernel is gone.
 function reached(model, ...message) {
