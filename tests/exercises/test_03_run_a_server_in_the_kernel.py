@@ -139,12 +139,12 @@ class TestTell(Thorough, Call):
         (
             "def tell(loop, queue, text): queue.put(text)",
             "did not arrive",
-            "`queue.put` is a coroutine function",
+            "a coroutine function, like `queue.put`",
         ),
         (
             "def tell(loop, queue, text): loop.call_soon_threadsafe(queue.put, text)",
             "did not arrive",
-            "`queue.put` is a coroutine function",
+            "a coroutine function, like `queue.put`",
         ),
         (
             "def tell(loop, queue, text): loop.call_soon_threadsafe(queue.put_nowait(text))",

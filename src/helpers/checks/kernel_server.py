@@ -47,6 +47,8 @@ def librarian(handler: Any) -> Verdict:
             )
         await peers[0].says("deliver")
         await peers[0].hears("after a second word on the same connection", within=2)
+        for peer, word in zip(peers, ["deliver", *words[1:]], strict=True):
+            await peer.hears_nothing(f"after the answer to `{word}`", within=0.02)
         return "five readers asked at the same moment, and nobody waited for another"
 
     with _noting(handler, "look_up", asked_for):
@@ -137,7 +139,7 @@ async def _expect(reading: Future[str], text: str, loop: asyncio.AbstractEventLo
             )
         raise NotYet(
             f"`{text}` did not arrive in the queue",
-            "`queue.put` is a coroutine function: without `await` it does nothing; `queue.put_nowait` is not",
+            "a coroutine function, like `queue.put`, does nothing without `await`; `put_nowait` is none",
         )
     if arriving.result() != text:
         raise NotYet(

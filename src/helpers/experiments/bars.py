@@ -40,7 +40,8 @@ class Bars:
             'background: var(--jp-brand-color1, #1976d2)"></div></td></tr>'
             for label, value in self.seconds.items()
         )
-        return f'<table style="width: 100%; max-width: 720px"><tbody>{rows}</tbody></table>'
+        style = "table-layout: auto; width: 100%; max-width: 720px"  # JupyterLab's own layout is fixed
+        return f'<table style="{style}"><tbody>{rows}</tbody></table>'
 
     def _share(self, value: float) -> float:
         longest = max(self.seconds.values())
