@@ -35,7 +35,7 @@ class StopButton(ipywidgets.Button):  # type: ignore[misc]
     def __init__(self, *backgrounds: Stoppable) -> None:
         self._backgrounds = backgrounds
         what = "the server" if len(backgrounds) == 1 else "the servers"
-        super().__init__(description=f"Stop {what}", icon="stop")
+        super().__init__(description=f"Stop {what}", icon="stop", layout={"width": "max-content"})
         if not any(background.running for background in backgrounds):
             self._show_stopped()
         self.on_click(lambda button: threading.Thread(target=self._stop, daemon=True).start())
