@@ -1,1 +1,1 @@
-"""The chat as two programs: a FastAPI server and a Streamlit page, each beside its naive relative."""
+"""Programs that a reader can run at home. Each is a folder of its own; none of them imports `helpers`."""

@@ -17,7 +17,7 @@ MESSAGES = 50_000
 SERVE_AND_FLOOD = f"""
 import asyncio, json, time
 from helpers import BackgroundServer, ClientPanel
-from helpers.widgets import Client
+from helpers.clients.client import Client
 
 async def flood(connection):
     async for count in connection:

@@ -9,7 +9,7 @@ from websockets.asyncio.server import ServerConnection
 
 from benchmarks.room import NAIVE_APP, OUR_APP, uvicorn
 from benchmarks.tagged_cells import the_room
-from helpers.experiments import NeverReads, one_never_reads
+from helpers.experiments.never_reads import NeverReads, one_never_reads
 from helpers.experiments.servers import Served
 
 SECONDS = 5
@@ -35,9 +35,9 @@ def watch(rounds: int, room: Served, seconds: float = SECONDS) -> dict[str, list
         with contextlib.ExitStack() as stack:
             served: dict[str, Served] = {
                 "our room": room,
-                OUR_APP: stack.enter_context(uvicorn("apps.chat_server:app")),
+                OUR_APP: stack.enter_context(uvicorn("apps.chat.server:app")),
                 "a loop of await send": one_by_one,
-                NAIVE_APP: stack.enter_context(uvicorn("apps.naive_server:app")),
+                NAIVE_APP: stack.enter_context(uvicorn("apps.chat.naive_server:app")),
             }
             for name, server in served.items():
                 seen.setdefault(name, []).append(asyncio.run(one_never_reads(server, seconds=seconds)))

@@ -12,17 +12,17 @@ from pathlib import Path
 from websockets.asyncio.server import ServerConnection, broadcast
 
 from benchmarks.tagged_cells import the_room
-from helpers.background import BackgroundProcess
-from helpers.background.limits import raise_file_limit
-from helpers.experiments import compare_fan_out
+from helpers.background.process import BackgroundProcess
+from helpers.experiments.fan_out import compare_fan_out
 from helpers.experiments.servers import Served
+from helpers.sockets import raise_file_limit
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS = 1000
 MESSAGES = 15
 BARE = "bare broadcast()"
-NAIVE_APP = "the article's manager (apps.naive_server)"
-OUR_APP = "our manager (apps.chat_server)"
+NAIVE_APP = "the article's manager (apps.chat.naive_server)"
+OUR_APP = "our manager (apps.chat.server)"
 
 members: set[ServerConnection] = set()
 
@@ -54,7 +54,7 @@ def compare(rounds: int, room: Served, clients: int = CLIENTS) -> dict[str, list
     """
     ratios: dict[str, list[float]] = {"our room": [], NAIVE_APP: [], OUR_APP: []}
     for _ in range(rounds):
-        with uvicorn("apps.naive_server:app") as naive, uvicorn("apps.chat_server:app") as ours:
+        with uvicorn("apps.chat.naive_server:app") as naive, uvicorn("apps.chat.server:app") as ours:
             served: dict[str, Served] = {"our room": room, NAIVE_APP: naive, OUR_APP: ours, BARE: bare}
             result = asyncio.run(compare_fan_out(served, clients=[clients], messages=MESSAGES))
         if not all(way.whole for way in result):

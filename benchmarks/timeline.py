@@ -18,7 +18,7 @@ RECORDED = 100_000
 ECHO = """
 import asyncio, json, statistics, time
 from helpers import BackgroundServer, tapped
-from helpers.widgets import Client
+from helpers.clients.client import Client
 
 async def echo(connection):
     async for message in connection:

@@ -8,7 +8,9 @@ import urllib.request
 import pytest
 from background_tools import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
 
-from helpers.background import BackgroundApp, BackgroundError, BackgroundServer
+from helpers.background.app import BackgroundApp
+from helpers.background.lifetime import BackgroundError
+from helpers.background.server import BackgroundServer
 
 
 async def app(scope, receive, send):

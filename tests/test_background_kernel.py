@@ -56,7 +56,9 @@ def kernel(tmp_path):
 
 EVERYTHING = """
     import sys
-    from helpers.background import BackgroundApp, BackgroundProcess, BackgroundServer
+    from helpers.background.app import BackgroundApp
+    from helpers.background.process import BackgroundProcess
+    from helpers.background.server import BackgroundServer
 
     async def echo(connection):
         async for message in connection:
@@ -143,7 +145,7 @@ def test_an_interrupt_leaves_everything_alive(kernel):
 @pytest.mark.parametrize("where", ["shared", "process"])
 def test_the_cell_shows_the_readers_own_line(kernel, where):
     _, red = kernel.run(f"""
-        from helpers.background import BackgroundServer
+        from helpers.background.server import BackgroundServer
         from websockets.asyncio.client import connect
         import asyncio, random
 
@@ -172,7 +174,7 @@ def test_the_cell_shows_the_readers_own_line(kernel, where):
 def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(kernel):
     cell = """
         import asyncio, time
-        from helpers.background import BackgroundServer
+        from helpers.background.server import BackgroundServer
         from websockets.asyncio.client import connect
 
         async def naps(connection):

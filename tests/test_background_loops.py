@@ -12,8 +12,8 @@ import time
 import pytest
 from background_tools import echo, nothing_left, says, sync_pings, takes_at_most, wait_until
 
-from helpers.background import BackgroundServer
 from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
+from helpers.background.server import BackgroundServer
 
 
 @pytest.fixture

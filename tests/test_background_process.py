@@ -13,7 +13,8 @@ import psutil
 import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 
-from helpers.background import BackgroundError, BackgroundProcess
+from helpers.background.lifetime import BackgroundError
+from helpers.background.process import BackgroundProcess
 
 
 def python(program, **options):

@@ -21,7 +21,8 @@ from background_tools import echo, nothing_left, says, takes_at_most, talk, tcp,
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from helpers.background import BackgroundError, BackgroundServer, BlockedLoopWarning, HandlerFailedError
+from helpers.background.lifetime import BackgroundError, BlockedLoopWarning, HandlerFailedError
+from helpers.background.server import BackgroundServer
 
 PLACES = ["shared", "own", "process"]
 
@@ -483,7 +484,7 @@ def test_a_handler_that_sleeps_in_c_frees_its_port_at_once(where):
 def test_blocking_is_warned_about_each_time():
     """Python shows a warning once a line; a cell that is run again must show it again."""
     program = """if True:
-        from helpers.background import BackgroundServer
+        from helpers.background.server import BackgroundServer
         async def echo(connection): ...
         server = BackgroundServer(echo)
         for _ in range(2):

@@ -13,7 +13,8 @@ from nbclient import NotebookClient
 def client() -> Iterator[NotebookClient]:
     client = NotebookClient(nbformat.v4.new_notebook(), timeout=30, kernel_name="python3")
     with client.setup_kernel():
-        run(client, "from helpers import checks\nimport threading\nbefore = threading.active_count()")
+        run(client, "from helpers.checks import chapter_00 as checks")
+        run(client, "import threading\nbefore = threading.active_count()")
         yield client
 
 

@@ -19,9 +19,9 @@ import psutil
 import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection
 
-from helpers.background import BackgroundServer
-from helpers.widgets import Client, NotConnectedError
-from helpers.widgets.conversation import Message
+from helpers.background.server import BackgroundServer
+from helpers.clients.client import Client
+from helpers.clients.conversation import Message, NotConnectedError
 
 
 @pytest.fixture(autouse=True)
@@ -609,7 +609,7 @@ def test_a_loop_blocked_by_a_handler_does_not_hold_the_client() -> None:
 def test_an_open_client_lets_the_program_end_in_silence(server: BackgroundServer) -> None:
     program = f"""
 import asyncio
-from helpers.widgets import Client
+from helpers.clients.client import Client
 ann = Client("Ann", {server.url!r})
 asyncio.run(ann.connect())
 ann.send("hi")

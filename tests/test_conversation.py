@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from helpers.widgets import NotConnectedError
-from helpers.widgets import conversation as module
-from helpers.widgets.conversation import SHOWN, UNCLAIMED, Conversation
+from helpers.clients import conversation as module
+from helpers.clients.conversation import SHOWN, UNCLAIMED, Conversation, NotConnectedError
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:

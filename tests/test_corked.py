@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from helpers.background import BackgroundServer
-from helpers.widgets import Client
-from helpers.widgets.corked import CORKED, CorkedConnection, _Corked
+from helpers.background.server import BackgroundServer
+from helpers.clients.client import Client
+from helpers.clients.corked import CORKED, CorkedConnection, _Corked
 
 
 class Recording:

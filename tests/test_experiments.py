@@ -15,13 +15,13 @@ import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 
 from helpers import compare_requests as compare_with_bar
-from helpers.background import BackgroundError
-from helpers.experiments import NewsServer, PushRun, compare_push, compare_requests
+from helpers.background.lifetime import BackgroundError
 from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.figures import Table, in_ms, nearest_rank, times
+from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import ALL_WAYS, PUSH_WAYS, overtaken
-from helpers.experiments.push import Arrival, PushWay, irregular
-from helpers.experiments.request_reply import RequestWay
+from helpers.experiments.push import Arrival, PushRun, PushWay, compare_push, irregular
+from helpers.experiments.request_reply import RequestWay, compare_requests
+from helpers.figures.table import Table, in_ms, nearest_rank, times
 from helpers.widgets import progress
 from helpers.widgets.race import Race
 from helpers.wire import HttpRequest, HttpResponse, tapped

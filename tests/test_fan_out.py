@@ -16,21 +16,21 @@ import psutil
 import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 from websockets.asyncio.server import broadcast, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
 from benchmarks import mute as mute_benchmark
 from benchmarks import room as room_benchmark
 from benchmarks.tagged_cells import run_tagged_cells
-from helpers import compare_fan_out, crowd, mute, one_never_reads
-from helpers.background import BackgroundError, BackgroundServer, HandlerFailedError
-from helpers.experiments import GroupedBars
+from helpers import compare_fan_out, one_never_reads
+from helpers.background.lifetime import BackgroundError, HandlerFailedError
+from helpers.background.server import BackgroundServer
+from helpers.clients.mute import mute
+from helpers.clients.raw_client import NotOpenedError, RawClient, named
 from helpers.experiments.client_fan_out import _Listener
 from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutRun, FanOutWay, affordable
-from helpers.experiments.grouped_bars import COLOURS
 from helpers.experiments.never_reads import MuteRun, NeverReads, listening_process
 from helpers.experiments.plan import STALLED
-from helpers.experiments.raw_client import NotOpenedError, RawClient, named
+from helpers.figures.grouped_bars import COLOURS, GroupedBars
 from helpers.widgets import progress
 
 members: dict = {}
@@ -546,31 +546,6 @@ def test_the_process_behind_a_port():
 
 
 # --- clients for a cell
-
-
-def test_a_crowd_has_names_and_is_closed_at_the_end():
-    paths = []
-
-    async def says_who(connection):
-        paths.append(connection.request.path)
-        await plain(connection)
-
-    async def talk():
-        async with serve(says_who, "127.0.0.1", 0) as server:
-            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws?room=lobby"
-            async with crowd(url, 12) as clients:
-                await clients["Ann"].send("hi")
-                heard = {name: await client.recv() for name, client in clients.items()}
-            with pytest.raises(ConnectionClosed):
-                await clients["Bob"].recv()
-        return heard
-
-    heard = asyncio.run(talk())
-    assert list(heard)[:5] == ["Ann", "Bob", "Cid", "Dan", "Eve"]
-    assert set(heard.values()) == {"hi"}
-    assert len(heard) == 12
-    assert paths[0] == "/ws?room=lobby&name=Ann"
-    assert paths[11] == "/ws?room=lobby&name=client+12"
 
 
 @pytest.mark.parametrize("pieces", [(1, 0), (2, 0), (-4, 0), (-1, 0), (0, 2)])

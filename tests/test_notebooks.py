@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import inspect
 import json
 import sys
 import textwrap
@@ -13,11 +15,28 @@ from typing import Any
 import pytest
 from notebook_rules import RULES, Notebook, Rule, exercises, same_code
 
-from helpers import checks
+from helpers.checks.verdict import Verdict
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-CHECKS = [name for name in checks.__all__ if name != "Verdict"]
+
+
+def checks_of(chapter: str) -> list[str]:
+    """The names of a chapter's checks: the functions of its module that give a verdict."""
+    module = importlib.import_module(f"helpers.checks.chapter_{chapter}")
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    return [name for name, value in public.items() if gives_a_verdict(value, module.__name__)]
+
+
+def gives_a_verdict(value: object, module: str) -> bool:
+    return (
+        inspect.isfunction(value)
+        and value.__module__ == module
+        and value.__annotations__.get("return") in ("Verdict", Verdict)
+    )
+
+
+CHECKS = {path.name[:2]: checks_of(path.name[:2]) for path in PATHS}
 
 sys.path.insert(0, str(Path(__file__).parent / "exercises"))
 
@@ -27,7 +46,9 @@ TESTED = battery.exercises(Path(__file__).parent / "exercises")
 
 
 def read(path: Path) -> Notebook:
-    return Notebook(path, json.loads(path.read_text("utf-8")), [each.name for each in PATHS], CHECKS)
+    return Notebook(
+        path, json.loads(path.read_text("utf-8")), [each.name for each in PATHS], CHECKS[path.name[:2]]
+    )
 
 
 def test_there_are_notebooks() -> None:
@@ -42,9 +63,10 @@ def test_a_notebook_keeps_to_a_rule(path: Path, rule: Rule) -> None:
 
 
 def test_every_check_is_used_and_tested() -> None:
-    used = [exercise.check for path in PATHS for exercise in exercises(read(path))]
-    assert sorted(used) == sorted(CHECKS), "exercises in the notebooks, and checks in `helpers.checks`"
-    assert sorted(TESTED) == sorted(CHECKS), "exercises with tests, and checks in `helpers.checks`"
+    every = sorted(f"{chapter} {name}" for chapter, names in CHECKS.items() for name in names)
+    used = [f"{path.name[:2]} {exercise.check}" for path in PATHS for exercise in exercises(read(path))]
+    assert sorted(used) == every, "exercises in the notebooks, and checks in `helpers.checks`"
+    assert sorted(TESTED) == every, "exercises with tests, and checks in `helpers.checks`"
 
 
 @pytest.mark.parametrize("name", TESTED)
@@ -57,7 +79,7 @@ def test_an_exercise_has_enough_answers(name: str) -> None:
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_a_right_answer_is_not_the_solution(path: Path) -> None:
     for exercise in exercises(read(path)):
-        for answer in TESTED[exercise.check].right:
+        for answer in TESTED[f"{path.name[:2]} {exercise.check}"].right:
             assert not same_code(textwrap.dedent(answer), exercise.solution), exercise.title
 
 
@@ -112,7 +134,7 @@ def good(tmp_path: Path) -> Notebook:
     """A small notebook that keeps to all rules, between two others."""
     cells = [
         markdown(TITLE),
-        code("from helpers import checks"),
+        code("from helpers.checks import chapter_01 as checks"),
         markdown("## Why?\n\n`[not a link](nowhere)`, [one](00_before.ipynb#Its-heading), [two](#Why?)"),
         code("server = Server(port=0).start()"),
         *exercise(1, "one"),
@@ -197,7 +219,10 @@ BROKEN: dict[str, tuple[Callable[[Notebook], None], str]] = {
     ),
     "a dead anchor": (replace("#Its-heading", "#Other"), "the link 00_before.ipynb#Other names no heading"),
     "a dead anchor here": (replace("(#Why?)", "(#Who?)"), "the link #Who? names no heading"),
-    "no imports": (replace("from helpers import checks", "import os\nos.getcwd()"), "must be the imports"),
+    "no imports": (
+        replace("from helpers.checks import chapter_01 as checks", "import os\nos.getcwd()"),
+        "must be the imports",
+    ),
     "imports later": (insert(3, code("import os")), "there must be one cell of imports"),
     "a long cell": (replace("server = ", "x = 1\n" * 14 + "server = "), "has 15 lines, more than 14"),
     "long cells": (

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from helpers.background import BackgroundServer
-from helpers.widgets import BrowserClient, ClientPanel, NotConnectedError
+from helpers.background.server import BackgroundServer
+from helpers.clients.conversation import NotConnectedError
+from helpers.widgets.panel import BrowserClient, ClientPanel
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ def test_a_function_a_method_and_a_class_with_their_decorators() -> None:
 
 
 def test_a_module_and_a_file_beside_one() -> None:
-    assert Source("helpers.source").text == inspect.getsource(inspect.getmodule(Source)).strip("\n")
+    assert Source("helpers.figures.source").text == inspect.getsource(inspect.getmodule(Source)).strip("\n")
     assert Source("helpers.widgets:panel.css")._repr_markdown_().startswith("```css\n")
 
 
@@ -34,7 +34,9 @@ def test_nothing_is_run(tmp_path, monkeypatch) -> None:
     assert Source("explosive:fuse").text == 'def fuse():\n    return "short"'
 
 
-@pytest.mark.parametrize("place", ["nowhere", "helpers.source:nothing", "helpers.source:Source.nothing"])
+@pytest.mark.parametrize(
+    "place", ["nowhere", "helpers.figures.source:nothing", "helpers.figures.source:Source.nothing"]
+)
 def test_what_is_not_there(place: str) -> None:
     with pytest.raises(LookupError, match=place):
         Source(place)

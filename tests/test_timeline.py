@@ -15,8 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Opcode
 
-from helpers import BackgroundServer, HandlerFailedError, StopButton, WireTimeline, tapped
-from helpers.background import BackgroundError
+from helpers import BackgroundServer, StopButton, WireTimeline, tapped
+from helpers.background.lifetime import BackgroundError, HandlerFailedError
 from helpers.widgets.timeline import BYTES_PER_SECOND, DRAWN, KEPT, KEPT_BYTES
 from helpers.widgets.timeline_rows import Row, Scribe, as_table, excerpt, in_words, text_excerpt
 from helpers.wire import TO_CLIENT, TO_SERVER, Event, Frame, Tap, TcpClosed, TcpOpened

@@ -72,7 +72,7 @@ def main() -> int:
             call(
                 python,
                 "-c",
-                "import sys, helpers, apps.chat_server; print('Python', sys.version, helpers.__file__)",
+                "import sys, helpers, apps.chat.server; print('Python', sys.version, helpers.__file__)",
             )
             call(python, "-m", "pytest", "--nbval", *options.notebooks)
     except subprocess.CalledProcessError as error:

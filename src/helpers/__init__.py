@@ -6,38 +6,60 @@ Nothing heavy is loaded before it is used.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "BackgroundApp": "background",
-    "BackgroundError": "background",
-    "BackgroundProcess": "background",
-    "BackgroundServer": "background",
-    "Bars": "experiments",
-    "BrowserClient": "widgets",
+    # background
+    "BackgroundApp": "background.app",
+    "BackgroundProcess": "background.process",
+    "BackgroundServer": "background.server",
     "ChildKernel": "background.kernel",
-    "ClientPanel": "widgets",
-    "HandlerFailedError": "background",
-    "NewsServer": "experiments",
-    "NotConnectedError": "widgets",
-    "PageLink": "widgets.page_link",
-    "Probe": "experiments",
-    "Race": "widgets.race",
-    "Source": "source",
-    "StopButton": "widgets",
-    "Verdicts": "experiments",
-    "WireTimeline": "widgets.timeline",
-    "check_environment": "environment",
+    "tapped": "background.tap",
+    # clients
+    "Probe": "experiments.probe",
+    # figures
+    "Bars": "figures.bars",
+    "Source": "figures.source",
+    "Verdicts": "figures.verdicts",
+    # experiments
     "compare_fan_out": "widgets.progress",
     "compare_push": "widgets.progress",
     "compare_requests": "widgets.progress",
-    "crowd": "experiments",
-    "mute": "experiments",
     "one_never_reads": "widgets.progress",
-    "tapped": "experiments",
+    # widgets
+    "BrowserClient": "widgets.panel",
+    "ClientPanel": "widgets.panel",
+    "PageLink": "widgets.page_link",
+    "Race": "widgets.race",
+    "StopButton": "widgets.stop_button",
+    "WireTimeline": "widgets.timeline",
+    # the environment
+    "check_environment": "environment",
 }
 
 __all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from helpers.background.app import BackgroundApp as BackgroundApp
+    from helpers.background.kernel import ChildKernel as ChildKernel
+    from helpers.background.process import BackgroundProcess as BackgroundProcess
+    from helpers.background.server import BackgroundServer as BackgroundServer
+    from helpers.background.tap import tapped as tapped
+    from helpers.environment import check_environment as check_environment
+    from helpers.experiments.probe import Probe as Probe
+    from helpers.figures.bars import Bars as Bars
+    from helpers.figures.source import Source as Source
+    from helpers.figures.verdicts import Verdicts as Verdicts
+    from helpers.widgets.page_link import PageLink as PageLink
+    from helpers.widgets.panel import BrowserClient as BrowserClient
+    from helpers.widgets.panel import ClientPanel as ClientPanel
+    from helpers.widgets.progress import compare_fan_out as compare_fan_out
+    from helpers.widgets.progress import compare_push as compare_push
+    from helpers.widgets.progress import compare_requests as compare_requests
+    from helpers.widgets.progress import one_never_reads as one_never_reads
+    from helpers.widgets.race import Race as Race
+    from helpers.widgets.stop_button import StopButton as StopButton
+    from helpers.widgets.timeline import WireTimeline as WireTimeline
 
 
 def __getattr__(name: str) -> Any:

@@ -15,12 +15,12 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from helpers.background import BackgroundProcess
+from helpers.background.process import BackgroundProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def uvicorn(*options: str, app: str = "apps.chat_server:app", **more: Any) -> BackgroundProcess:
+def uvicorn(*options: str, app: str = "apps.chat.server:app", **more: Any) -> BackgroundProcess:
     """What the reader types in a terminal, in the repository's root."""
     command = [str(Path(sys.executable).with_name("uvicorn")), app, "--port", "{port}", *options]
     return BackgroundProcess(command, **{"ready": "Uvicorn running", "folder": ROOT, **more})

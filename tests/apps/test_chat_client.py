@@ -16,8 +16,8 @@ import pytest
 from background_tools import takes_at_most, wait_until
 from small_room import SmallRoom
 
-from apps import chat_client
-from apps.chat_client import CannotSend, ChatClient, Event, as_line, unseen
+from apps.chat import client as chat_client
+from apps.chat.client import CannotSend, ChatClient, Event, as_line, unseen
 
 
 def tasks() -> set[asyncio.Task[Any]]:

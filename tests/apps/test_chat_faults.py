@@ -15,8 +15,9 @@ from chat_peers import in_one_write, itself, joined, mute, uvicorn
 from extras import needs
 from websockets.exceptions import ConnectionClosedError
 
-from apps import chat_server
-from helpers.background import BackgroundApp, BackgroundError
+from apps.chat import server as chat_server
+from helpers.background.app import BackgroundApp
+from helpers.background.lifetime import BackgroundError
 
 TEXT = "x" * 4000
 MANY = 1500  # times TEXT is more than all buffers between two processes hold

@@ -1,4 +1,4 @@
-"""The chat behind nginx, configured by `apps/nginx.conf` itself; tests change the ports, and a line."""
+"""The chat behind nginx, configured by `apps/chat/nginx.conf` itself; tests change the ports, and a line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from extras import needs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from helpers.background import BackgroundProcess
+from helpers.background.process import BackgroundProcess
 
 CONF = (ROOT / "apps" / "nginx.conf").read_text("utf-8")
 

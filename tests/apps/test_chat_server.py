@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from apps import chat_server
-from apps.chat_server import app, manager
+from apps.chat import server as chat_server
+from apps.chat.server import app, manager
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import asyncio
 from background_tools import says, wait_until
 from chat_peers import in_one_write, joined, mute
 
-from apps import naive_server
-from helpers.background import BackgroundApp
+from apps.chat import naive_server
+from helpers.background.app import BackgroundApp
 
 BIG = "x" * 65_536
 MANY = 200  # times BIG is more than all buffers between two processes hold

@@ -14,7 +14,7 @@ FRAMES = 5000
 
 SERVE_AND_TAP = """
 from helpers import BackgroundServer, WireTimeline, tapped
-from helpers.widgets import Client
+from helpers.clients.client import Client
 
 async def echo(connection):
     async for message in connection:

@@ -69,13 +69,13 @@ def the_room() -> Iterator[SmallRoom]:
 
 @pytest.fixture(scope="module")
 def chat_page(the_room: SmallRoom) -> Iterator[BackgroundProcess]:
-    with streamlit("apps/chat_page.py", the_room.url) as page:
+    with streamlit("apps/chat/page.py", the_room.url) as page:
         yield page
 
 
 @pytest.fixture(scope="module")
 def naive_page(the_room: SmallRoom) -> Iterator[BackgroundProcess]:
-    with streamlit("apps/naive_page.py", the_room.url) as page:
+    with streamlit("apps/chat/naive_page.py", the_room.url) as page:
         yield page
 
 
@@ -404,10 +404,10 @@ def test_a_refusal_is_shown(
 
 def test_it_works_with_our_server(open_tab: Callable[..., Page]) -> None:
     """Both commands of the README, from the repository's root."""
-    uvicorn = [sys.executable, "-m", "uvicorn", "apps.chat_server:app", "--port={port}"]
+    uvicorn = [sys.executable, "-m", "uvicorn", "apps.chat.server:app", "--port={port}"]
     with (
         BackgroundProcess(uvicorn, ready="running on", folder=ROOT, scheme="ws") as server,
-        streamlit("apps/chat_page.py", f"{server.url}/ws") as page,
+        streamlit("apps/chat/page.py", f"{server.url}/ws") as page,
     ):
         ann, bob = (Tab(open_tab(f"{page.url}/?name={name}")).join(name) for name in ("Ann", "Bob"))
         ann.say("hello")

@@ -20,7 +20,7 @@ CELLS = [
     f"""\
 import sys
 from helpers import BackgroundProcess, PageLink
-command = [sys.executable, "-m", "streamlit", "run", "apps/chat_page.py"]
+command = [sys.executable, "-m", "streamlit", "run", "apps/chat/page.py"]
 options = ["--server.headless=true", "--server.port={{port}}"]
 page = BackgroundProcess(command + options, ready="URL: ", folder={str(ROOT)!r},
                          environment={{"CHAT_URL": "ws://127.0.0.1:1/ws"}}).start()""",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import itertools
 import linecache
 import os
+import re
+import sys
 import textwrap
 import threading
 import time
@@ -16,8 +19,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from helpers import checks
-from helpers.checks import Verdict
+from helpers.checks.verdict import Verdict
 
 LONGEST = 6
 """How long a verdict may take here, in seconds: five are promised, and the machine may be busy."""
@@ -117,6 +119,16 @@ class Exercise:
     """Whether this is that exercise."""
     keyword = "async def"
 
+    @classmethod
+    def chapter(cls) -> str:
+        """The chapter's number, from the name of the module that the exercise is tested in."""
+        return re.sub(r"test_(\d\d)_.*", r"\1", cls.__module__)
+
+    @classmethod
+    def checked_by(cls) -> Any:
+        """The exercise's check."""
+        return getattr(importlib.import_module(f"helpers.checks.chapter_{cls.chapter()}"), cls.name)
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         for argument, values in (
             ("right_answer", self.right),
@@ -131,7 +143,7 @@ class Exercise:
         """The verdict on a cell that defines the answer; it has to come in time and leave nothing."""
         answer = cell(source, **{**self.given, **given})[self.name]
         with nothing_left(), soon():
-            verdict: Verdict = getattr(checks, self.name)(answer)
+            verdict: Verdict = self.checked_by()(answer)
         return verdict
 
     def define(self, body: str) -> str:
@@ -200,7 +212,7 @@ class Thorough:
         answer = cell(self.define("gate.wait(60)"), gate=gate)[self.name]
         with nothing_left():
             with soon():
-                verdict = getattr(checks, self.name)(answer)
+                verdict = self.checked_by()(answer)
             gate.set()
         assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
         self.test_a_right_answer(self.right[0])
@@ -209,7 +221,7 @@ class Thorough:
         answer = cell(self.define("import time\ntime.sleep(60)"))[self.name]
         before = set(threading.enumerate())
         with soon():
-            verdict = getattr(checks, self.name)(answer)
+            verdict = self.checked_by()(answer)
         assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
         left = [thread.name for thread in threading.enumerate() if thread not in before]
         assert len(left) <= 2, "the sleeper, and the watchdog of its loop"
@@ -369,16 +381,14 @@ class Choice(Exercise):
 
 
 def exercises(folder: Path) -> dict[str, type[Exercise]]:
-    """The exercises that the test modules of a folder are about, by name."""
-    import importlib
-    import sys
-
+    """The exercises that the test modules of a folder are about, by names like `05 by_room`."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     found: dict[str, type[Exercise]] = {}
     for path in sorted(folder.glob("test_*.py")):
         for value in vars(importlib.import_module(path.stem)).values():
             if isinstance(value, type) and issubclass(value, Exercise) and "name" in vars(value):
-                assert value.name not in found, f"two classes test {value.name!r}"
-                found[value.name] = value
+                name = f"{value.chapter()} {value.name}"
+                assert name not in found, f"two classes test {name!r}"
+                found[name] = value
     return found

@@ -7,9 +7,10 @@ import contextvars
 import logging
 from typing import Any
 
-from helpers.background.lifetime import Background, BackgroundError, listening_socket
+from helpers.background.lifetime import Background, BackgroundError
 from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
-from helpers.background.places import in_words
+from helpers.readers_code import in_words
+from helpers.sockets import listening_socket
 
 
 class BackgroundApp(Background):

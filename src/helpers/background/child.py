@@ -23,12 +23,12 @@ from typing import Any
 
 import cloudpickle
 
-from helpers.background.guard import OWN_GROUP
-from helpers.background.lifetime import BackgroundError, listening_socket
-from helpers.background.limits import raise_file_limit
+from helpers.background.ends_with_parent import OWN_GROUP
+from helpers.background.lifetime import BackgroundError
 from helpers.background.loops import BackgroundLoop, LoopBlockedError
-from helpers.background.places import in_words, readers_line
 from helpers.background.serving import Handler, Serving
+from helpers.readers_code import in_words, readers_line
+from helpers.sockets import listening_socket, raise_file_limit
 
 
 class ChildServer:

@@ -7,7 +7,6 @@ import atexit
 import collections
 import contextlib
 import errno
-import socket
 import threading
 import time
 import traceback
@@ -18,7 +17,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from helpers.background.loops import on_background_loop
-from helpers.background.places import in_words, readers_line
+from helpers.readers_code import in_words, readers_line
 
 
 @dataclass(frozen=True)
@@ -285,24 +284,6 @@ class Background(ABC):
     def __repr__(self) -> str:
         where = f"at {self._address}" if self.running else "stopped"
         return f"<{type(self).__name__} {self.name!r} {where}>"
-
-
-def listening_socket(host: str, port: int, *, or_any: bool) -> socket.socket:
-    """A socket that listens on `host`; where `port` is taken and `or_any` is set, on a free one.
-
-    Raises:
-        OSError: the port is taken, not allowed, or the host isn't this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.create_server((host, port), family=family)
-    except OSError:
-        if not (or_any and port):
-            raise
-        sock = socket.create_server((host, 0), family=family)
-    # asyncio sets TCP_NODELAY only on connections accepted by a socket that says that its protocol is TCP;
-    # without, the second of two small messages waits for the acknowledgement of the first, 40 ms on Linux.
-    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=sock.detach())
 
 
 def _refuse_on_background_loop() -> None:

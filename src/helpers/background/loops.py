@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
-from helpers.background.places import is_readers, readers_line
+from helpers.readers_code import is_readers, readers_line
 
 T = TypeVar("T")
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from helpers.background import guard
-from helpers.background.lifetime import Background, BackgroundError, listening_socket
+from helpers.background import ends_with_parent
+from helpers.background.lifetime import Background, BackgroundError
+from helpers.sockets import listening_socket
 
 ATTEMPTS = 3
 """How often a program is started when the port that was free is taken before it listens on it."""
@@ -107,7 +108,7 @@ class BackgroundProcess(Background):
         command = [part.replace("{port}", str(self.port)) for part in self.command]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", guard.__file__, *command],
+                [sys.executable, "-I", ends_with_parent.__file__, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -115,7 +116,7 @@ class BackgroundProcess(Background):
                 errors="replace",
                 cwd=self._folder,
                 env={**os.environ, **(self._environment or {})},
-                **guard.OWN_GROUP,
+                **ends_with_parent.OWN_GROUP,
             )
         except OSError as error:
             raise BackgroundError(f"{self.name!r} can't be started: {error}") from None

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from websockets.asyncio.server import ServerConnection
 
-from helpers.background.lifetime import Background, BackgroundError, listening_socket
+from helpers.background.lifetime import Background, BackgroundError
 from helpers.background.loops import (
     BackgroundLoop,
     LoopBlockedError,
     hold_shared_loop,
 )
 from helpers.background.serving import Handler, Serving
+from helpers.sockets import listening_socket
 
 
 class BackgroundServer(Background):

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from helpers.background.loops import Abandoned
-from helpers.background.places import in_words
+from helpers.readers_code import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 

@@ -21,10 +21,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from helpers.background.loops import BackgroundLoop
-from helpers.background.places import in_words, readers_line
 from helpers.background.server import BackgroundServer
 from helpers.checks.verdict import NotYet, Verdict, shown
-from helpers.experiments.raw_client import make_narrow
+from helpers.readers_code import in_words, readers_line
+from helpers.sockets import make_narrow
 
 DEADLINE = 3.0
 """How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""

@@ -9,8 +9,8 @@ import asyncio
 import importlib
 from typing import Any
 
-from helpers.background.places import in_words
 from helpers.experiments.client_process import Orders, report
+from helpers.readers_code import in_words
 
 _PROGRAMS = {
     "requests": "client_requests",

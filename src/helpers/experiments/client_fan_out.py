@@ -11,11 +11,11 @@ from typing import Any
 
 from websockets.frames import Opcode
 
-from helpers.background.limits import raise_file_limit
-from helpers.background.places import in_words
+from helpers.clients.raw_client import NotOpenedError, RawClient, named
 from helpers.experiments.client_process import Orders, Report
 from helpers.experiments.plan import LONGEST_SILENCE, LONGEST_WAIT, WARM_UPS
-from helpers.experiments.raw_client import NotOpenedError, RawClient, named
+from helpers.readers_code import in_words
+from helpers.sockets import raise_file_limit
 
 __all__ = ["FAILURES", "run"]
 

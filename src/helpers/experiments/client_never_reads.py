@@ -15,11 +15,11 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from helpers.background.places import in_words
+from helpers.clients.mute import mute
+from helpers.clients.raw_client import named
 from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.crowd import mute
 from helpers.experiments.plan import LONGEST_SILENCE, STALLED, WARM_UPS
-from helpers.experiments.raw_client import named
+from helpers.readers_code import in_words
 
 __all__ = ["FAILURES", "run"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from helpers.background import BackgroundError
-from helpers.background.guard import OWN_GROUP
+from helpers.background.ends_with_parent import OWN_GROUP
+from helpers.background.lifetime import BackgroundError
 
 Report = Callable[[str, object], None]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import aiohttp
 
-from helpers.background.places import in_words
 from helpers.experiments.client_process import Orders, Report
 from helpers.experiments.client_session import FAILURES, Peer
 from helpers.experiments.plan import PATIENCE
+from helpers.readers_code import in_words
 
 __all__ = ["FAILURES", "run"]
 

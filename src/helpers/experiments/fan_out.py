@@ -8,12 +8,12 @@ import html
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from helpers.background import BackgroundError
-from helpers.background.limits import most_files
+from helpers.background.lifetime import BackgroundError
 from helpers.experiments.client_process import Progress
-from helpers.experiments.figures import Comparison, Table, in_ms, look_up, nearest_rank, times
-from helpers.experiments.grouped_bars import GroupedBars
 from helpers.experiments.servers import Served, ServersRun
+from helpers.figures.grouped_bars import GroupedBars
+from helpers.figures.table import Comparison, Table, in_ms, look_up, nearest_rank, times
+from helpers.sockets import most_files
 
 __all__ = ["FanOut", "FanOutComparison", "FanOutRun", "FanOutWay", "compare_fan_out"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from helpers.background import BackgroundProcess
+from helpers.background.process import BackgroundProcess
 
 
 class NewsServer(BackgroundProcess):

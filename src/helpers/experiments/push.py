@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from helpers.experiments.bars import Bars
 from helpers.experiments.client_process import ClientProcess, ClientRun, Progress
-from helpers.experiments.figures import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.experiments.http_headers import HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import PATIENCE, PUSH_WAYS, SMALLEST_EVENT, overtaken
 from helpers.experiments.request_reply import carry_out, check_link, check_ways, requests_seen
+from helpers.figures.bars import Bars
+from helpers.figures.table import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
 
 __all__ = ["PUSH_WAYS", "Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from helpers.background import BackgroundError
-from helpers.experiments.bars import Bars
+from helpers.background.lifetime import BackgroundError
 from helpers.experiments.client_process import ClientProcess, Progress
-from helpers.experiments.figures import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.experiments.http_headers import HEADER_SETS, HeaderSet
 from helpers.experiments.links import Links
 from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import ALL_WAYS, MANY_AT_A_TIME, REQUEST_WAYS
+from helpers.figures.bars import Bars
+from helpers.figures.table import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
 from helpers.wire import HttpRequest, Tap
 
 __all__ = ["ALL_WAYS", "REQUEST_WAYS", "RequestComparison", "RequestWay", "compare_requests"]

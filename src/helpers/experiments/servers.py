@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from helpers.background import BackgroundError, BackgroundServer
+from helpers.background.lifetime import BackgroundError
+from helpers.background.server import BackgroundServer
 from helpers.experiments.client_process import ClientProcess, ClientRun, Progress
 from helpers.wire.tap import HasUrl
 

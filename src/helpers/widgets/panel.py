@@ -14,8 +14,8 @@ import anywidget
 import traitlets
 
 from helpers.background.loops import BackgroundLoop
-from helpers.widgets.client import Client
-from helpers.widgets.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
+from helpers.clients.client import Client
+from helpers.clients.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
 from helpers.widgets.scripts import script
 
 UPDATES_PER_SECOND = 20

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import ipywidgets
 
-from helpers import experiments
+from helpers.experiments import fan_out, never_reads, push, request_reply
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,7 +86,7 @@ def awaited_with_a_bar(measure: Callable[P, Awaitable[R]]) -> Callable[P, Awaita
     return measured
 
 
-compare_requests = with_a_bar(experiments.compare_requests)
-compare_push = with_a_bar(experiments.compare_push)
-compare_fan_out = awaited_with_a_bar(experiments.compare_fan_out)
-one_never_reads = awaited_with_a_bar(experiments.one_never_reads)
+compare_requests = with_a_bar(request_reply.compare_requests)
+compare_push = with_a_bar(push.compare_push)
+compare_fan_out = awaited_with_a_bar(fan_out.compare_fan_out)
+one_never_reads = awaited_with_a_bar(never_reads.one_never_reads)

@@ -11,9 +11,9 @@ from typing import Any
 import anywidget
 import traitlets
 
-from helpers.background import BackgroundError
-from helpers.experiments.figures import in_ms, nearest_rank
+from helpers.background.lifetime import BackgroundError
 from helpers.experiments.push import Arrival, PushComparison, PushRun
+from helpers.figures.table import in_ms, nearest_rank
 from helpers.widgets.scripts import script
 
 _HERE = Path(__file__).parent

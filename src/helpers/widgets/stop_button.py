@@ -7,7 +7,7 @@ from typing import Protocol
 
 import ipywidgets
 
-from helpers.background.places import in_words
+from helpers.readers_code import in_words
 
 
 class Stoppable(Protocol):

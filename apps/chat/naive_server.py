@@ -1,6 +1,6 @@
 """An exhibit, not for use: the chat server of many tutorials, built as FastAPI's documentation builds it.
 
-    uvicorn apps.naive_server:app
+    uvicorn apps.chat.naive_server:app
 
 and connect to `ws://127.0.0.1:8000/ws?name=Ann`. What anybody sends, everybody gets as `Ann: text`. What is
 wrong with it, all in `broadcast` and in who calls it:
@@ -13,7 +13,7 @@ wrong with it, all in `broadcast` and in who calls it:
 - It lets anybody in, with texts of any length, from pages of any origin.
 
 The structure is that of https://fastapi.tiangolo.com/advanced/websockets/, "Handling disconnections and
-multiple clients"; `apps/chat_server.py` is the one to use.
+multiple clients"; `apps/chat/server.py` is the one to use.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
-from helpers.background.places import in_words
-from helpers.widgets.conversation import Conversation, Data, NotConnectedError
-from helpers.widgets.corked import CORKED, CorkedConnection
+from helpers.clients.conversation import Conversation, Data, NotConnectedError
+from helpers.clients.corked import CORKED, CorkedConnection
+from helpers.readers_code import in_words
 
 PATIENCE = 1.0
 """How long, in seconds, a disconnect waits until what is to be sent has been sent."""

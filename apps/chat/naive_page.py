@@ -1,6 +1,6 @@
 """An exhibit, not for use: the chat page of many tutorials.
 
-    streamlit run apps/naive_page.py
+    streamlit run apps/chat/naive_page.py
 
 It shows what comes, for as long as nobody touches it. What is wrong with it:
 
@@ -11,7 +11,7 @@ It shows what comes, for as long as nobody touches it. What is wrong with it:
   then its connection is open and its thread is there: five clicks leave five of both, which neither Stop nor
   closing the tab ends.
 
-`apps/chat_page.py` is the one to use.
+`apps/chat/page.py` is the one to use.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A chat that lasts, on FastAPI. Start it from the folder above this one:
 
-    uvicorn apps.chat_server:app
+    uvicorn apps.chat.server:app
 
 and connect to `ws://127.0.0.1:8000/ws?name=Ann&room=lobby`. Plain text is said to the room, `/to Bob psst`
 goes to Bob alone, `/typing` tells the others that you write. The server sends JSON objects, whose "type" is

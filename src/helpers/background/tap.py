@@ -9,7 +9,7 @@ from typing import Literal, Self, Unpack
 
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
-from helpers.background.places import in_words
+from helpers.readers_code import in_words
 from helpers.wire.events import Direction, Event
 from helpers.wire.link import Shape
 from helpers.wire.tap import HasUrl, ShapeOptions, Tap, TapOptions, TapStats

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _FOLDERS = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
-_LIBRARIES = tuple(str(Path(folder).resolve()) for folder in (*_FOLDERS, str(Path(__file__).parents[1])))
+_LIBRARIES = tuple(str(Path(folder).resolve()) for folder in (*_FOLDERS, str(Path(__file__).parent)))
 
 
 @functools.cache

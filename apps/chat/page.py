@@ -1,7 +1,7 @@
 """The chat as a web page. Start it from the folder above this one, with the server beside it:
 
-    uvicorn apps.chat_server:app
-    streamlit run apps/chat_page.py
+    uvicorn apps.chat.server:app
+    streamlit run apps/chat/page.py
 
 Streamlit runs this script from top to bottom at every click, and a fragment twice a second. A connection
 has to outlive that: each browser tab has a `ChatClient`, which Streamlit closes when the tab is closed. Only
@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from apps.chat_client import CannotSend, ChatClient, Event, as_line, unseen
+from apps.chat.client import CannotSend, ChatClient, Event, as_line, unseen
 
 CHAT_URL = os.environ.get("CHAT_URL", "ws://127.0.0.1:8000/ws")
 CHAT_TOKEN = os.environ.get("CHAT_TOKEN", "")

@@ -12,7 +12,8 @@ from websockets.exceptions import InvalidHandshake
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from helpers.background.places import in_words
+from helpers.readers_code import in_words
+from helpers.sockets import make_narrow
 
 OPENING = 5.0
 """Seconds that a server may take to answer the handshake."""
@@ -114,18 +115,6 @@ class RawClient:
     def _give_up(self, why: str) -> NoReturn:
         self.socket.close()
         raise NotOpenedError(why) from None
-
-
-def make_narrow(sock: socket.socket) -> None:
-    """Make the little that goes into a connection that nobody reads as little as can be.
-
-    The receive buffer is the reader's own. The sender's grows with the size of the segments that its peer
-    takes, 65,483 bytes on Linux' loopback: about 2.7 MiB disappear in it. With segments of 536 bytes, the
-    least that every host must take (RFC 9293, section 3.7.1), it is some 0.1 MiB.
-    """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    if hasattr(socket, "TCP_MAXSEG"):  # not on Windows
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
 
 
 def named(url: str, name: str) -> str:

@@ -1,0 +1,1 @@
+"""Clients of the servers in the notebook: models without a view."""

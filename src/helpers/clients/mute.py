@@ -1,0 +1,52 @@
+"""A client that connects and then never reads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from helpers.clients.raw_client import RawClient, named
+from helpers.wire.tap import HasUrl
+
+if TYPE_CHECKING:
+    pass
+
+
+@asynccontextmanager
+async def mute(server: str | HasUrl, name: str = "Mute") -> AsyncIterator[socket.socket]:
+    """Connect a client that does the handshake and then never reads, nor answers a ping.
+
+        async with mute(server):
+            await clients["Ann"].send("x" * 200_000)
+
+    It lets as little into the connection as it can: some 0.1 MiB, whatever the server's settings. What
+    the server sends beyond that stays with the server.
+
+    Args:
+        server: a `ws://` address, or a server that has a `url`.
+        name: what it puts into the query as `name=`.
+
+    Yields:
+        The socket; who reads from it after all gets the bytes that lie there.
+
+    Raises:
+        OSError: nobody listens there, or the server refused it.
+    """
+    client = await asyncio.to_thread(_connected, named(_address(server), name))
+    try:
+        yield client.socket
+    finally:
+        client.socket.close()
+
+
+def _connected(url: str) -> RawClient:
+    client = RawClient(url, narrow=True)
+    client.complete()
+    return client
+
+
+def _address(server: str | HasUrl) -> str:
+    return server if isinstance(server, str) else server.url

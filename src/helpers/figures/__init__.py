@@ -1,0 +1,1 @@
+"""What shows itself as text and as HTML: tables, bars, source code."""

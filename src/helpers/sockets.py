@@ -1,0 +1,69 @@
+"""Sockets: one to listen on, one that takes in little, and how many a process may hold open."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+PLENTY = 10_240
+"""More than this macOS refuses (`OPEN_MAX` in its sys/syslimits.h)."""
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may, and say how many these are.
+
+    Sources: https://docs.python.org/3/library/resource.html; for Windows, where `select` takes 512 sockets,
+    https://docs.python.org/3/library/select.html and `FD_SETSIZE` in CPython's PCbuild.
+    """
+    if sys.platform == "win32":
+        return 512
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = PLENTY if hard == resource.RLIM_INFINITY else min(hard, PLENTY)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return PLENTY if soft == resource.RLIM_INFINITY else soft
+
+
+def most_files() -> int:
+    """How many files a child process may open after `raise_file_limit`."""
+    if sys.platform == "win32":
+        return 512
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (soft, hard):
+        return PLENTY
+    return max(soft, min(hard, PLENTY))
+
+
+def listening_socket(host: str, port: int, *, or_any: bool) -> socket.socket:
+    """A socket that listens on `host`; where `port` is taken and `or_any` is set, on a free one.
+
+    Raises:
+        OSError: the port is taken, not allowed, or the host isn't this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.create_server((host, port), family=family)
+    except OSError:
+        if not (or_any and port):
+            raise
+        sock = socket.create_server((host, 0), family=family)
+    # asyncio sets TCP_NODELAY only on connections accepted by a socket that says that its protocol is TCP;
+    # without, the second of two small messages waits for the acknowledgement of the first, 40 ms on Linux.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=sock.detach())
+
+
+def make_narrow(sock: socket.socket) -> None:
+    """Make the little that goes into a connection that nobody reads as little as can be.
+
+    The receive buffer is the reader's own. The sender's grows with the size of the segments that its peer
+    takes, 65,483 bytes on Linux' loopback: about 2.7 MiB disappear in it. With segments of 536 bytes, the
+    least that every host must take (RFC 9293, section 3.7.1), it is some 0.1 MiB.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    if hasattr(socket, "TCP_MAXSEG"):  # not on Windows
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
