@@ -14,14 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
 from helpers.clients.conversation import Conversation, Data, NotConnectedError
-from helpers.clients.corked import CORKED, CorkedConnection
 from helpers.readers_code import in_words
 
 PATIENCE = 1.0
@@ -47,13 +44,7 @@ class Client(Conversation):
     ) -> None:
         super().__init__(name, changed)
         self.url = url
-        self._options = {
-            "proxy": None,
-            "close_timeout": 1,
-            "logger": _silent(),
-            "create_connection": CorkedConnection,
-            **options,
-        }
+        self._options = {"proxy": None, "close_timeout": 1, "logger": _silent(), **options}
         self._talk: _Talk | None = None
 
     @property
@@ -126,9 +117,7 @@ class Client(Conversation):
         with self._lock:
             if self._talk is None or self.state != "open":
                 raise self._not_open()
-            is_sent = self._talk.post(data)
-        if is_sent:
-            self.sent(data)
+            self._talk.post(data)
 
     def end(self) -> concurrent.futures.Future[None] | None:
         """Start to disconnect, without waiting; returns a future that is done when it is closed."""
@@ -202,14 +191,9 @@ class _Talk:
     def start(self) -> None:
         self.loop.submit(self._converse())
 
-    def post(self, data: Data) -> bool:
-        """Send a message if that takes no waiting, and say so; else leave it to the writer."""
-        is_here = threading.get_ident() == self.loop.thread.ident
-        if is_here and not self.outbox and self.connection and _went_at_once(self.connection, data):
-            return True
+    def post(self, data: Data) -> None:
         self.outbox.append(data)
         self._soon(self._wake.set)
-        return False
 
     def hang_up(self) -> None:
         self._soon(self._stop)
@@ -281,11 +265,8 @@ class _Talk:
                 await self._wake.wait()
                 self._wake.clear()
                 while self.outbox:
-                    data = self.outbox[0]
-                    if not _went_at_once(connection, data):
-                        await connection.send(data)
-                    self.outbox.popleft()
-                    self._client.sent(data)
+                    await connection.send(self.outbox[0])
+                    self._client.sent(self.outbox.popleft())
 
     async def _close_after(self, writer: asyncio.Task[None], connection: ClientConnection) -> None:
         await self._hung_up.wait()
@@ -295,18 +276,6 @@ class _Talk:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.close(), patience)
         connection.transport.abort()
-
-
-def _went_at_once(connection: ClientConnection, data: Data) -> bool:
-    """Send a message by `broadcast`, without the price of flow control, if little waits before it.
-
-    Source: https://websockets.readthedocs.io/en/stable/reference/asyncio/server.html#broadcast
-    """
-    if connection.state is State.OPEN and connection.transport.get_write_buffer_size() < CORKED:
-        with contextlib.suppress(ExceptionGroup):  # the pieces of another message are on their way
-            broadcast([connection], data, raise_exceptions=True)
-            return True
-    return False
 
 
 def _how_it_ended(closed: ConnectionClosed) -> str:
