@@ -23,7 +23,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 10, what: str =
 
 
 def says(background: object, text: str) -> bool:
-    return any(text in event.text for event in background.events)  # type: ignore[attr-defined]
+    return any(text in entry.text for entry in background.log)  # type: ignore[attr-defined]
 
 
 def descriptors() -> int:

@@ -161,7 +161,7 @@ def test_the_cell_shows_the_readers_own_line(kernel, where):
         async with connect(server.url, proxy=None) as client:
             assert await client.recv() == "hello you"
             await client.wait_closed()
-        while not any("failed" in event.text for event in server.events):
+        while not any("failed" in entry.text for entry in server.log):
             await asyncio.sleep(0.01)
     """)
     assert red == ""

@@ -113,7 +113,7 @@ def test_another_program_is_quicker_to_take_the_free_port(tmp_path, words):
         assert len(ports) == 3
         assert len(set(ports)) == 3
         assert server.url == f"http://127.0.0.1:{ports[-1]}"
-        assert f"port {ports[1]} was taken before the program listened on it" in str(server.events)
+        assert f"port {ports[1]} was taken before the program listened on it" in str(server.log)
 
 
 @pytest.mark.parametrize(

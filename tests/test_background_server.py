@@ -544,7 +544,7 @@ def test_several_failures_are_counted_and_a_failure_beside_another_is_noted():
                 client.send("x")
                 with pytest.raises(ConnectionClosed):
                     client.recv(timeout=5)
-        wait_until(lambda: len([e for e in server.events if "the handler failed" in e.text]) == 2)
+        wait_until(lambda: len([entry for entry in server.log if "the handler failed" in entry.text]) == 2)
         raise KeyError("mine")
     assert len(caught.value.__notes__) == 2
     server.check()
@@ -571,7 +571,7 @@ def test_the_end_of_its_own_connection_is_no_failure(handler):
         with sync_connect(server.url):
             pass
         tcp_peer.close()
-        wait_until(lambda: len([e for e in server.events if "closed:" in e.text]) == 2)
+        wait_until(lambda: len([entry for entry in server.log if "closed:" in entry.text]) == 2)
         server.check()
 
 

@@ -260,7 +260,7 @@ def test_a_running_server_is_taken_by_its_address_or_itself():
         result = fan_out({"address": server.url, "server": server, "handler": plain})
         assert all(way.whole for way in result)
         assert server.running
-        wait_until(lambda: sum("closed: 1000" in event.text for event in server.events) == 10)  # politely
+        wait_until(lambda: sum("closed: 1000" in entry.text for entry in server.log) == 10)  # politely
 
 
 def test_pings_are_answered_and_frames_are_told_apart():

@@ -125,7 +125,7 @@ def test_one_that_dies_is_gone_and_the_others_talk_on(server):
                 await peer.until({"type": "left", "who": "Dan"})
 
     asyncio.run(chat(server.url))
-    assert not [event for event in server.events if "Exception" in event.text]
+    assert not [entry for entry in server.log if "Exception" in entry.text]
 
 
 @pytest.mark.parametrize(("count", "text"), [(20_000, ""), (MANY * 3, TEXT)])

@@ -63,7 +63,7 @@ class BackgroundApp(Background):
         while not self._server.started:
             await asyncio.wait([self._task], timeout=0.01)
             if self._task.done():
-                said = "\n".join(event.text for event in self.events[-3:]) or "(nothing)"
+                said = "\n".join(entry.text for entry in self.log[-3:]) or "(nothing)"
                 raise BackgroundError(f"{self.name!r} ended while it started. It said:\n{said}")
 
     async def _serve(self, sock: Any) -> None:

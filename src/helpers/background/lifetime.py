@@ -1,4 +1,4 @@
-"""What everything in the background has in common: start and stop, a name, events and failures."""
+"""What everything in the background has in common: start and stop, a name, a log and failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from helpers.readers_code import in_words, readers_line
 
 
 @dataclass(frozen=True)
-class Event:
+class LogEntry:
     """Something that happened in the background: when, in seconds since the start, and what."""
 
     seconds: float
@@ -66,7 +66,7 @@ class Background(ABC):
         self.port = port
         self._fixed_port = port
         self._started_at = 0.0
-        self._events: collections.deque[Event] = collections.deque(maxlen=1000)
+        self._log: collections.deque[LogEntry] = collections.deque(maxlen=1000)
         self._failures: collections.deque[Exception] = collections.deque(maxlen=100)
         self._blocked: str | None = None
         self._replaced = False
@@ -127,7 +127,7 @@ class Background(ABC):
             warnings.warn(f"{self.name!r}: {blocked}", BlockedLoopWarning, stacklevel=3)
         failures = self.failures
         if failures:
-            more = f" (and {len(failures) - 1} more: see .events)" if len(failures) > 1 else ""
+            more = f" (and {len(failures) - 1} more: see .log)" if len(failures) > 1 else ""
             first = failures[0]
             raise HandlerFailedError(
                 f"{self.name!r} failed in the background: {in_words(first)}{more}"
@@ -158,9 +158,9 @@ class Background(ABC):
         return id(self) in self._running and self._ended() is None
 
     @property
-    def events(self) -> list[Event]:
-        """What happened so far, the last 1,000 events: peers that came and went, and what failed."""
-        return list(self._events)
+    def log(self) -> list[LogEntry]:
+        """What happened so far, the last 1,000 entries: peers that came and went, and what failed."""
+        return list(self._log)
 
     @property
     def url(self) -> str:
@@ -205,7 +205,7 @@ class Background(ABC):
 
     def _begin(self) -> None:
         self._started_at = time.monotonic()
-        self._events.clear()
+        self._log.clear()
         self._failures.clear()
         self._blocked = None
         self._replaced = False
@@ -225,7 +225,7 @@ class Background(ABC):
                 del self._named[self.name]
 
     def _say(self, text: str) -> None:
-        self._events.append(Event(time.monotonic() - self._started_at, text))
+        self._log.append(LogEntry(time.monotonic() - self._started_at, text))
 
     def _trouble(self, text: str) -> None:
         self._blocked = text

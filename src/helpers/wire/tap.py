@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from helpers.sockets import listening_socket
+
 from .events import TO_CLIENT, TO_SERVER, Direction, Event, How, opposite
 from .link import Count, Line, Shape
 from .recorder import End, Recorder
@@ -202,8 +204,11 @@ class Tap:
         up, down = (Counts(**dataclasses.asdict(self._counts[direction])) for direction in _DIRECTIONS)
         return TapStats(self._opened, len(self._connections), up, down, self._recorder.dropped)
 
-    async def start(self) -> None:
+    async def start(self, *, or_any_port: bool = False) -> None:
         """Listen, on the running loop.
+
+        Args:
+            or_any_port: Whether it may listen on a free port where `listen_port` is taken.
 
         Raises:
             OSError: If there is no port.
@@ -213,7 +218,7 @@ class Tap:
             raise RuntimeError("a tap is started once; make a new one")
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
-        self._hear()
+        self._hear(or_any_port=or_any_port)
         if self._serving is not None:
             await self._serving
         if self._shape.refuse:
@@ -393,16 +398,12 @@ class Tap:
         if failure is not None:
             raise failure
 
-    def _hear(self) -> None:
+    def _hear(self, *, or_any_port: bool = False) -> None:
         """Take connections, on the same port as before if there was one."""
         if self._listener is not None or self._closed:
             return
         assert self._loop is not None
-        listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
-        self._listener = socket.socket(  # asyncio sets TCP_NODELAY where it knows that the protocol is TCP
-            listener.family, listener.type, socket.IPPROTO_TCP, fileno=listener.detach()
-        )
-        self._listener.setblocking(False)
+        self._listener = listening_socket("127.0.0.1", self._port, or_any=or_any_port)
         self._port = self._listener.getsockname()[1]
         self._serving = self._loop.create_task(self._serve(self._listener))
 
