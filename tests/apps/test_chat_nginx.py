@@ -23,7 +23,7 @@ from websockets.exceptions import InvalidStatus
 
 from helpers.background.process import BackgroundProcess
 
-CONF = (ROOT / "apps" / "nginx.conf").read_text("utf-8")
+CONF = (ROOT / "apps" / "chat" / "nginx.conf").read_text("utf-8")
 
 
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"

@@ -86,7 +86,7 @@ def test_a_reload_closes_every_connection_and_empties_the_room(tmp_path):
         async with joined(url, "Ann", "Bob") as (ann, bob):
             await ann.say("hi")
             await bob.until({"type": "said", "who": "Ann", "text": "hi"})
-            with (tmp_path / "apps" / "chat_server.py").open("a") as file:
+            with (tmp_path / "apps" / "chat" / "server.py").open("a") as file:
                 file.write("# changed\n")
             for peer in (ann, bob):
                 code, reason = (await peer.closed())[1:]
