@@ -326,7 +326,7 @@ CONTRASTS = """(panel) => {
   const worst = {};
   for (const node of panel.querySelectorAll("*")) {
     const words = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!words || !node.checkVisibility() || node.closest(".wsbook-wire-spoken")) continue;
+    if (!words || !node.checkVisibility() || node.closest(".wsbook-spoken")) continue;
     const colours = [rgb(getComputedStyle(node).color), ground(node)];
     const [one, other] = colours.map(light).sort((a, b) => b - a);
     const kind = node.closest("[data-kind]")?.dataset.kind ?? "";

@@ -1,23 +1,15 @@
-// A link to a page beside the kernel.
+// A link to a page that a server on the kernel's machine serves.
+
+import { make, throughProxy } from "./shared.js";
 
 export default {
   render({ model, el }) {
-    const link = document.createElement("a");
-    link.className = "wsbook-page-link";
+    const address = model.get("_address");
+    const href = (throughProxy(address) ?? new URL(address)).href;
+    const link = make("a", "wsbook-page-link", { href, target: "_blank", rel: "noopener" });
+    link.textContent = `${model.get("_text")} ↗`;
     link.style.color = "var(--jp-content-link-color, #1976d2)";
     link.style.textDecoration = "underline";
-    link.target = "_blank";
-    link.rel = "noopener";
-    link.href = reachable(model.get("_address"));
-    link.textContent = `${model.get("_text")} ↗`;
     el.append(link);
   },
 };
-
-function reachable(address) {
-  const page = new URL(address);
-  const base = jupyterBaseUrl();
-  if (base === null || !isThisMachine(page.hostname)) return page.href;
-  const proxy = `${base.replace(/\/?$/, "/")}proxy/${page.port}`;
-  return new URL(proxy + page.pathname + page.search, location.href).href;
-}

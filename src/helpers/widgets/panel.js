@@ -1,6 +1,8 @@
 // A client's panel. The conversation is held by the kernel ("kernel") or by this page ("browser");
 // the view below is the same for both. What a peer sends is only ever set as text, never as HTML.
 
+import { KERNEL_GONE, isThisMachine, make, reached, say, throughProxy } from "./shared.js";
+
 const SHOWN = 200;
 const LONGEST_LINE = 400;
 const UPDATE_MS = 50;
@@ -24,7 +26,9 @@ export default () => {
 
 function kernelSession(model) {
   const listeners = new Set();
-  const changed = () => listeners.forEach((listener) => listener());
+  const changed = () => {
+    for (const listener of listeners) listener();
+  };
   let asked = Date.now(); // a number that an earlier page has not used
   let late = null; // a timer, while an answer is due; true, when it is overdue
   let gone = false;
@@ -89,7 +93,7 @@ function browserSession(model) {
       armed = false;
       if (ended) return;
       flush();
-      listeners.forEach((listener) => listener());
+      for (const listener of listeners) listener();
     }, UPDATE_MS);
   }
   function flush() {
@@ -185,7 +189,10 @@ function browserSession(model) {
         return;
       }
       socket.send(data);
-      log("sent", typeof data === "string" ? data : data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
+      log(
+        "sent",
+        typeof data === "string" ? data : data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength),
+      );
     },
     end() {
       ended = true;
@@ -208,20 +215,12 @@ function browserSession(model) {
   return session;
 }
 
-// Where this page reaches the kernel's server. Jupyter pages say below which address they live.
+// The ways from this page to the kernel's server, the one to try first at the front.
 function waysTo(address, mode) {
   const direct = { url: address, words: "directly" };
-  const base = jupyterBaseUrl();
-  let server;
-  try {
-    server = new URL(address);
-  } catch {
-    return [direct];
-  }
-  if (mode === "direct" || base === null || !isThisMachine(server.hostname)) return [direct];
-  const through = new URL(`${base.replace(/\/?$/, "/")}proxy/${server.port}${server.pathname}`, location.href);
+  const through = mode === "direct" || !URL.canParse(address) ? null : throughProxy(address);
+  if (through === null) return [direct];
   through.protocol = through.protocol.replace("http", "ws");
-  through.search = server.search;
   const proxy = { url: through.href, words: "through Jupyter's proxy", proxied: true };
   return isThisMachine(location.hostname) ? [proxy, direct] : [proxy];
 }
@@ -243,17 +242,13 @@ const ARROWS = { sent: "→", received: "←", event: "·" };
 
 function draw(session, model, el) {
   const name = model.get("name");
-  const make = (tag, cls, attributes = {}, ...children) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.append(...children);
-    return node;
-  };
   const state = make("span", "wsbook-state", { role: "status" });
   const counts = make("span", "wsbook-counts");
-  const address = make("input", "wsbook-address", { "aria-label": `${name}: address of the server`, spellcheck: "false" });
-  const toggle = make("button", "wsbook-connect", { type: "submit" });
+  const address = make("input", "wsbook-address", {
+    "aria-label": `${name}: address of the server`,
+    spellcheck: "false",
+  });
+  const toggle = make("button", "wsbook-button wsbook-connect", { type: "submit" });
   const log = make("div", "wsbook-log", {
     role: "log",
     tabindex: "0",
@@ -264,12 +259,12 @@ function draw(session, model, el) {
     placeholder: "Type a message and press Enter",
     autocomplete: "off",
   });
-  const send = make("button", "wsbook-send", { type: "submit" }, "Send");
+  const send = make("button", "wsbook-button wsbook-send", { type: "submit" }, "Send");
   const route = make("div", "wsbook-route");
   const top = make("form", "wsbook-row", {}, address, toggle);
   const bottom = make("form", "wsbook-row", {}, text, send);
   const head = make("div", "wsbook-head", {}, make("span", "wsbook-name", {}, name), state, counts);
-  const panel = make("div", "wsbook-panel", { role: "group", "aria-label": `WebSocket client ${name}` });
+  const panel = make("div", "wsbook wsbook-panel", { role: "group", "aria-label": `WebSocket client ${name}` });
   for (const node of [toggle, log, send]) node.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter
   panel.append(head, top, log, bottom, route);
   el.classList.add("wsbook-widget");
@@ -278,14 +273,19 @@ function draw(session, model, el) {
   let first = 0; // the number of the oldest line that is drawn
   let drawn = 0;
   let follows = true; // the newest line, until a person scrolls up
-  log.addEventListener("scroll", () => (follows = log.scrollHeight - log.scrollTop - log.clientHeight < 12));
-  const resized = new ResizeObserver(() => follows && (log.scrollTop = log.scrollHeight));
+  const keepUp = () => {
+    if (follows) log.scrollTop = log.scrollHeight;
+  };
+  log.addEventListener("scroll", () => {
+    follows = log.scrollHeight - log.scrollTop - log.clientHeight < 12;
+  });
+  const resized = new ResizeObserver(keepUp);
   resized.observe(log);
 
   function line([at, direction, words]) {
     const time = make("time", "", {}, clock(at));
     const arrow = make("span", "wsbook-arrow", { "aria-hidden": "true" }, ARROWS[direction]);
-    const spoken = make("span", "wsbook-hidden", {}, direction === "event" ? "" : `${direction}: `);
+    const spoken = make("span", "wsbook-spoken", {}, direction === "event" ? "" : `${direction}: `);
     const shown = make("span", "wsbook-text-of");
     shown.textContent = words;
     return make("div", `wsbook-line wsbook-${direction}`, {}, time, arrow, spoken, shown);
@@ -302,7 +302,7 @@ function draw(session, model, el) {
     log.append(...fresh.map(line));
     [first, drawn] = [start, shown.length];
     if (drawn === 0) log.append(make("div", "wsbook-empty", {}, "No messages yet."));
-    if (follows) log.scrollTop = log.scrollHeight;
+    keepUp();
 
     const gone = session.gone();
     const open = view.state === "open" && !gone;
@@ -311,16 +311,19 @@ function draw(session, model, el) {
     const detail = gone ? KERNEL_GONE : view.detail;
     const failed = gone || (away && view.log.length > 0 && !/^100[015]/.test(detail));
     state.dataset.state = waits ? "connecting" : failed ? "failed" : view.state;
-    if (waits) tell(state, "waiting: the kernel is busy");
-    else tell(state, away ? `closed${detail && `: ${detail}`}` : view.state);
-    tell(counts, `${view.sent.toLocaleString("en")} sent, ${view.received.toLocaleString("en")} received`);
-    tell(toggle, away ? "Connect" : "Disconnect");
+    if (waits) say(state, "waiting: the kernel is busy");
+    else say(state, away ? `closed${detail && `: ${detail}`}` : view.state);
+    say(counts, `${view.sent.toLocaleString("en")} sent, ${view.received.toLocaleString("en")} received`);
+    say(toggle, away ? "Connect" : "Disconnect");
     toggle.setAttribute("aria-disabled", gone || view.state === "closing");
     send.setAttribute("aria-disabled", !open);
     address.readOnly = !away || gone;
-    tell(route, session.route() && open ? `Connected by ${session.held}, ${session.route()}.` : "");
+    say(route, session.route() && open ? `Connected by ${session.held}, ${session.route()}.` : "");
   }
-  for (const [field, form] of [[address, top], [text, bottom]]) {
+  for (const [field, form] of [
+    [address, top],
+    [text, bottom],
+  ]) {
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       event.preventDefault();
@@ -339,7 +342,9 @@ function draw(session, model, el) {
     session.send(text.value);
     if (!session.gone()) text.value = "";
   });
-  const readdress = () => (address.value = model.get("_address"));
+  const readdress = () => {
+    address.value = model.get("_address");
+  };
   model.on("change:_address", readdress);
   const hush = session.listen(update);
   readdress();
@@ -349,11 +354,6 @@ function draw(session, model, el) {
     resized.disconnect();
     model.off("change:_address", readdress);
   };
-}
-
-// A status that is set anew is read out anew.
-function tell(node, words) {
-  if (node.textContent !== words) node.textContent = words;
 }
 
 function clock(seconds) {

@@ -7,7 +7,6 @@ import concurrent.futures
 import threading
 import time
 import weakref
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import anywidget
@@ -16,11 +15,10 @@ import traitlets
 from helpers.background.loops import BackgroundLoop
 from helpers.clients.client import Client
 from helpers.clients.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
-from helpers.widgets.scripts import script
+from helpers.widgets.scripts import script, style
 
 UPDATES_PER_SECOND = 20
 LONGEST_LINE = 400
-_HERE = Path(__file__).parent
 
 
 class Panel(anywidget.AnyWidget):
@@ -31,7 +29,7 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = script("panel.js")
-    _css = _HERE / "panel.css"
+    _css = style("panel.css")
     _kind = traitlets.Unicode("kernel").tag(sync=True)
     _mode = traitlets.Unicode("proxy").tag(sync=True)
     _address = traitlets.Unicode().tag(sync=True)

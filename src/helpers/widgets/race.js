@@ -1,16 +1,11 @@
 // The race: a lane for each way, a tick where an event was published, a dot where it arrived.
 
+import { KERNEL_GONE, make, reached, say } from "./shared.js";
+
 export default {
   render({ model, el }) {
-    const make = (tag, cls, attributes = {}, ...children) => {
-      const node = document.createElement(tag);
-      if (cls) node.className = cls;
-      for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-      node.append(...children);
-      return node;
-    };
-    const start = make("button", "wsbook-race-start", { type: "button" }, "Start");
-    const state = make("span", "wsbook-race-state", { role: "status" });
+    const start = make("button", "wsbook-button wsbook-race-start", { type: "button" }, "Start");
+    const state = make("span", "wsbook-state", { role: "status" });
     const caption = make("div", "wsbook-race-caption");
     const rows = make("div", "wsbook-race-rows");
     const legend = make(
@@ -19,8 +14,16 @@ export default {
       {},
       "A line down: the server publishes an event. A dot: it has arrived. The bar before the dot: how long it took.",
     );
-    const head = make("div", "wsbook-race-head", {}, start, state);
-    const race = make("div", "wsbook-race", { role: "group", "aria-label": "Race" }, head, caption, rows, legend);
+    const head = make("div", "wsbook-head", {}, start, state);
+    const race = make(
+      "div",
+      "wsbook wsbook-race",
+      { role: "group", "aria-label": "Race" },
+      head,
+      caption,
+      rows,
+      legend,
+    );
     start.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter
     el.classList.add("wsbook-race-widget");
     el.replaceChildren(race);
@@ -48,7 +51,9 @@ export default {
       rows.replaceChildren(...lanes.flatMap((lane) => lane.row), axis, overlay);
       overlay.style.gridRow = `1 / span ${lanes.length}`;
       axis.style.gridRow = `${lanes.length + 1}`;
-      lanes.forEach((lane, number) => lane.row.forEach((node) => (node.style.gridRow = `${number + 1}`)));
+      lanes.forEach((lane, number) => {
+        for (const node of lane.row) node.style.gridRow = `${number + 1}`;
+      });
     }
 
     function update() {
@@ -82,13 +87,13 @@ export default {
       race.dataset.state = view.state;
       start.disabled = running;
       start.textContent = view.state === "ready" ? "Start" : running ? "Running" : "Again";
-      state.textContent = view.words;
+      say(state, view.words);
       caption.textContent = view.caption;
     }
 
     start.addEventListener("click", () => {
       start.disabled = true;
-      if (!reached(model, { do: "start" })) state.textContent = KERNEL_GONE;
+      if (!reached(model, { do: "start" })) say(state, KERNEL_GONE);
     });
     model.on("change:_view", update);
     update();

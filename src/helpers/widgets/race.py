@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -14,9 +13,7 @@ import traitlets
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments.push import Arrival, PushComparison, PushRun
 from helpers.figures.table import in_ms, nearest_rank
-from helpers.widgets.scripts import script
-
-_HERE = Path(__file__).parent
+from helpers.widgets.scripts import script, style
 
 
 class Race(anywidget.AnyWidget):
@@ -41,7 +38,7 @@ class Race(anywidget.AnyWidget):
     """
 
     _esm = script("race.js")
-    _css = _HERE / "race.css"
+    _css = style("race.css")
     _view = traitlets.Dict().tag(sync=True)
 
     def __init__(

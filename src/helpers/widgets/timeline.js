@@ -1,12 +1,13 @@
 // The wire timeline: a sequence diagram that is opened arrow by arrow.
 // What a peer has sent is only ever set as text, never as HTML.
 
+import { KERNEL_GONE, make, reached } from "./shared.js";
+import { count, detail, plural } from "./timeline_detail.js";
+
 const DRAWN = 300;
 const DRAWN_A_FRAME = 50;
 const GAP_MS = 500;
 const KERNEL_BUSY_MS = 600;
-const MASKED_BYTES = 12;
-const BYTES_A_LINE = 16;
 const CONTROL = new Set(["ping", "pong", "close"]);
 
 export default () => ({
@@ -14,18 +15,6 @@ export default () => ({
     return draw(model, el);
   },
 });
-
-function make(tag, cls, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  if (cls) node.className = cls;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
-const numerals = new Intl.NumberFormat("en");
-const count = (number) => numerals.format(number);
-const plural = (number, one) => `${count(number)} ${one}${number === 1 ? "" : "s"}`;
 
 const BLANK = make(
   "div",
@@ -36,7 +25,7 @@ const BLANK = make(
     "wsbook-wire-arrow",
     { type: "button", tabindex: "-1", "aria-expanded": "false" },
     make("span", "wsbook-wire-at"),
-    make("span", "wsbook-wire-chip", {}, make("span", "wsbook-wire-spoken", {}, "connection ")),
+    make("span", "wsbook-wire-chip", {}, make("span", "wsbook-spoken", {}, "connection ")),
     make(
       "span",
       "wsbook-wire-lane",
@@ -45,13 +34,13 @@ const BLANK = make(
         "span",
         "wsbook-wire-label",
         {},
-        make("span", "wsbook-wire-spoken"),
+        make("span", "wsbook-spoken"),
         make("b", "wsbook-wire-what"),
         make("span", "wsbook-wire-note"),
       ),
       make("span", "wsbook-wire-line", { "aria-hidden": "true" }),
     ),
-    make("span", "wsbook-wire-size", {}, make("span"), make("span", "wsbook-wire-spoken")),
+    make("span", "wsbook-wire-size", {}, make("span"), make("span", "wsbook-spoken")),
   ),
 );
 
@@ -61,11 +50,11 @@ function draw(model, el) {
   const control = make("input", "", { type: "checkbox" });
   control.checked = true;
   const which = make("select", "wsbook-wire-which", { "aria-label": "Which connection" });
-  const pause = make("button", "wsbook-wire-pause", { type: "button", "aria-pressed": "false" }, "Pause");
-  const clear = make("button", "wsbook-wire-clear", { type: "button" }, "Clear");
+  const pause = make("button", "wsbook-button wsbook-wire-pause", { type: "button", "aria-pressed": "false" }, "Pause");
+  const clear = make("button", "wsbook-button wsbook-wire-clear", { type: "button" }, "Clear");
   const figures = make("span", "wsbook-wire-figures");
-  const earlier = make("button", "wsbook-wire-earlier", { type: "button" });
-  const newest = make("button", "wsbook-wire-newest", { type: "button" });
+  const earlier = make("button", "wsbook-button wsbook-wire-earlier", { type: "button" });
+  const newest = make("button", "wsbook-button wsbook-wire-newest", { type: "button" });
   const older = make("div", "wsbook-wire-leaf", {}, earlier);
   const newer = make("div", "wsbook-wire-leaf", {}, newest);
   const list = make("div", "wsbook-wire-rows", { role: "list", "aria-label": "Messages, oldest first" });
@@ -89,8 +78,21 @@ function draw(model, el) {
     pause,
     clear,
   );
-  const head = make("div", "wsbook-wire-head", {}, make("span", "wsbook-wire-title", {}, "On the wire"), figures, tools);
-  const panel = make("div", "wsbook-wire", { role: "group", "aria-label": "Timeline of the wire" }, head, scroller);
+  const head = make(
+    "div",
+    "wsbook-head wsbook-wire-head",
+    {},
+    make("span", "wsbook-name", {}, "On the wire"),
+    figures,
+    tools,
+  );
+  const panel = make(
+    "div",
+    "wsbook wsbook-wire",
+    { role: "group", "aria-label": "Timeline of the wire" },
+    head,
+    scroller,
+  );
   panel.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter and the arrow keys
   el.classList.add("wsbook-wire-widget");
   el.replaceChildren(panel);
@@ -133,7 +135,7 @@ function draw(model, el) {
     list.prepend(...older.map(drawRow));
     if (newer.length + older.length) sift();
     if (!drawn.has(current) && list.firstElementChild) reach(oldestDrawn());
-    tell(rows, first, last);
+    showFigures(rows, first, last);
     if (atEnd && frozen === null && newer.length + older.length && !busy) scroller.scrollTop = scroller.scrollHeight;
     if (drawn.size < rows.length) drawing = requestAnimationFrame(update);
   }
@@ -155,7 +157,7 @@ function draw(model, el) {
     }
   }
 
-  function tell(rows, first, last) {
+  function showFigures(rows, first, last) {
     const view = latest;
     const hidden = Math.max(0, first - Math.max(view.first, cleared + 1));
     const waiting = view.count - Math.max(last, cleared, 0);
@@ -272,7 +274,8 @@ function draw(model, el) {
     update();
   });
   earlier.addEventListener("click", () => {
-    const asked = (asking = performance.now());
+    const asked = performance.now();
+    asking = asked;
     if (!reached(model, { do: "page", before: shownRows()[0].n })) {
       earlier.textContent = `Not to be had, ${KERNEL_GONE}`;
       return;
@@ -303,7 +306,9 @@ function draw(model, el) {
   model.on("change:_view", changed);
   model.on("msg:custom", paged);
   update();
-  requestAnimationFrame(() => (scroller.scrollTop = scroller.scrollHeight));
+  requestAnimationFrame(() => {
+    scroller.scrollTop = scroller.scrollHeight;
+  });
   return () => {
     cancelAnimationFrame(drawing);
     model.off("change:_view", changed);
@@ -313,236 +318,4 @@ function draw(model, el) {
 
 function thickness(bytes) {
   return bytes === null ? 2 : 2 + Math.min(5, Math.log10(Math.max(bytes, 10)) - 1);
-}
-
-// ---- an opened arrow -----------------------------------------------------------------------
-
-function detail(row) {
-  const box = make("div", "wsbook-wire-detail", { role: "region", "aria-label": `Event ${row.n}, opened` });
-  if (row.frame) box.append(...frameDetail(row.frame));
-  else if (row.head) box.append(...headDetail(row.head, row.up));
-  else if (row.data) box.append(section(`Content, ${plural(row.data.length, "byte")}`), dump(bytesOf(row.data.hex), row.data.length));
-  else if (row.event) box.append(section(`Event of type “${row.event.type}”, id ${row.event.id ?? "none"}`), text(row.event.data));
-  else box.append(text(row.note || row.what));
-  return box;
-}
-
-const section = (words) => make("div", "wsbook-wire-section", { role: "heading", "aria-level": "4" }, words);
-
-function text(words) {
-  const node = make("pre", "wsbook-wire-text");
-  node.textContent = words;
-  return node;
-}
-
-const bytesOf = (hex) => (hex.match(/../g) ?? []).map((pair) => parseInt(pair, 16));
-const hexOf = (byte) => byte.toString(16).padStart(2, "0");
-const bitsOf = (byte) => byte.toString(2).padStart(8, "0");
-
-function frameDetail(frame) {
-  const header = bytesOf(frame.header);
-  const payload = bytesOf(frame.payload);
-  const fields = fieldsOf(header, frame);
-  const masked = fields.find((field) => field.name === "MASK").bits === "1";
-  const parts = [
-    section(`Header, ${plural(header.length, "byte")}: ${header.map(hexOf).join(" ")}`),
-    diagram(fields, frame.length),
-    fieldTable(fields),
-  ];
-  if (masked && payload.length) parts.push(section("The mask, taken off: each byte XOR its byte of the key"), unmasking(header.slice(-4), payload));
-  if (frame.length) parts.push(section(`Payload, ${plural(frame.length, "byte")}${masked ? ", unmasked" : ""}`), dump(payload, frame.length));
-  if (frame.code !== undefined) {
-    const reason = frame.reason ? `reason “${frame.reason}”` : "no reason";
-    parts.push(section("Closing"), text(`code ${frame.code}: ${frame.meaning}; ${reason}`));
-  }
-  const message = frame.message;
-  if (message && (message.compressed || message.frames > 1)) {
-    const length = message.length === null ? "it could not be inflated" : plural(message.length, "byte");
-    const how = [];
-    if (message.frames > 1) how.push(`of ${message.frames} frames`);
-    if (message.compressed) how.push(`inflated from ${plural(message.wire, "byte")}`);
-    parts.push(section(`The message ${how.join(", ")}: ${length}`), text(message.text));
-  }
-  return parts;
-}
-
-const OPCODES = {
-  0: "continuation: the message goes on",
-  1: "text, in UTF-8",
-  2: "binary",
-  8: "close",
-  9: "ping",
-  10: "pong: the answer to a ping",
-};
-
-// The fields of RFC 6455, section 5.2, in their order, each with its bits.
-function fieldsOf(header, frame) {
-  const bits = header.map(bitsOf).join("");
-  const opcode = header[0] & 15;
-  const short = header[1] & 127;
-  const masked = header[1] > 127;
-  const reserved = (bit, meaning) => ({ name: `RSV${bit}`, bits: bits[bit], value: bits[bit], meaning });
-  const fields = [
-    {
-      name: "FIN",
-      bits: bits[0],
-      value: bits[0],
-      meaning: bits[0] === "1" ? "the last frame of its message" : "more frames of this message follow",
-    },
-    reserved(1, bits[1] === "1" ? "with permessage-deflate: this message is compressed" : "not compressed"),
-    reserved(2, bits[2] === "1" ? "set: only an extension may do that" : "reserved"),
-    reserved(3, bits[3] === "1" ? "set: only an extension may do that" : "reserved"),
-    { name: "opcode", bits: bits.slice(4, 8), value: `0x${opcode.toString(16)}`, meaning: OPCODES[opcode] ?? "reserved" },
-    {
-      name: "MASK",
-      bits: bits[8],
-      value: bits[8],
-      meaning: masked ? "the payload is masked, as a client must" : "not masked, as a server must not",
-    },
-    {
-      name: "payload length",
-      bits: bits.slice(9, 16),
-      value: count(short),
-      meaning:
-        short < 126
-          ? `${plural(short, "byte")} of payload`
-          : `the length stands in the next ${short === 126 ? 16 : 64} bits`,
-    },
-  ];
-  const extended = short === 126 ? 16 : short === 127 ? 64 : 0;
-  if (extended) {
-    fields.push({
-      name: "extended payload length",
-      bits: bits.slice(16, 16 + extended),
-      value: count(frame.length),
-      meaning: `${plural(frame.length, "byte")} of payload`,
-    });
-  }
-  if (masked) {
-    const key = header.slice(-4);
-    fields.push({
-      name: "masking key",
-      bits: bits.slice(-32),
-      value: key.map(hexOf).join(" "),
-      meaning: "32 random bits, new for each frame",
-    });
-  }
-  return fields;
-}
-
-// As in the RFC: 32 bits a line. A field that goes on in the next line is drawn in pieces.
-function diagram(fields, length) {
-  const grid = make("div", "wsbook-wire-bits", { "aria-hidden": "true" });
-  for (let bit = 0; bit < 32; bit += 1) grid.append(make("span", "wsbook-wire-bitnumber", {}, String(bit)));
-  let at = 0;
-  const put = (field, name, width, bits) => {
-    const cell = make("span", "wsbook-wire-field", { "data-field": field });
-    if (bits && width === 1) cell.classList.add("wsbook-wire-upright");
-    cell.style.gridColumn = `${(at % 32) + 1} / span ${width}`;
-    if (bits) cell.append(make("span", "wsbook-wire-bit", {}, bits.length > 8 ? bits.match(/.{1,8}/g).join(" ") : bits));
-    cell.append(make("span", "wsbook-wire-fieldname", {}, name));
-    grid.append(cell);
-    at += width;
-  };
-  for (const field of fields) {
-    let { bits, name } = field;
-    while (bits.length) {
-      const width = Math.min(32 - (at % 32), bits.length);
-      put(field.name, name, width, bits.slice(0, width));
-      bits = bits.slice(width);
-      name = `${field.name}, continued`;
-    }
-  }
-  if (length) {
-    const left = 32 - (at % 32);
-    const width = Math.min(left, 8 * length);
-    put("payload", 8 * length > width ? "payload …" : "payload", width, "");
-  }
-  return make("div", "wsbook-wire-wide", { tabindex: "-1" }, grid);
-}
-
-function fieldTable(fields) {
-  const rows = fields.map(({ name, bits, value, meaning }) =>
-    make(
-      "tr",
-      "",
-      {},
-      make("th", "", { scope: "row" }, name),
-      make("td", "wsbook-wire-mono", {}, bits.length > 16 ? plural(bits.length, "bit") : bits),
-      make("td", "wsbook-wire-mono", {}, value),
-      make("td", "", {}, meaning),
-    ),
-  );
-  const names = ["field", "bits", "value", "meaning"].map((name) => make("th", "", { scope: "col" }, name));
-  return make("table", "wsbook-wire-table wsbook-wire-fields", {}, make("thead", "", {}, make("tr", "", {}, ...names)), make("tbody", "", {}, ...rows));
-}
-
-function unmasking(key, payload) {
-  const shown = payload.slice(0, MASKED_BYTES);
-  const more = payload.length > shown.length ? ["…"] : [];
-  const line = (name, cls, cells) =>
-    make(
-      "tr",
-      cls,
-      {},
-      make("th", "", { scope: "row" }, name),
-      ...[...cells, ...more].map((cell, index) => {
-        const node = make("td", "wsbook-wire-mono", {}, cell);
-        node.style.setProperty("--turn", index);
-        return node;
-      }),
-    );
-  const table = make(
-    "table",
-    "wsbook-wire-mask",
-    {},
-    line("on the wire", "", shown.map((byte, index) => hexOf(byte ^ key[index % 4]))),
-    line("XOR key", "wsbook-wire-key", shown.map((_, index) => hexOf(key[index % 4]))),
-    line("= payload", "wsbook-wire-plain", shown.map(hexOf)),
-    line("as text", "wsbook-wire-plain", shown.map(letter)),
-  );
-  return make("div", "wsbook-wire-wide", {}, table);
-}
-
-const letter = (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␠" : "·");
-
-function dump(bytes, length) {
-  const lines = [];
-  for (let at = 0; at < bytes.length; at += BYTES_A_LINE) {
-    const part = bytes.slice(at, at + BYTES_A_LINE);
-    const hex = part.map(hexOf).join(" ").padEnd(3 * Math.min(BYTES_A_LINE, bytes.length) - 1);
-    const letters = part.map((byte) => (byte === 32 ? " " : letter(byte))).join("");
-    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex}  ${letters}`);
-  }
-  if (length > bytes.length) lines.push(`… and ${plural(length - bytes.length, "byte")} more`);
-  return text(lines.join("\n"));
-}
-
-const MATTERS = {
-  upgrade: ["asks to go over to WebSocket", "agrees to go over to WebSocket"],
-  connection: ["Upgrade is meant for the next hop", "agrees"],
-  "sec-websocket-version": ["13, the only version of RFC 6455", "the versions it speaks"],
-  "sec-websocket-key": ["16 random bytes in base64", ""],
-  "sec-websocket-accept": ["", "base64(SHA-1(key + 258EAFA5-E914-47DA-95CA-C5AB0DC85B11)): it has read the key"],
-  "sec-websocket-protocol": ["subprotocols to choose from", "the subprotocol it chose"],
-  "sec-websocket-extensions": ["extensions to choose from", "the extensions it agreed to"],
-};
-
-function headDetail(head, up) {
-  const body = make("tbody");
-  for (const [name, value] of head.fields) {
-    const meaning = MATTERS[name.toLowerCase()]?.[up ? 0 : 1];
-    body.append(
-      make(
-        "tr",
-        meaning ? "wsbook-wire-matters" : "",
-        {},
-        make("th", "wsbook-wire-mono", { scope: "row" }, name),
-        make("td", "wsbook-wire-mono", {}, value),
-        make("td", "", {}, meaning ?? ""),
-      ),
-    );
-  }
-  const more = head.more ? [make("div", "", {}, `… and ${plural(head.more, "header")} more`)] : [];
-  return [section(up ? "Request" : "Response"), text(head.first), make("table", "wsbook-wire-table wsbook-wire-headers", {}, body), ...more];
 }

@@ -12,13 +12,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import anywidget
 import traitlets
 
-from helpers.widgets.scripts import script
+from helpers.widgets.scripts import script, style
 from helpers.widgets.timeline_rows import Row, Scribe, as_table
 from helpers.wire import TO_SERVER, Event, Frame
 
@@ -31,8 +30,6 @@ PRINTED = 50
 UPDATES_PER_SECOND = 20
 BYTES_PER_SECOND = 400_000
 """Jupyter drops what a kernel sends beyond 1,000,000 bytes a second."""
-
-_HERE = Path(__file__).parent
 
 
 class Tapped(Protocol):
@@ -64,7 +61,7 @@ class WireTimeline(anywidget.AnyWidget):
     """
 
     _esm = script("timeline.js")
-    _css = _HERE / "timeline.css"
+    _css = style("timeline.css")
     _view = traitlets.Unicode().tag(sync=True)
     _of: ClassVar[weakref.WeakKeyDictionary[Tapped, WireTimeline]] = weakref.WeakKeyDictionary()
 
