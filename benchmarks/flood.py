@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
-import tempfile
 from pathlib import Path
-
-import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = 50_000
@@ -67,12 +63,12 @@ async def view_against_none(rounds: int) -> str:
 
 def in_a_page(rounds: int) -> str:
     """The flood in JupyterLab: the longest gap between frames, and what stands there in the end."""
-    sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from browsers import launch
-    from flooded import frame_gaps
-    from lab import JupyterLab
-    from notebook_page import NotebookPage
     from playwright.sync_api import sync_playwright
+
+    from driver.browsers import launch
+    from driver.flooded import frame_gaps
+    from driver.lab import JupyterLab
+    from driver.notebook_page import NotebookPage
 
     cells = [
         SERVE_AND_FLOOD,
@@ -80,31 +76,25 @@ def in_a_page(rounds: int) -> str:
         "await panel.connect()",
         "await seconds(panel)",
     ]
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
-    )
     longest, rates, complete = [], [], True
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "flood.ipynb"
-        nbformat.write(notebook, path)
-        with sync_playwright() as playwright, JupyterLab([path]) as lab:
-            browser = launch(playwright)
-            page = NotebookPage(browser.new_page(), lab)
-            page.open("flood.ipynb")
-            for index in range(3):
-                page.run_cell(index)
-            for number in range(1, rounds + 1):
-                with frame_gaps(page.page) as gaps:
-                    page.run_cell(3)
-                    counted = f"{number} sent, {number * MESSAGES:,} received"
-                    page.page.get_by_text(counted).wait_for(timeout=5000)
-                longest.append(max(gaps))
-                rates.append(1000 * len(gaps) / sum(gaps))
-                shown = page.page.locator(".wsbook-line").last.inner_text()
-                complete = complete and f"{MESSAGES - 1:6} of the flood" in shown
-            page.close()
-            browser.close()
+    with sync_playwright() as playwright, JupyterLab() as lab:
+        lab.add("flood.ipynb", cells)
+        browser = launch(playwright)
+        page = NotebookPage(browser.new_page(), lab)
+        page.open("flood.ipynb")
+        for index in range(3):
+            page.run_cell(index)
+        for number in range(1, rounds + 1):
+            with frame_gaps(page.page) as gaps:
+                page.run_cell(3)
+                counted = f"{number} sent, {number * MESSAGES:,} received"
+                page.page.get_by_text(counted).wait_for(timeout=5000)
+            longest.append(max(gaps))
+            rates.append(1000 * len(gaps) / sum(gaps))
+            shown = page.page.locator(".wsbook-line").last.inner_text()
+            complete = complete and f"{MESSAGES - 1:6} of the flood" in shown
+        page.close()
+        browser.close()
     each = ", ".join(f"{gap:.0f}" for gap in longest)
     return (
         f"flood of {MESSAGES:,} in the page: longest gap between frames {statistics.median(longest):.0f} ms "

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
-import tempfile
 import tracemalloc
 from pathlib import Path
-
-import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = 100_000
@@ -51,31 +47,25 @@ print(json.dumps(pairs))
 
 def in_a_page(rounds: int) -> str:
     """The flood in JupyterLab: the longest gap between frames."""
-    sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from browsers import launch
-    from flooded import FLOOD, FRAMES, SERVE_AND_TAP, longest_gap
-    from lab import JupyterLab
-    from notebook_page import NotebookPage
     from playwright.sync_api import sync_playwright
 
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in (SERVE_AND_TAP, "timeline", FLOOD)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "timeline.ipynb"
-        nbformat.write(notebook, path)
-        with sync_playwright() as playwright, JupyterLab([path]) as lab:
-            browser = launch(playwright)
-            page = NotebookPage(browser.new_page(), lab)
-            page.open("timeline.ipynb")
-            page.run_cell(0)
-            page.run_cell(1)
-            longest = [longest_gap(page, 2, FRAMES * number) for number in range(1, rounds + 1)]
-            page.page.wait_for_timeout(500)
-            rows = page.page.locator(".wsbook-wire-row").count()
-            page.close()
-            browser.close()
+    from driver.browsers import launch
+    from driver.flooded import FLOOD, FRAMES, SERVE_AND_TAP, longest_gap
+    from driver.lab import JupyterLab
+    from driver.notebook_page import NotebookPage
+
+    with sync_playwright() as playwright, JupyterLab() as lab:
+        lab.add("timeline.ipynb", [SERVE_AND_TAP, "timeline", FLOOD])
+        browser = launch(playwright)
+        page = NotebookPage(browser.new_page(), lab)
+        page.open("timeline.ipynb")
+        page.run_cell(0)
+        page.run_cell(1)
+        longest = [longest_gap(page, 2, FRAMES * number) for number in range(1, rounds + 1)]
+        page.page.wait_for_timeout(500)
+        rows = page.page.locator(".wsbook-wire-row").count()
+        page.close()
+        browser.close()
     each = ", ".join(f"{gap:.0f}" for gap in longest)
     return (
         f"timeline, {FRAMES:,} frames in the page: longest gap between frames "

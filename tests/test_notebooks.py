@@ -6,13 +6,15 @@ import copy
 import importlib
 import inspect
 import json
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import battery
+import chapter
 import pytest
+from chapter import code, markdown
 from notebook_rules import RULES, Notebook, Rule, exercises, same_code
 
 from helpers.checks.verdict import Verdict
@@ -37,14 +39,6 @@ def gives_a_verdict(value: object, module: str) -> bool:
 
 
 CHECKS = {path.name[:2]: checks_of(path.name[:2]) for path in PATHS}
-
-sys.path.insert(0, str(Path(__file__).parent / "exercises"))
-
-sys.path.insert(0, str(FOLDER.parent / "tools"))
-
-import battery  # noqa: E402
-import chapter  # noqa: E402
-from chapter import code, markdown  # noqa: E402
 
 TESTED = battery.exercises(Path(__file__).parent / "exercises")
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
+import address
 import nbformat
 import pytest
+import record
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-import address  # noqa: E402
-import record  # noqa: E402
-from nbclient.exceptions import CellExecutionError  # noqa: E402
-
 START = "lab/tree/notebooks/00_start_here.ipynb"
 
 

@@ -260,7 +260,7 @@ def main(arguments: list[str]) -> int:
         print("usage: run.py chapter 06 push_live_updates", file=sys.stderr)
         return 2
     try:
-        written = begin(*arguments)
+        written = begin(arguments[0], arguments[1])
     except ValueError as error:
         print(f"chapter: {error}", file=sys.stderr)
         return 1

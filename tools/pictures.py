@@ -1,23 +1,20 @@
 """Take the README's pictures: the chapters in JupyterLab, in a headless browser.
 
-Usage: `.venv/bin/python tools/pictures.py`, with a browser as the browser tests need it.
+Usage: `.venv/bin/python -m tools.pictures`, with a browser as the browser tests need it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from driver.browsers import launch
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
-
-from browsers import launch  # noqa: E402
-from lab import JupyterLab  # noqa: E402
-from notebook_page import NotebookPage  # noqa: E402
-
 IMAGES = ROOT / "images"
 WIDTH, HEIGHT = 1240, 1500
 

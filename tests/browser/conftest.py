@@ -1,4 +1,4 @@
-"""Fixtures: one browser, one JupyterLab and one page for a module; every test opens its notebook anew."""
+"""Fixtures: one browser, JupyterLab and page for all tests of this package; every test opens its notebook."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from browsers import NoBrowser, launch
-from lab import JupyterLab
-from notebook_page import NotebookPage
+
+from driver.browsers import NoBrowser, launch
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -69,12 +70,12 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """The browser, for a module only.
+    """The browser, for this package only.
 
     Playwright's sync API leaves an event loop marked as running in the main thread as long as it lives, so
-    that `asyncio.run` fails there; tests of other modules may come after these.
+    that `asyncio.run` fails there; tests of other folders may come after these.
     """
     try:
         from playwright.sync_api import expect, sync_playwright
@@ -90,18 +91,21 @@ def browser() -> Iterator[Browser]:
             yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def lab(browser: Browser) -> Iterator[JupyterLab]:
-    """A JupyterLab that serves a copy of the project's notebooks; a module may have another."""
-    with JupyterLab(NOTEBOOKS.glob("[!.]*")) as lab:
+    """A JupyterLab that serves a copy of the project's notebooks; modules add notebooks of their own.
+
+    It has a path, as behind a JupyterHub or on Binder.
+    """
+    with JupyterLab(NOTEBOOKS.glob("[!.]*"), base_url="/user/joe/") as lab:
         yield lab
 
 
-@pytest.fixture(scope="module")
-def fresh(browser: Browser, lab: JupyterLab) -> Callable[[], NotebookPage]:
-    """Makes a page in which JupyterLab has yet to be loaded."""
+@pytest.fixture(scope="package")
+def fresh(browser: Browser, lab: JupyterLab) -> Callable[..., NotebookPage]:
+    """Makes a page in which JupyterLab has yet to be loaded: the one for all, or another one."""
 
-    def make() -> NotebookPage:
+    def make(lab: JupyterLab = lab) -> NotebookPage:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
         page = context.new_page()
         page.on("close", lambda _: context.close())
@@ -110,8 +114,8 @@ def fresh(browser: Browser, lab: JupyterLab) -> Callable[[], NotebookPage]:
     return make
 
 
-@pytest.fixture(scope="module")
-def kept(fresh: Callable[[], NotebookPage]) -> Iterator[list[NotebookPage]]:
+@pytest.fixture(scope="package")
+def kept(fresh: Callable[..., NotebookPage]) -> Iterator[list[NotebookPage]]:
     """The page that one test leaves to the next, if it may be used again."""
     pages: list[NotebookPage] = []
     yield pages
@@ -121,13 +125,13 @@ def kept(fresh: Callable[[], NotebookPage]) -> Iterator[list[NotebookPage]]:
 
 @pytest.fixture
 def new_page(
-    request: pytest.FixtureRequest, fresh: Callable[[], NotebookPage]
-) -> Iterator[Callable[[], NotebookPage]]:
+    request: pytest.FixtureRequest, fresh: Callable[..., NotebookPage]
+) -> Iterator[Callable[..., NotebookPage]]:
     """Makes a page of the test's own; console errors in it fail the test at its end."""
     with ExitStack() as cleanup:
 
-        def make() -> NotebookPage:
-            page = fresh()
+        def make(*lab: JupyterLab) -> NotebookPage:
+            page = fresh(*lab)
             cleanup.callback(page.close)
             watch(request, page)
             return page
@@ -139,7 +143,7 @@ def new_page(
 @pytest.fixture
 def page(
     request: pytest.FixtureRequest,
-    fresh: Callable[[], NotebookPage],
+    fresh: Callable[..., NotebookPage],
     kept: list[NotebookPage],
     lab: JupyterLab,
 ) -> Iterator[NotebookPage]:

@@ -6,19 +6,23 @@ Then some of them are under a person's hands: who clicks and types after *Run Al
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from extras import needs
-from notebook_page import NotebookPage
 
-from conftest import NOTEBOOKS
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage
 
 needs("playwright")
 needs("streamlit")
-from chat_tab import Tab
 from playwright.sync_api import Locator, expect
 
+from driver.chat_tab import Tab
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+START = "00_start_here.ipynb"
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
 BY_HAND: dict[str, Callable[[NotebookPage], None]] = {}
@@ -37,7 +41,22 @@ def test_there_are_notebooks() -> None:
     assert set(BY_HAND) <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.fixture
+def lab_without_a_path() -> Iterator[JupyterLab]:
+    """A JupyterLab as `run.py lab` starts it; the one for all tests has a path, as on Binder."""
+    with JupyterLab([NOTEBOOKS / START]) as lab:
+        yield lab
+
+
+def test_run_all_of_the_start(lab_without_a_path: JupyterLab, new_page: Callable[..., NotebookPage]) -> None:
+    page = new_page(lab_without_a_path)
+    page.open(START)
+    page.run_all()
+    page.wait_for_idle()
+    BY_HAND[START](page)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != START])
 def test_run_all(name: str, page: NotebookPage) -> None:
     page.open(name)
     page.run_all()
@@ -55,7 +74,7 @@ def say(page: NotebookPage, who: str, words: str) -> None:
     page.page.keyboard.press("Enter")
 
 
-@by_hand("00_start_here.ipynb")
+@by_hand(START)
 def after_run_all_three_peers_talk_until_the_button_is_pressed(page: NotebookPage) -> None:
     peers = ("Ann", "Bob", "Your browser")
     for who in peers:

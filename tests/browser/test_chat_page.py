@@ -18,17 +18,16 @@ from extras import needs
 
 needs("playwright")
 needs("streamlit")
-from chat_tab import Tab
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocketRoute, expect
+from small_room import SmallRoom
 from websockets.sync.client import ClientConnection, connect
 
+from driver.chat_tab import Tab
 from helpers import BackgroundProcess
 from helpers.background.lifetime import Background
 
 ROOT = Path(__file__).parents[2]
 FAILURES = Path(__file__).parent / "failures"
-sys.path.insert(0, str(ROOT / "tests" / "apps"))
-from small_room import SmallRoom
 
 STREAMLIT = str(Path(sys.executable).with_name("streamlit"))
 DEADLINE = 10.0  # seconds from closing a tab until it has left the room; it is about 0.1

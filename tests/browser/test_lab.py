@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-import nbformat
 import pytest
 from extras import needs
-from lab import JupyterLab
-from notebook_page import CellFailed, NotebookPage
+
+from driver.lab import JupyterLab
+from driver.notebook_page import CellFailed, NotebookPage
 
 needs("playwright")
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 BUTTON = """\
 import ipywidgets
@@ -65,96 +65,80 @@ NOTEBOOKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("notebooks")
-    paths = []
+@pytest.fixture(autouse=True)
+def notebooks(lab: JupyterLab) -> None:
     for name, sources in NOTEBOOKS.items():
-        cells = [nbformat.v4.new_markdown_cell("# A title"), *map(nbformat.v4.new_code_cell, sources)]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        if name == "may_raise":
-            cells[1].metadata["tags"] = ["raises-exception"]
-        paths.append(folder / f"{name}.ipynb")
-        nbformat.write(notebook, paths[-1])
-    return paths
-
-
-@pytest.fixture(scope="module")
-def lab(browser: Browser, notebooks: list[Path]) -> Iterator[JupyterLab]:
-    """A JupyterLab with a path of its own, as behind a JupyterHub or on Binder."""
-    with JupyterLab(notebooks, base_url="/user/joe/") as lab:
-        yield lab
+        lab.add(f"{name}.ipynb", sources, may_raise=[0] if name == "may_raise" else [])
 
 
 def test_widgets_talk_with_the_kernel(page: NotebookPage) -> None:
     page.open("widgets.ipynb")
     page.run_all()
-    assert page.find_cell("text.value") == 1
-    assert page.output_text(2) == "''"
+    assert page.find_cell("text.value") == 0
+    assert page.output_text(1) == "''"
     field = page.page.locator(".wsbook-test-text input")
     field.fill("hello")
     page.page.get_by_role("button", name="Greet", exact=True).click()
     expect(field).to_have_value("hello there")
-    page.run_cell(2)
-    assert page.output_text(2) == "'hello there'"
+    page.run_cell(1)
+    assert page.output_text(1) == "'hello there'"
 
 
 def test_an_anywidget_runs_its_javascript(page: NotebookPage) -> None:
     page.open("anywidget.ipynb")
+    page.run_cell(0)
+    expect(page.cell(0)).to_contain_text("drawn by JavaScript")
     page.run_cell(1)
-    expect(page.cell(1)).to_contain_text("drawn by JavaScript")
-    page.run_cell(2)
-    assert page.output_text(2) == "True"
+    assert page.output_text(1) == "True"
 
 
 def test_the_proxy_reaches_a_server_in_the_kernel(page: NotebookPage) -> None:
     page.open("proxied.ipynb")
     page.run_all()
-    port = page.output_text(1)
+    port = page.output_text(0)
     answer = page.page.evaluate("url => fetch(url).then(r => r.text())", f"/user/joe/proxy/{port}/")
     assert answer == "hello from the kernel"
 
 
 def test_a_raising_cell_is_reported(page: NotebookPage) -> None:
     page.open("raises.ipynb")
-    with pytest.raises(CellFailed, match=r"(?s)cell 2 raised.*return a / 0.*ZeroDivisionError: division"):
+    with pytest.raises(CellFailed, match=r"(?s)cell 1 raised.*return a / 0.*ZeroDivisionError: division"):
         page.run_all()
-    assert page.output_text(1) == "2"
-    with pytest.raises(CellFailed, match="cell 2 raised"):
-        page.run_cell(2)
-    page.run_cell(1)
-    with pytest.raises(CellFailed, match=r"(?s)cell 4 raised.*NameError"):
-        page.run_cell(4)
+    assert page.output_text(0) == "2"
+    with pytest.raises(CellFailed, match="cell 1 raised"):
+        page.run_cell(1)
+    page.run_cell(0)
+    with pytest.raises(CellFailed, match=r"(?s)cell 3 raised.*NameError"):
+        page.run_cell(3)
 
 
 def test_a_cell_that_may_raise_is_no_failure(page: NotebookPage) -> None:
     page.open("may_raise.ipynb")
     page.run_all()
-    assert page.outputs(1)[0]["ename"] == "ZeroDivisionError"
-    assert page.output_text(2) == "after"
+    assert page.outputs(0)[0]["ename"] == "ZeroDivisionError"
+    assert page.output_text(1) == "after"
 
 
 def test_a_cell_runs_while_the_test_goes_on(page: NotebookPage) -> None:
     page.open("hangs.ipynb")
-    page.run_cell(2, wait=False)
-    expect(page.cell(2).locator(".jp-OutputArea-output")).to_have_text("sleeps")
+    page.run_cell(1, wait=False)
+    expect(page.cell(1).locator(".jp-OutputArea-output")).to_have_text("sleeps")
     page.restart_kernel()
     page.wait_for_idle()
     page.timeout = 2
-    with pytest.raises(CellFailed, match=r"cells \[2, 3\] did not end within 2 s"):
+    with pytest.raises(CellFailed, match=r"cells \[1, 2\] did not end within 2 s"):
         page.run_all()
-    assert page.output_text(1) == "first"
+    assert page.output_text(0) == "first"
 
 
 def test_restart_forgets_names(page: NotebookPage) -> None:
     page.open("state.ipynb")
     page.run_all()
     page.run_all()
-    assert page.output_text(1) == "2"
+    assert page.output_text(0) == "2"
     page.restart_kernel()
     page.run_all()
-    assert page.output_text(1) == "1"
+    assert page.output_text(0) == "1"
 
 
 def test_the_theme_changes_and_is_forgotten(
@@ -225,11 +209,11 @@ def test_a_left_notebook_is_as_it_was_when_it_is_opened_again(page: NotebookPage
     assert lab.request("GET", "api/kernels") == []
     expect(page.page.locator(".jp-Notebook")).to_have_count(0)
     page.open("state.ipynb")
-    assert page.outputs(1) == []
+    assert page.outputs(0) == []
     assert page.page.evaluate("window.mark") == "the same page"
     expect(page.page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
     page.run_all()
-    assert page.output_text(1) == "1"
+    assert page.output_text(0) == "1"
 
 
 def test_closing_leaves_no_kernel(page: NotebookPage, lab: JupyterLab) -> None:

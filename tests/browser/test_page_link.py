@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from extras import needs
-from lab import JupyterLab
-from notebook_page import NotebookPage
+
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage
 
 needs("playwright")
 needs("streamlit")
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).parents[2]
 CELLS = [
@@ -30,14 +29,9 @@ page = BackgroundProcess(command + options, ready="URL: ", folder={str(ROOT)!r},
 ]
 
 
-@pytest.fixture(scope="module")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    path = tmp_path_factory.mktemp("link") / "link.ipynb"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    with JupyterLab([path], base_url="/user/joe/") as lab:
-        yield lab
+@pytest.fixture(autouse=True)
+def notebook(lab: JupyterLab) -> None:
+    lab.add("link.ipynb", CELLS)
 
 
 def test_a_link_leads_through_the_proxy(page: NotebookPage) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
 from typing import cast
 
-import nbformat
 import pytest
 from extras import needs
-from lab import JupyterLab
-from notebook_page import NotebookPage
 from websockets.asyncio.server import ServerConnection
 
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage
 from helpers import BackgroundServer
 
 needs("playwright")
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 SERVER = """\
 import threading
@@ -112,18 +110,9 @@ TEXTS = """.wsbook-name, .wsbook-state, .wsbook-counts, .wsbook-route, .wsbook-a
   .wsbook-line time, .wsbook-arrow, .wsbook-text-of"""
 
 
-@pytest.fixture(scope="module")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    path = tmp_path_factory.mktemp("panels") / "panels.ipynb"
-    cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    with JupyterLab([path], base_url="/user/joe/") as lab:
-        yield lab
-
-
 @pytest.fixture
-def page(page: NotebookPage) -> NotebookPage:
+def page(page: NotebookPage, lab: JupyterLab) -> NotebookPage:
+    lab.add("panels.ipynb", CELLS.values())
     page.open("panels.ipynb")
     page.run_cell(AT["server"])
     return page

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from lab import JupyterLab
-from notebook_page import NotebookPage
+
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage
 
 pytest.importorskip("playwright")
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 CELLS = [
     "from helpers import Race, compare_requests\nrace = Race(8, gap=0.15, poll_every=0.5, seed=1)\nrace",
@@ -20,21 +19,14 @@ CELLS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("# Race"), *map(nbformat.v4.new_code_cell, CELLS)]
-    )
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    path = tmp_path_factory.mktemp("race") / "race.ipynb"
-    nbformat.write(notebook, path)
-    with JupyterLab([path]) as lab:
-        yield lab
+@pytest.fixture(autouse=True)
+def notebook(lab: JupyterLab) -> None:
+    lab.add("race.ipynb", CELLS)
 
 
 def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path: Path) -> None:
     page.open("race.ipynb")
-    page.run_cell(1)
+    page.run_cell(0)
     race = page.page.locator(".wsbook-race")
     start = race.locator(".wsbook-race-start")
     dots = race.locator(".wsbook-race-dot")
@@ -49,11 +41,11 @@ def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path:
     expect(race.locator(".wsbook-race-tick")).to_have_count(8)
     expect(race.get_by_role("img", name="WebSocket: 8 of 8, median")).to_be_visible()
     expect(start).to_have_text("Again")
-    page.run_cell(2)  # runs it once more, and the dots of the first race go
+    page.run_cell(1)  # runs it once more, and the dots of the first race go
     expect(dots).to_have_count(4 * 8)
-    assert page.output_text(2).count("0") >= 12
-    page.run_cell(3)
-    assert "keep-alive" in page.output_text(3)
+    assert page.output_text(1).count("0") >= 12
+    page.run_cell(2)
+    assert "keep-alive" in page.output_text(2)
     assert page.page.locator(".widget-hprogress").count() == 0
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         page.set_theme(theme)  # type: ignore[arg-type]

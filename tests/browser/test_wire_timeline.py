@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from flooded import FLOOD, FRAMES, SERVE_AND_TAP, longest_gap
-from lab import JupyterLab
-from notebook_page import NotebookPage, Theme
+
+from driver.flooded import FLOOD, FRAMES, SERVE_AND_TAP, longest_gap
+from driver.lab import JupyterLab
+from driver.notebook_page import NotebookPage, Theme
 
 pytest.importorskip("playwright")
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 PANEL = [
     """\
@@ -69,15 +68,10 @@ with timeline._lock:  # it is held until the view has been sent
 FLOODED = [SERVE_AND_TAP, "timeline", FLOOD, ONE_MORE]
 
 
-@pytest.fixture(scope="module")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    folder = tmp_path_factory.mktemp("timeline")
+@pytest.fixture(autouse=True)
+def notebooks(lab: JupyterLab) -> None:
     for name, sources in {"panel": PANEL, "every_kind": EVERY_KIND, "flood": FLOODED}.items():
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-    with JupyterLab(folder.glob("*.ipynb")) as lab:
-        yield lab
+        lab.add(f"{name}.ipynb", sources)
 
 
 def opened(page: NotebookPage, name: str) -> Locator:

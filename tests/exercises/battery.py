@@ -9,7 +9,6 @@ import itertools
 import linecache
 import os
 import re
-import sys
 import textwrap
 import threading
 import time
@@ -382,8 +381,6 @@ class Choice(Exercise):
 
 def exercises(folder: Path) -> dict[str, type[Exercise]]:
     """The exercises that the test modules of a folder are about, by names like `05 by_room`."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
     found: dict[str, type[Exercise]] = {}
     for path in sorted(folder.glob("test_*.py")):
         for value in vars(importlib.import_module(path.stem)).values():

@@ -1,4 +1,4 @@
-"""A JupyterLab of its own for the browser tests: started, waited for, and ended with all its kernels."""
+"""A JupyterLab of its own: started, waited for, and ended with all its kernels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
+import nbformat
 import psutil
 
 # Otherwise JupyterLab asks "Would you like to get notified about official Jupyter news?" over the notebook.
@@ -37,7 +38,8 @@ class JupyterLab:
             print(lab.url, lab.token)
 
     Args:
-        notebooks: Files to copy into the served folder; a folder is copied with all it holds.
+        notebooks: Files to copy into the served folder; a folder is copied with all it holds. More can
+            be added with `add`.
         base_url: The path under which JupyterLab lives, ``"/"`` or, as behind a JupyterHub, ``"/user/joe/"``.
         start_timeout: How long JupyterLab may take to answer, in seconds.
     """
@@ -49,6 +51,7 @@ class JupyterLab:
         self.token = secrets.token_hex(16)
         self.url = ""
         self._notebooks = [Path(source) for source in notebooks]
+        self._added: dict[str, str] = {}
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,9 +83,29 @@ class JupyterLab:
                 shutil.copytree(source, target, dirs_exist_ok=True)
             else:
                 shutil.copy2(source, target)
+        for name, text in self._added.items():
+            (self.root / name).write_text(text, encoding="utf-8")
         news = self._settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
         news.parent.mkdir(parents=True)
         news.write_text(json.dumps(NO_NEWS), encoding="utf-8")
+
+    def add(self, name: str, sources: Iterable[str], *, may_raise: Collection[int] = ()) -> None:
+        """Serve one more notebook.
+
+        Args:
+            name: Its file name.
+            sources: The source of each of its code cells.
+            may_raise: Which of them may raise, by their index.
+        """
+        cells = [
+            nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception"] * (index in may_raise)})
+            for index, source in enumerate(sources)
+        ]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        self._added[name] = nbformat.writes(
+            nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        )
+        (self.root / name).write_text(self._added[name], encoding="utf-8")
 
     def notebook_url(self, name: str) -> str:
         """An address that opens the notebook ``name``, in a new workspace: nothing else is open beside it."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lab import JupyterLab
     from playwright.sync_api import ConsoleMessage, Locator, Page
+
+    from driver.lab import JupyterLab
 
 # Console errors that JupyterLab makes by itself, as regular expressions, each with when it was seen. An empty
 # notebook that is opened, run, saved and closed in JupyterLab 4.6 makes none.

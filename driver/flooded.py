@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from notebook_page import NotebookPage
     from playwright.sync_api import Page
+
+    from driver.notebook_page import NotebookPage
 
 FRAMES = 5000
 
