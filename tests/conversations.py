@@ -1,10 +1,11 @@
-"""Conversations to decode, from the sans-I/O layer of ``websockets``, and capture files of them."""
+"""Conversations to decode, from the sans-I/O layer of `websockets`, and capture files of them."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import (
@@ -20,6 +21,8 @@ from helpers.wire.decode import Decoder
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event, Frame
 
 Conversation = list[tuple[Direction, bytes]]
+
+Kind = TypeVar("Kind", bound=Event)
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -40,7 +43,7 @@ def handshake(extensions: str | None = None, offer: str | None = None) -> Conver
 
 
 class Peers:
-    """A client and a server of ``websockets`` without sockets; what they say is recorded."""
+    """A client and a server of `websockets` without sockets; what they say is recorded."""
 
     def __init__(self, **deflate: int | bool) -> None:
         offers = [ClientPerMessageDeflateFactory(**deflate)] if deflate else None
@@ -90,9 +93,14 @@ def decode(
     return events
 
 
+def only(kind: type[Kind], seen: Iterable[Event]) -> list[Kind]:
+    """The events of one kind."""
+    return [event for event in seen if isinstance(event, kind)]
+
+
 def frames(events: Iterable[Event]) -> list[Frame]:
     """The frames among events."""
-    return [event for event in events if isinstance(event, Frame)]
+    return only(Frame, events)
 
 
 def rechunk(conversation: Conversation, cuts: Sequence[int]) -> Conversation:

@@ -15,6 +15,7 @@ import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 
 from helpers import compare_requests as compare_with_bar
+from helpers import tapped
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments.client_process import ClientProcess
 from helpers.experiments.news_server import NewsServer
@@ -24,7 +25,7 @@ from helpers.experiments.request_reply import RequestWay, compare_requests
 from helpers.figures.table import Table, in_ms, nearest_rank, times
 from helpers.widgets import progress
 from helpers.widgets.race import Race
-from helpers.wire import HttpRequest, HttpResponse, tapped
+from helpers.wire.events import HttpRequest, HttpResponse
 
 
 @pytest.fixture(scope="module")

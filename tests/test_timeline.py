@@ -15,11 +15,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Opcode
 
-from helpers import BackgroundServer, StopButton, WireTimeline, tapped
-from helpers.background.lifetime import BackgroundError, HandlerFailedError
+from helpers import BackgroundServer, WireTimeline, tapped
 from helpers.widgets.timeline import BYTES_PER_SECOND, DRAWN, KEPT, KEPT_BYTES
 from helpers.widgets.timeline_rows import Row, Scribe, as_table, excerpt, in_words, text_excerpt
-from helpers.wire import TO_CLIENT, TO_SERVER, Event, Frame, Tap, TcpClosed, TcpOpened
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Event, Frame, TcpClosed, TcpOpened
 
 Talk = Callable[[ClientConnection], Awaitable[object]]
 
@@ -378,105 +377,3 @@ class TestUse:
             assert str(WireTimeline(tap)).splitlines()[:15] == TABLE.splitlines()[:15]
 
         asyncio.run(main())
-
-
-class TestListening:
-    def test_past_and_present_come_once(self) -> None:
-        async def main() -> None:
-            with BackgroundServer(echo) as server, tapped(server) as tap:
-                first: list[Event] = []
-                second: list[Event] = []
-                tap.listen(first.extend)
-                async with connect(tap.url, proxy=None) as connection:
-                    await connection.send("one")
-                    await connection.recv()
-                    tap.listen(second.extend, past=True)
-                    await connection.send("two")
-                    await connection.recv()
-                    tap.tell()
-                    assert first == second == tap.events()
-                    assert sum(isinstance(event, Frame) for event in first) == 4
-
-        asyncio.run(main())
-
-    def test_the_end_is_told_when_the_tap_stops(self) -> None:
-        async def main() -> None:
-            told: list[Event] = []
-            with BackgroundServer(echo) as server:
-                async with Tap.before(server) as tap:
-                    tap.listen(told.extend)
-                    async with connect(tap.url, proxy=None):
-                        pass
-            assert told == tap.events()
-            assert isinstance(told[-1], TcpClosed)
-
-        asyncio.run(main())
-
-
-class TestBackgroundTap:
-    def test_run_the_cell_again(self) -> None:
-        with BackgroundServer(echo) as server:
-            first = tapped(server).start()
-            url = first.url
-            assert first.start() is first
-            second = tapped(server).start()
-            assert second.url == url
-            assert not first.running
-            with pytest.raises(BackgroundError, match="taken its place"):
-                first.url  # noqa: B018
-            second.stop()
-            second.stop()
-            assert not second.running
-            assert second.start().url == url
-            second.stop()
-
-    def test_what_was_seen_stays(self) -> None:
-        async def main() -> None:
-            with BackgroundServer(echo) as server:
-                async with tapped(server) as tap, connect(tap.url, proxy=None) as connection:
-                    await connection.send("Hello")
-                    await connection.recv()
-                assert sum(isinstance(event, Frame) for event in tap.events()) >= 2
-                assert tap.stats.connections == 1
-
-        asyncio.run(main())
-
-    def test_not_started(self) -> None:
-        tap = tapped("ws://127.0.0.1:9", name="mine")
-        assert repr(tap) == "<BackgroundTap 'mine' stopped>"
-        for use in (lambda: tap.url, tap.events, lambda: WireTimeline(tap)):
-            with pytest.raises(BackgroundError, match=r"'mine' is not running: call .start\(\)"):
-                use()
-
-    def test_wrong_options_leave_nothing_running(self) -> None:
-        with pytest.raises(ValueError, match="ws://"):
-            tapped("ftp://127.0.0.1").start()
-        with BackgroundServer(echo) as server, pytest.raises(ValueError, match="window"):
-            tapped(server, window=0).start()
-
-    def test_a_taken_port(self) -> None:
-        with BackgroundServer(echo) as server:
-            tap = tapped(server, listen_port=server.port)
-            with pytest.raises(BackgroundError, match=f"port {server.port} .*your own 'echo' holds it"):
-                tap.start()
-
-    def test_what_a_listener_raises_is_raised_at_the_stop(self) -> None:
-        async def main() -> None:
-            with BackgroundServer(echo) as server:
-                tap = tapped(server).start()
-                tap.listen(lambda events: 1 / 0)  # type: ignore[arg-type, return-value]
-                async with connect(tap.url, proxy=None):
-                    pass
-                with pytest.raises(HandlerFailedError, match="ZeroDivisionError"):
-                    tap.stop()
-                assert not tap.running
-
-        asyncio.run(main())
-
-    def test_a_button_stops_it(self) -> None:
-        with BackgroundServer(echo) as server:
-            tap = tapped(server).start()
-            button = StopButton(tap)
-            button._stop()
-            assert not tap.running
-            assert button.tooltip == ""

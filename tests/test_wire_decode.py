@@ -18,6 +18,7 @@ from conversations import (
     decode,
     frames,
     handshake,
+    only,
     rechunk,
     write_pcap,
 )
@@ -25,26 +26,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Opcode
 
+from helpers.wire import events
 from helpers.wire.decode import Decoder
-from helpers.wire.events import (
-    TO_CLIENT,
-    TO_SERVER,
-    Direction,
-    Event,
-    Frame,
-    How,
-    HttpBody,
-    HttpChunk,
-    HttpRequest,
-    HttpResponse,
-    Message,
-    NotWebSocket,
-    ServerSentEvent,
-    TcpClosed,
-    TcpOpened,
-    Violation,
-    WebSocketOpened,
-)
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event
 
 directions = st.sampled_from([TO_SERVER, TO_CLIENT])
 
@@ -57,14 +41,14 @@ def after_handshake(
     return decode([*handshake(extensions), *said], end=end, **options)[4:]
 
 
-def message_of(event: Event) -> Message:
-    assert isinstance(event, Frame)
+def message_of(event: Event) -> events.Message:
+    assert isinstance(event, events.Frame)
     assert event.message is not None
     return event.message
 
 
-def reasons(events: list[Event]) -> list[str]:
-    return [event.reason for event in events if isinstance(event, Violation)]
+def reasons(seen: list[Event]) -> list[str]:
+    return [event.reason for event in only(events.Violation, seen)]
 
 
 class TestRfc6455Section57:
@@ -72,7 +56,7 @@ class TestRfc6455Section57:
 
     def test_unmasked_text(self) -> None:
         (frame,) = after_handshake(TO_CLIENT, "81 05 48 65 6c 6c 6f")
-        assert frame == Frame(
+        assert frame == events.Frame(
             connection=1,
             direction=TO_CLIENT,
             at=0.0,
@@ -88,7 +72,9 @@ class TestRfc6455Section57:
             payload=b"Hello",
             close_code=None,
             close_reason=None,
-            message=Message(opcode=1, frames=1, compressed=False, wire_length=5, length=5, data=b"Hello"),
+            message=events.Message(
+                opcode=1, frames=1, compressed=False, wire_length=5, length=5, data=b"Hello"
+            ),
         )
         assert (frame.name, frame.sent, frame.size, frame.complete) == ("text", b"Hello", 7, True)
 
@@ -104,7 +90,7 @@ class TestRfc6455Section57:
         first, last = frames(after_handshake(TO_CLIENT, "01 03 48 65 6c", "80 02 6c 6f"))
         assert (first.fin, first.name, first.message) == (False, "text", None)
         assert (last.fin, last.name) == (True, "continuation")
-        assert message_of(last) == Message(
+        assert message_of(last) == events.Message(
             opcode=1, frames=2, compressed=False, wire_length=5, length=5, data=b"Hello"
         )
 
@@ -129,14 +115,16 @@ class TestRfc6455Section57:
 class TestRfc7692Section723:
     """The examples of RFC 7692 §7.2.3."""
 
-    def inflate(self, *data: str, extensions: str = "permessage-deflate") -> list[Message]:
-        events = after_handshake(TO_CLIENT, *data, extensions=extensions)
-        assert reasons(events) == []
-        return [frame.message for frame in frames(events) if frame.message]
+    def inflate(self, *data: str, extensions: str = "permessage-deflate") -> list[events.Message]:
+        seen = after_handshake(TO_CLIENT, *data, extensions=extensions)
+        assert reasons(seen) == []
+        return [frame.message for frame in frames(seen) if frame.message]
 
     def test_one_block(self) -> None:
         (message,) = self.inflate("c1 07 f2 48 cd c9 c9 07 00")
-        assert message == Message(opcode=1, frames=1, compressed=True, wire_length=7, length=5, data=b"Hello")
+        assert message == events.Message(
+            opcode=1, frames=1, compressed=True, wire_length=7, length=5, data=b"Hello"
+        )
 
     def test_two_fragments(self) -> None:
         (message,) = self.inflate("41 03 f2 48 cd", "80 04 c9 c9 07 00")
@@ -165,8 +153,8 @@ class TestRfc7692Section723:
 
 class TestDeflate:
     def test_uncompressed_message_between(self) -> None:
-        events = after_handshake(TO_CLIENT, "81 02 68 69", extensions="permessage-deflate")
-        assert (message_of(events[0]).compressed, message_of(events[0]).text) == (False, "hi")
+        seen = after_handshake(TO_CLIENT, "81 02 68 69", extensions="permessage-deflate")
+        assert (message_of(seen[0]).compressed, message_of(seen[0]).text) == (False, "hi")
 
     def test_no_context_takeover_is_for_one_direction(self) -> None:
         hello, again = "c1 07 f2 48 cd c9 c9 07 00", "c1 05 f2 00 11 00 00"
@@ -194,11 +182,9 @@ class TestDeflate:
         packed = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
         frame = b"\xc2\x7e" + (len(packed) - 4).to_bytes(2) + packed[:-4]
         chunks = [frame[start : start + size] for start in range(0, len(frame), size)]
-        events = after_handshake(
-            TO_CLIENT, *chunks, extensions="permessage-deflate; server_max_window_bits=9"
-        )
-        assert reasons(events) == []
-        assert message_of(events[0]).data == data
+        seen = after_handshake(TO_CLIENT, *chunks, extensions="permessage-deflate; server_max_window_bits=9")
+        assert reasons(seen) == []
+        assert message_of(seen[0]).data == data
 
     def test_nothing_is_held_back_at_the_end_of_a_step(self) -> None:
         """The inflater works in steps of 64 KiB; the end of a message may lie anywhere around one."""
@@ -206,35 +192,35 @@ class TestDeflate:
             packer = zlib.compressobj(wbits=-15)
             packed = (packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
             frame = bytes([0xC2, 0x7E, 0, len(packed)]) + packed
-            events = after_handshake(TO_CLIENT, frame, extensions="permessage-deflate")
-            assert message_of(events[0]).length == size
+            seen = after_handshake(TO_CLIENT, frame, extensions="permessage-deflate")
+            assert message_of(seen[0]).length == size
 
     def test_bomb_is_not_inflated(self) -> None:
         packer = zlib.compressobj(wbits=-15)
         packed = packer.compress(bytes(10_000_000)) + packer.flush(zlib.Z_SYNC_FLUSH)
         frame = b"\xc2\x7e" + (len(packed) - 4).to_bytes(2) + packed[:-4]
-        events = after_handshake(TO_CLIENT, frame, extensions="permessage-deflate", inflate_limit=1_000_000)
-        assert message_of(events[0]).length is None
-        assert reasons(events) == ["the message inflates to more than 1000000 bytes"]
+        seen = after_handshake(TO_CLIENT, frame, extensions="permessage-deflate", inflate_limit=1_000_000)
+        assert message_of(seen[0]).length is None
+        assert reasons(seen) == ["the message inflates to more than 1000000 bytes"]
 
     def test_many_final_blocks_are_not_inflated(self) -> None:
         blocks = b"\x03\x00" * 5000
-        events = after_handshake(
+        seen = after_handshake(
             TO_CLIENT, b"\xc2\x7e" + len(blocks).to_bytes(2) + blocks, extensions="permessage-deflate"
         )
-        assert reasons(events) == ["the message has more than 1000 final blocks"]
+        assert reasons(seen) == ["the message has more than 1000 final blocks"]
 
     @pytest.mark.parametrize(
         "parameters",
         ["server_max_window_bits=16", "client_no_context_takeover=1", "x", "server_max_window_bits"],
     )
     def test_wrong_parameters(self, parameters: str) -> None:
-        events = decode(handshake(f"permessage-deflate; {parameters}"), end=False)
-        assert reasons(events) == ["Sec-WebSocket-Extensions cannot be understood"]
+        seen = decode(handshake(f"permessage-deflate; {parameters}"), end=False)
+        assert reasons(seen) == ["Sec-WebSocket-Extensions cannot be understood"]
 
     def test_extension_that_was_not_offered(self) -> None:
-        events = decode(handshake("permessage-deflate", offer="foo"), end=False)
-        assert reasons(events) == ["the server chose an extension that was not offered"]
+        seen = decode(handshake("permessage-deflate", offer="foo"), end=False)
+        assert reasons(seen) == ["the server chose an extension that was not offered"]
 
 
 @pytest.mark.parametrize(
@@ -266,15 +252,15 @@ class TestDeflate:
 def test_violation(direction: Direction, data: str, reason: str) -> None:
     """A broken rule is an event, and the frame after it is decoded all the same."""
     ping = "89 00" if direction == TO_CLIENT else "89 80 00 00 00 00"
-    events = after_handshake(direction, data, ping)
-    assert reasons(events)[0] == reason
-    assert frames(events)[-1].name == "ping"
+    seen = after_handshake(direction, data, ping)
+    assert reasons(seen)[0] == reason
+    assert frames(seen)[-1].name == "ping"
 
 
 def test_characters_may_be_cut_by_frames() -> None:
-    events = after_handshake(TO_CLIENT, "01 01 c3", "80 01 bc")
-    assert message_of(events[-1]).text == "ü"
-    assert reasons(events) == []
+    seen = after_handshake(TO_CLIENT, "01 01 c3", "80 01 bc")
+    assert message_of(seen[-1]).text == "ü"
+    assert reasons(seen) == []
 
 
 @pytest.mark.parametrize(
@@ -288,13 +274,13 @@ def test_close(data: str, code: int | None, reason: str | None) -> None:
 
 def test_handshake() -> None:
     opened, request, response, websocket = decode(handshake(), end=False)
-    assert isinstance(opened, TcpOpened)
-    assert isinstance(request, HttpRequest)
+    assert isinstance(opened, events.TcpOpened)
+    assert isinstance(request, events.HttpRequest)
     assert (request.method, request.target, request.header("upgrade")) == ("GET", "/chat", "websocket")
     assert request.size == len(handshake()[0][1])
-    assert isinstance(response, HttpResponse)
+    assert isinstance(response, events.HttpResponse)
     assert (response.status, response.reason) == (101, "Switching Protocols")
-    assert websocket == WebSocketOpened(
+    assert websocket == events.WebSocketOpened(
         connection=1, direction=TO_CLIENT, at=0.0, subprotocol=None, extensions=None, deflate=False
     )
 
@@ -317,20 +303,25 @@ def test_frames_before_the_response_wait_for_it() -> None:
 def test_refused_upgrade_stays_http() -> None:
     (up, request), _ = handshake()
     refusal = b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 3\r\n\r\nno!"
-    events = decode([(up, request), (TO_CLIENT, refusal), (up, b"GET / HTTP/1.1\r\n\r\n")], end=False)
-    assert [type(event) for event in events[1:]] == [HttpRequest, HttpResponse, HttpBody, HttpRequest]
+    seen = decode([(up, request), (TO_CLIENT, refusal), (up, b"GET / HTTP/1.1\r\n\r\n")], end=False)
+    assert [type(event) for event in seen[1:]] == [
+        events.HttpRequest,
+        events.HttpResponse,
+        events.HttpBody,
+        events.HttpRequest,
+    ]
 
 
 def test_events_carry_connection_and_time() -> None:
     decoder = Decoder(7)
-    events = decoder.open(at=1.0)
+    seen = decoder.open(at=1.0)
     for seconds, (direction, data) in enumerate(handshake(), start=2):
-        events += decoder.feed(direction, data, at=float(seconds))
-    events += decoder.close(TO_CLIENT, How.RST, by="tap", at=4.0)
-    assert [event.connection for event in events] == [7] * 5
-    assert [event.at for event in events] == [1.0, 2.0, 3.0, 3.0, 4.0]
-    assert events[-1] == TcpClosed(
-        connection=7, direction=TO_CLIENT, at=4.0, how=How.RST, by="tap", undecoded=0
+        seen += decoder.feed(direction, data, at=float(seconds))
+    seen += decoder.close(TO_CLIENT, events.How.RST, by="tap", at=4.0)
+    assert [event.connection for event in seen] == [7] * 5
+    assert [event.at for event in seen] == [1.0, 2.0, 3.0, 3.0, 4.0]
+    assert seen[-1] == events.TcpClosed(
+        connection=7, direction=TO_CLIENT, at=4.0, how=events.How.RST, by="tap", undecoded=0
     )
 
 
@@ -352,11 +343,11 @@ class TestHttp:
             (TO_CLIENT, b"HTTP/1.0 200 OK\r\n\r\nuntil"),
             (TO_CLIENT, b" close"),
         ]
-        events = decode(said)
-        requests = [event for event in events if isinstance(event, HttpRequest)]
-        responses = [event for event in events if isinstance(event, HttpResponse)]
-        chunks = [event for event in events if isinstance(event, HttpChunk)]
-        bodies = [event for event in events if isinstance(event, HttpBody)]
+        seen = decode(said)
+        requests = only(events.HttpRequest, seen)
+        responses = only(events.HttpResponse, seen)
+        chunks = only(events.HttpChunk, seen)
+        bodies = only(events.HttpBody, seen)
         assert [request.target for request in requests] == ["/a", "/b", "/c", "/d", "/e"]
         assert [response.status for response in responses] == [200, 200, 100, 200, 304, 200]
         assert responses[-1].version == "HTTP/1.0"
@@ -370,16 +361,16 @@ class TestHttp:
             (TO_CLIENT, "chunked", 24, b"Hello"),
             (TO_CLIENT, "until close", 11, b"until close"),
         ]
-        assert [event.undecoded for event in events if isinstance(event, TcpClosed)] == [0, 0]
-        assert reasons(events) == []
+        assert [event.undecoded for event in only(events.TcpClosed, seen)] == [0, 0]
+        assert reasons(seen) == []
 
     def test_server_sent_events(self) -> None:
         stream = b": hi\n\ndata: a\ndata: b\nid: 7\n\nevent: tick\r\ndata:c\r\n\r\ndata\r\rdata: lost"
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
         said: Conversation = [(TO_SERVER, b"GET / HTTP/1.1\r\n\r\n"), (TO_CLIENT, head + stream)]
-        events = decode(said)
-        assert decode(rechunk(said, [1] * 1000)) == events
-        found = [event for event in events if isinstance(event, ServerSentEvent)]
+        seen = decode(said)
+        assert decode(rechunk(said, [1] * 1000)) == seen
+        found = only(events.ServerSentEvent, seen)
         assert [(event.event, event.data, event.id, event.length) for event in found] == [
             ("message", "a\nb", "7", 23),
             ("tick", "c", "7", 23),
@@ -408,26 +399,28 @@ class TestHttp:
             if direction == TO_SERVER
             else (TO_SERVER, b"GET / HTTP/1.1\r\n\r\n")
         )
-        events = decode([(direction, data), (direction, more), other])
-        rubbish = [event for event in events if isinstance(event, NotWebSocket)]
+        seen = decode([(direction, data), (direction, more), other])
+        rubbish = only(events.NotWebSocket, seen)
         assert [event.direction for event in rubbish] == [direction]
-        closed = {event.direction: event.undecoded for event in events if isinstance(event, TcpClosed)}
-        heads = sum(event.size for event in events if isinstance(event, HttpRequest | HttpResponse))
+        closed = {event.direction: event.undecoded for event in seen if isinstance(event, events.TcpClosed)}
+        heads = sum(
+            event.size for event in seen if isinstance(event, events.HttpRequest | events.HttpResponse)
+        )
         assert closed[direction] == len(data) + len(more) + len(other[1]) - heads
         assert closed[other[0]] == 0
 
     def test_connection_that_ends_early(self) -> None:
-        events = decode([*handshake(), (TO_CLIENT, b"\x81\x05Hel"), (TO_SERVER, b"\x81")])
-        assert reasons(events) == [
+        seen = decode([*handshake(), (TO_CLIENT, b"\x81\x05Hel"), (TO_SERVER, b"\x81")])
+        assert reasons(seen) == [
             "the connection ended after 1 bytes of an unfinished message",
             "the connection ended after 5 bytes of an unfinished message",
         ]
-        assert [event.undecoded for event in events if isinstance(event, TcpClosed)] == [1, 5]
+        assert [event.undecoded for event in only(events.TcpClosed, seen)] == [1, 5]
 
 
 def test_length_that_no_frame_may_have() -> None:
-    events = after_handshake(TO_CLIENT, "82 7f ff 00 00 00 00 00 00 00 41", end=True)
-    assert reasons(events) == [
+    seen = after_handshake(TO_CLIENT, "82 7f ff 00 00 00 00 00 00 00 41", end=True)
+    assert reasons(seen) == [
         "the most significant bit of the length is set",
         "the connection ended after 11 bytes of an unfinished message",
     ]
@@ -440,14 +433,14 @@ def test_a_giant_frame_costs_no_memory() -> None:
     size, piece = 200_000_000, os.urandom(100_000)
     tracemalloc.start()
     try:
-        events = decoder.feed(TO_SERVER, b"\x82\xff" + size.to_bytes(8) + b"mask")
+        seen = decoder.feed(TO_SERVER, b"\x82\xff" + size.to_bytes(8) + b"mask")
         for _ in range(size // len(piece)):
-            assert events == []
-            events = decoder.feed(TO_SERVER, piece)
+            assert seen == []
+            seen = decoder.feed(TO_SERVER, piece)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    (frame,) = frames(events)
+    (frame,) = frames(seen)
     assert (frame.length, frame.size, frame.complete) == (size, size + 14, False)
     assert (frame.sent, len(frame.payload)) == (piece[:1000], 1000)
     assert (message_of(frame).length, len(message_of(frame).data)) == (size, 1000)
@@ -456,14 +449,14 @@ def test_a_giant_frame_costs_no_memory() -> None:
 
 def test_waiting_bytes_are_bounded() -> None:
     (up, request), _ = handshake()
-    events = decode([(up, request), *[(up, bytes(100_000))] * 20], end=False)
-    assert isinstance(events[-1], NotWebSocket)
+    seen = decode([(up, request), *[(up, bytes(100_000))] * 20], end=False)
+    assert isinstance(seen[-1], events.NotWebSocket)
 
 
 def test_unanswered_requests_are_bounded() -> None:
-    events = decode([(TO_SERVER, b"GET / HTTP/1.1\r\n\r\n" * 2000)], end=False)
-    assert isinstance(events[-1], NotWebSocket)
-    assert len(events) == 1003
+    seen = decode([(TO_SERVER, b"GET / HTTP/1.1\r\n\r\n" * 2000)], end=False)
+    assert isinstance(seen[-1], events.NotWebSocket)
+    assert len(seen) == 1003
 
 
 # Random conversations between two peers of ``websockets``, cut at random places.
@@ -562,9 +555,9 @@ opening = st.sampled_from([[], handshake(), handshake("permessage-deflate"), han
 @given(opening, st.lists(st.tuples(directions, noise), max_size=30), st.lists(st.integers(1, 30)))
 def test_rubbish_never_raises(before: Conversation, noise: Conversation, cuts: list[int]) -> None:
     said = before + noise
-    events = decode(said)
-    assert decode(rechunk(said, cuts)) == events
-    closed = [event for event in events if isinstance(event, TcpClosed)]
+    seen = decode(said)
+    assert decode(rechunk(said, cuts)) == seen
+    closed = only(events.TcpClosed, seen)
     assert [event.direction for event in closed] == [TO_SERVER, TO_CLIENT]
     for event in closed:
         fed = sum(len(data) for direction, data in said if direction == event.direction)
@@ -601,7 +594,7 @@ def tshark() -> Callable[[Path, int], ET.Element]:
     return read
 
 
-def as_tshark_says(frame: Frame) -> dict[str, str | None]:
+def as_tshark_says(frame: events.Frame) -> dict[str, str | None]:
     """The fields of a frame, and what it or the message that ends with it says, in tshark's notation."""
     extended = {7: None, 16: "payload_length_ext_16", 64: "payload_length_ext_64"}[frame.length_form]
     fields: dict[str, str | None] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
@@ -20,29 +19,17 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 import pytest
+from conversations import handshake, only
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from helpers.wire.events import (
-    TO_CLIENT,
-    TO_SERVER,
-    Direction,
-    Event,
-    Frame,
-    How,
-    HttpChunk,
-    HttpRequest,
-    HttpResponse,
-    NotWebSocket,
-    ServerSentEvent,
-    TcpClosed,
-    TcpOpened,
-    WebSocketOpened,
-)
-from helpers.wire.tap import Tap, tapped
+from helpers.wire import events
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event
+from helpers.wire.recorder import Recorder
+from helpers.wire.tap import Tap
 
 READ = 256 * 1024  # asyncio reads at most so much at once
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -136,8 +123,8 @@ async def settled(count: Callable[[], int]) -> int:
     return last
 
 
-def kinds(events: list[Event]) -> list[str]:
-    return [event.name if isinstance(event, Frame) else type(event).__name__ for event in events]
+def kinds(seen: list[Event]) -> list[str]:
+    return [event.name if isinstance(event, events.Frame) else type(event).__name__ for event in seen]
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -150,15 +137,15 @@ def reset(writer: asyncio.StreamWriter) -> None:
 class TestRecord:
     @in_loop
     async def test_a_conversation(self) -> None:
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             assert tap.url == f"ws://127.0.0.1:{tap.port}/chat?room=1"
             async with connect(tap.url, proxy=None, compression=None) as websocket:
                 await websocket.send("Hello")
                 assert await websocket.recv() == "Hello"
             await until(lambda: tap.stats.open == 0)
-            events = tap.events()
+            seen = tap.events()
             stats = tap.stats
-        assert kinds(events) == [
+        assert kinds(seen) == [
             "TcpOpened",
             "HttpRequest",
             "HttpResponse",
@@ -170,32 +157,36 @@ class TestRecord:
             "TcpClosed",
             "TcpClosed",
         ]
-        request, up, down = events[1], events[4], events[5]
-        assert isinstance(request, HttpRequest)
+        request, up, down = seen[1], seen[4], seen[5]
+        assert isinstance(request, events.HttpRequest)
         assert request.target == "/chat?room=1"
-        assert isinstance(up, Frame)
-        assert isinstance(down, Frame)
+        assert isinstance(up, events.Frame)
+        assert isinstance(down, events.Frame)
         assert (up.direction, up.payload, up.mask is None, up.size) == (TO_SERVER, b"Hello", False, 11)
         assert (down.direction, down.payload, down.mask is None, down.size) == (TO_CLIENT, b"Hello", True, 7)
-        assert [event.at for event in events] == sorted(event.at for event in events)
+        assert [event.at for event in seen] == sorted(event.at for event in seen)
         for count, direction in ((stats.to_server, TO_SERVER), (stats.to_client, TO_CLIENT)):
-            seen = [event for event in events if event.direction == direction]
-            sizes = [event.size for event in seen if isinstance(event, Frame | HttpRequest | HttpResponse)]
+            theirs = [event for event in seen if event.direction == direction]
+            sizes = [
+                event.size
+                for event in theirs
+                if isinstance(event, events.Frame | events.HttpRequest | events.HttpResponse)
+            ]
             assert (count.bytes, count.relayed, count.segments) == (sum(sizes), sum(sizes), 3)
         assert (stats.connections, stats.open, stats.dropped) == (1, 0, 0)
 
     @in_loop
     async def test_connections_are_numbered(self) -> None:
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             for text in ("one", "two"):
                 async with connect(tap.url, proxy=None, compression=None) as websocket:
                     await websocket.send(text)
                     await websocket.recv()
-            events = tap.events()
-        payloads = {(event.connection, event.payload) for event in events if isinstance(event, Frame)}
+            seen = tap.events()
+        payloads = {(event.connection, event.payload) for event in seen if isinstance(event, events.Frame)}
         assert {(1, b"one"), (2, b"two")} < payloads
         assert tap.stats.connections == 2
-        assert tap.events()[: len(events)] == events
+        assert tap.events()[: len(seen)] == seen
 
     @in_loop
     async def test_compressed_messages_are_inflated(self) -> None:
@@ -207,9 +198,9 @@ class TestRecord:
             for _ in range(3):
                 await websocket.send("Hello " * 100)
                 await websocket.recv()
-            events = tap.events()
-        opened = [event for event in events if isinstance(event, WebSocketOpened)]
-        messages = [event.message for event in events if isinstance(event, Frame) and event.message]
+            seen = tap.events()
+        opened = only(events.WebSocketOpened, seen)
+        messages = [event.message for event in seen if isinstance(event, events.Frame) and event.message]
         assert opened[0].deflate
         assert {message.text for message in messages} == {"Hello " * 100}
         assert len(messages) == 6
@@ -225,7 +216,7 @@ class TestRecord:
             writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
             writer.write(b"9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
-        async with tcp_server(handler) as port, tapped(f"http://127.0.0.1:{port}/") as tap:
+        async with tcp_server(handler) as port, Tap.before(f"http://127.0.0.1:{port}/") as tap:
             assert tap.url == f"http://127.0.0.1:{tap.port}/"
             reader, writer = await asyncio.open_connection("127.0.0.1", tap.port)
             writer.write(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -233,10 +224,10 @@ class TestRecord:
             writer.write(b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n")
             await reader.read()
             writer.close()
-            events = tap.events()
-        assert [event.target for event in events if isinstance(event, HttpRequest)] == ["/a", "/b"]
-        assert [event.length for event in events if isinstance(event, HttpChunk)] == [9, 9]
-        assert [event.data for event in events if isinstance(event, ServerSentEvent)] == ["1", "2"]
+            seen = tap.events()
+        assert [event.target for event in only(events.HttpRequest, seen)] == ["/a", "/b"]
+        assert [event.length for event in only(events.HttpChunk, seen)] == [9, 9]
+        assert [event.data for event in only(events.ServerSentEvent, seen)] == ["1", "2"]
         assert tap.stats.connections == 1
 
     @in_loop
@@ -247,53 +238,12 @@ class TestRecord:
             assert await reader.readexactly(len(rubbish)) == rubbish
             up.write(rubbish)
             assert await reader.readexactly(len(rubbish)) == rubbish
-            assert [type(event) for event in tap.events()] == [TcpOpened, NotWebSocket]
-
-    @in_loop
-    async def test_memory_is_bounded_for_100_000_frames(self) -> None:
-        frame = b"\x81\x05Hello"
-        head = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n"
-        agreed = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-        options = {"record_chunks": 1000, "record_bytes": 1 << 20, "record_events": 1000}
-        async with linked(**options) as (tap, (client, up), (server, down)):
-            up.write(head)
-            await server.readexactly(len(head))
-            down.write(agreed)
-            await client.readexactly(len(agreed))
-            tracemalloc.start()
-            try:
-                for count in range(100_000):
-                    tap._recorder.record(1, TO_CLIENT, count / 1000, frame)
-                peak = tracemalloc.get_traced_memory()[1]
-                events = tap.events()
-            finally:
-                tracemalloc.stop()
-        assert peak < 4 << 20
-        assert len(events) == 1000
-        assert {event.message.text for event in events if isinstance(event, Frame) and event.message} == {
-            "Hello"
-        }
-        assert [event.at for event in events] == [count / 1000 for count in range(99_000, 100_000)]
-        assert tap.stats.dropped == 100_000 + 5 - 1000  # 5: opened, request, response, violation, agreed
-
-    @in_loop
-    async def test_bytes_are_bounded(self) -> None:
-        async with echo_server() as url, tapped(url, record_bytes=100_000, keep=10_000) as tap:
-            async with connect(tap.url, proxy=None, compression=None) as websocket:
-                for number in range(100):
-                    await websocket.send(bytes([number]) * 20_000)
-                    await websocket.recv()
-                assert tap._recorder._recorded - tap._recorder._released <= 100_000
-            frames = [event for event in tap.events() if isinstance(event, Frame) and event.name == "binary"]
-        assert [frame.length for frame in frames] == [20_000] * len(frames)
-        assert 5 <= len(frames) <= 10
-        assert frames[-1].payload == bytes([99]) * 10_000
-        assert tap.stats.dropped > 180
+            assert [type(event) for event in tap.events()] == [events.TcpOpened, events.NotWebSocket]
 
     @in_loop
     async def test_looking_while_it_runs(self) -> None:
         """Another thread that looks all the time misses nothing and disturbs nothing."""
-        async with echo_server() as url, tapped(url, record_chunks=10) as tap:
+        async with echo_server() as url, Tap.before(url, record_chunks=10) as tap:
             async with connect(tap.url, proxy=None, compression=None) as websocket:
                 for number in range(300):
                     await websocket.send(str(number))
@@ -301,16 +251,56 @@ class TestRecord:
                     if number % 3 == 0:
                         tap.events()
             texts = [
-                event.payload for event in tap.events() if isinstance(event, Frame) and event.name == "text"
+                event.payload
+                for event in tap.events()
+                if isinstance(event, events.Frame) and event.name == "text"
             ]
         assert texts == [str(number // 2).encode() for number in range(600)]
+
+
+class TestRecorder:
+    def test_memory_is_bounded_for_100_000_frames(self) -> None:
+        head = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n\r\n"
+        agreed = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        recorder = Recorder(chunks=1000, size=1 << 20, events=1000, keep=4096)
+        recorder.record(1, TO_SERVER, 0.0, None)
+        recorder.record(1, TO_SERVER, 0.0, head)
+        recorder.record(1, TO_CLIENT, 0.0, agreed)
+        tracemalloc.start()
+        try:
+            for count in range(100_000):
+                recorder.record(1, TO_CLIENT, count / 1000, b"\x81\x05Hello")
+            peak = tracemalloc.get_traced_memory()[1]
+            seen = recorder.events()
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 << 20
+        assert len(seen) == 1000
+        assert {frame.payload for frame in only(events.Frame, seen)} == {b"Hello"}
+        assert [event.at for event in seen] == [count / 1000 for count in range(99_000, 100_000)]
+        assert recorder.dropped == 100_000 + 5 - 1000  # 5: opened, request, response, violation, agreed
+
+    def test_bytes_are_bounded(self) -> None:
+        recorder = Recorder(chunks=1000, size=100_000, events=1000, keep=10_000)
+        recorder.record(1, TO_SERVER, 0.0, None)
+        for direction, data in handshake():
+            recorder.record(1, direction, 0.0, data)
+        for number in range(100):
+            frame = b"\x82\x7e" + (20_000).to_bytes(2) + bytes([number]) * 20_000
+            recorder.record(1, TO_CLIENT, 0.0, frame)
+            assert recorder.waiting <= 100_000
+        frames = only(events.Frame, recorder.events())
+        assert [frame.length for frame in frames] == [20_000] * len(frames)
+        assert 5 <= len(frames) <= 10
+        assert frames[-1].payload == bytes([99]) * 10_000
+        assert recorder.dropped >= 90
 
 
 class TestListen:
     @in_loop
     async def test_all_events_in_batches(self) -> None:
         batches: list[list[Event]] = []
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             stop = tap.listen(batches.append)
             async with connect(tap.url, proxy=None, compression=None) as websocket:
                 for _ in range(300):
@@ -331,11 +321,11 @@ class TestListen:
     async def test_what_a_listener_raises_is_raised_later(self) -> None:
         called = threading.Event()
 
-        def listener(events: list[Event]) -> None:
+        def listener(seen: list[Event]) -> None:
             called.set()
             raise ZeroDivisionError("in the listener")
 
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             tap.listen(listener)
             async with connect(tap.url, proxy=None, compression=None) as websocket:
                 await asyncio.to_thread(called.wait, 5)
@@ -347,7 +337,10 @@ class TestListen:
 
     @in_loop
     async def test_or_at_the_end(self) -> None:
-        def listener(events: list[Event]) -> None:
+        called = asyncio.Event()
+
+        def listener(seen: list[Event]) -> None:
+            called.set()
             raise ZeroDivisionError("in the listener")
 
         async with echo_server() as url:
@@ -355,7 +348,7 @@ class TestListen:
             await tap.start()
             tap.listen(listener)
             async with connect(tap.url, proxy=None):
-                await until(lambda: not tap._listeners)
+                await asyncio.wait_for(called.wait(), 5)
             with pytest.raises(ZeroDivisionError):
                 await tap.aclose()
 
@@ -426,8 +419,10 @@ async def test_bytes_come_through_unchanged(
         await until(lambda: tap.stats.open == 0)
         for count, sent in ((tap.stats.to_server, up), (tap.stats.to_client, down)):
             assert count.bytes == count.relayed == len(sent)
-        closed = [(event.direction, event.how) for event in tap.events() if isinstance(event, TcpClosed)]
-        assert sorted(closed) == [(TO_CLIENT, How.FIN), (TO_SERVER, How.FIN)]
+        closed = [
+            (event.direction, event.how) for event in tap.events() if isinstance(event, events.TcpClosed)
+        ]
+        assert sorted(closed) == [(TO_CLIENT, events.How.FIN), (TO_SERVER, events.How.FIN)]
 
 
 class TestRelay:
@@ -452,8 +447,8 @@ class TestRelay:
             with pytest.raises(ConnectionResetError):
                 await server[0].read()
             await until(lambda: tap.stats.open == 0)
-            closed = [event for event in tap.events() if isinstance(event, TcpClosed)]
-            assert [(event.how, event.by) for event in closed] == [(How.RST, "client")] * 2
+            closed = only(events.TcpClosed, tap.events())
+            assert [(event.how, event.by) for event in closed] == [(events.How.RST, "client")] * 2
 
     @in_loop
     async def test_reset_by_the_server(self) -> None:
@@ -467,7 +462,7 @@ class TestRelay:
     async def test_nothing_is_sent_to_a_client_that_has_reset(self) -> None:
         async with linked(delay=0.3) as (tap, client, server):
             reset(client[1])
-            await until(lambda: any(isinstance(event, TcpClosed) for event in tap.events()))
+            await until(lambda: any(isinstance(event, events.TcpClosed) for event in tap.events()))
             tap.shape(delay=0.0)  # the reset keeps its time of arrival
             server[1].write(b"are you there?")
             await until(lambda: tap.stats.to_client.bytes == 14)
@@ -481,14 +476,14 @@ class TestRelay:
             client[1].close()
             assert await server[0].read() == b""
 
-            async def send_for_ever() -> None:
+            async def send_forever() -> None:
                 while True:
                     server[1].write(bytes(1000))
                     await server[1].drain()
                     await asyncio.sleep(0.001)
 
             with pytest.raises(ConnectionError):
-                await send_for_ever()
+                await send_forever()
             await until(lambda: tap.stats.open == 0)
 
     @in_loop
@@ -500,8 +495,8 @@ class TestRelay:
             with pytest.raises(ConnectionResetError):
                 await reader.read()
             writer.close()
-            closed = [event for event in tap.events() if isinstance(event, TcpClosed)]
-            assert [event.how for event in closed] == [How.REFUSED] * 2
+            closed = only(events.TcpClosed, tap.events())
+            assert [event.how for event in closed] == [events.How.REFUSED] * 2
 
     @in_loop
     async def test_closing_the_tap_closes_its_connections(self) -> None:
@@ -576,7 +571,7 @@ class TestShape:
     async def test_delay(self) -> None:
         """A delay is never shorter than it should be; at best, on a busy machine, not much longer."""
         times = []
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             for _ in range(5):
                 tap.shape(delay=0.05)
                 marks = [time.monotonic()]
@@ -661,7 +656,7 @@ class TestShape:
             with pytest.raises(ValueError, match=r"seconds|bytes|cut_how"):
                 Tap("127.0.0.1", 1, **wrong)
         with pytest.raises(ValueError, match="wss://"):
-            tapped("wss://127.0.0.1:1/")
+            Tap.before("wss://127.0.0.1:1/")
         async with linked() as (tap, _, _):
             with pytest.raises(ValueError, match="seconds"):
                 tap.shape(delay=-1)
@@ -684,8 +679,8 @@ class TestCut:
             assert len(await client[0].read()) == 50_000
             assert await server[0].read() == b""
             assert tap.stats.to_client.relayed == 50_000
-            closed = [event for event in tap.events() if isinstance(event, TcpClosed)]
-            assert [(event.how, event.by) for event in closed] == [(How.FIN, "tap")] * 2
+            closed = only(events.TcpClosed, tap.events())
+            assert [(event.how, event.by) for event in closed] == [(events.How.FIN, "tap")] * 2
             client[1].close()
             server[1].close()
             await until(lambda: tap.stats.open == 0)
@@ -696,12 +691,12 @@ class TestCut:
             got = bytearray()
             server[1].write(bytes(100_000))
 
-            async def read_for_ever() -> None:
+            async def read_forever() -> None:
                 while True:
                     got.extend(await client[0].read(1000))
 
             with pytest.raises(ConnectionResetError):
-                await read_for_ever()
+                await read_forever()
             with pytest.raises(ConnectionResetError):
                 await server[0].read()
             assert len(got) <= 70_000
@@ -726,7 +721,7 @@ class TestCut:
     @pytest.mark.parametrize("how", ["rst", "fin"])
     @in_loop
     async def test_now(self, how: Literal["rst", "fin"]) -> None:
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             async with connect(tap.url, proxy=None) as websocket:
                 tap.cut(how)
                 with pytest.raises(ConnectionClosed) as info:
@@ -766,7 +761,7 @@ class TestStall:
 
     @in_loop
     async def test_new_connections_are_stalled_too(self) -> None:
-        async with echo_server() as url, tapped(url) as tap:
+        async with echo_server() as url, Tap.before(url) as tap:
             tap.stall(TO_CLIENT)
             with pytest.raises(TimeoutError):
                 await connect(tap.url, proxy=None, open_timeout=0.2)
@@ -780,7 +775,7 @@ class TestStall:
 class TestRefuse:
     @in_loop
     async def test_new_connections(self) -> None:
-        async with echo_server() as url, tapped(url) as tap, connect(tap.url, proxy=None) as websocket:
+        async with echo_server() as url, Tap.before(url) as tap, connect(tap.url, proxy=None) as websocket:
             port = tap.port
             tap.shape(refuse=True)
             with pytest.raises(ConnectionRefusedError):
@@ -803,62 +798,6 @@ class TestRefuse:
             async with connect(tap.url, proxy=None) as websocket:
                 await websocket.send("Hello")
                 assert await websocket.recv() == "Hello"
-
-
-class TestTapped:
-    def test_with_blocks(self) -> None:
-        """A reader's cell blocks, the tap goes on; in the end no thread is left."""
-        before = threading.active_count()
-        listener = socket.create_server(("127.0.0.1", 0))
-
-        class Server:
-            url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
-
-        with listener, tapped(Server()) as tap:  # noqa: SIM117
-            with socket.create_connection(("127.0.0.1", tap.port), 5) as client:
-                accepted, _ = listener.accept()
-                with accepted:
-                    client.sendall(b"ping")
-                    assert accepted.recv(4) == b"ping"
-                    tap.shape(delay=0.05)
-                    begin = time.monotonic()
-                    accepted.sendall(b"pong")
-                    assert client.recv(4) == b"pong"
-                    assert time.monotonic() - begin >= 0.05
-        assert threading.active_count() == before
-        assert tap.stats.to_server.bytes == 4
-        assert isinstance(tap.events()[0], TcpOpened)
-
-    def test_it_is_used_once(self) -> None:
-        before = threading.active_count()
-        link = tapped("ws://127.0.0.1:1")
-        with link:
-            pass
-        with pytest.raises(RuntimeError), link:
-            pass
-        assert threading.active_count() == before
-
-    def test_another_loop(self) -> None:
-        """The loop may be somebody else's, and goes on afterwards."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-        names: list[str] = []
-
-        def submit(coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-            names.append(coroutine.__qualname__)
-            return asyncio.run_coroutine_threadsafe(coroutine, loop)
-
-        try:
-            with tapped("ws://127.0.0.1:1", submit=submit) as tap:
-                assert tap._loop is loop
-                assert tap.shape(delay=0.1).delay == 0.1
-            assert loop.is_running()
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(5)
-            loop.close()
-        assert names == ["Tap.start", "Tap.aclose"]
 
 
 def serve_in_child(pipe: Connection) -> None:
@@ -905,6 +844,6 @@ async def test_an_echo_through_the_tap_is_not_much_slower(child_port: int) -> No
 @in_loop
 async def test_small_messages_do_not_wait_for_the_acknowledgement_of_others() -> None:
     async with linked() as (tap, _, _):
-        (connection,) = tap._connections
-        socks = [side.transport.get_extra_info("socket") for side in connection._sides.values()]  # type: ignore[union-attr]
+        (connection,) = tap._relay.connections
+        socks = [side.transport.get_extra_info("socket") for side in connection.sides.values()]  # type: ignore[union-attr]
         assert all(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in socks)

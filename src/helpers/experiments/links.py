@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from helpers.background.loops import BackgroundLoop
-from helpers.wire import Tap, TapStats
+from helpers.wire.tap import Tap, TapStats
 
 
 class Links:

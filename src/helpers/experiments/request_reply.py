@@ -15,7 +15,8 @@ from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import ALL_WAYS, MANY_AT_A_TIME, REQUEST_WAYS
 from helpers.figures.bars import Bars
 from helpers.figures.table import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
-from helpers.wire import HttpRequest, Tap
+from helpers.wire.events import HttpRequest
+from helpers.wire.tap import Tap
 
 __all__ = ["ALL_WAYS", "REQUEST_WAYS", "RequestComparison", "RequestWay", "compare_requests"]
 

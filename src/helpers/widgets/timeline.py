@@ -19,7 +19,7 @@ import traitlets
 
 from helpers.widgets.scripts import script, style
 from helpers.widgets.timeline_rows import Row, Scribe, as_table
-from helpers.wire import TO_SERVER, Event, Frame
+from helpers.wire.events import TO_SERVER, Event, Frame
 
 DRAWN = 300
 """How many rows the page draws at a time; the others can be leafed through."""
@@ -57,7 +57,7 @@ class WireTimeline(anywidget.AnyWidget):
     the cell again) takes the place of the one before.
 
     Args:
-        tap: a tap that was started, of `tapped(...)` or of `helpers.wire`.
+        tap: a tap that was started, of `tapped(...)` or a `helpers.wire.tap.Tap`.
     """
 
     _esm = script("timeline.js")
@@ -90,7 +90,7 @@ class WireTimeline(anywidget.AnyWidget):
 
     @property
     def events(self) -> list[Event]:
-        """What the timeline shows, oldest first: the events of `helpers.wire`."""
+        """What the timeline shows, oldest first: see `helpers.wire.events`."""
         self._catch_up()
         with self._lock:
             return [row.event for row in self._rows]
@@ -106,7 +106,7 @@ class WireTimeline(anywidget.AnyWidget):
         """Wait until the wire has shown something.
 
             await timeline.seen(4)                                   # four frames
-            await timeline.seen(lambda event: isinstance(event, TcpClosed))
+            await timeline.seen(lambda event: isinstance(event, events.TcpClosed))
 
         Args:
             wanted: how many frames there shall be, counted from the start or from the last `clear()`; or a

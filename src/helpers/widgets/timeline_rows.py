@@ -10,23 +10,7 @@ from unicodedata import category
 
 from websockets.frames import CLOSE_CODE_EXPLANATIONS
 
-from helpers.wire import (
-    TO_SERVER,
-    Direction,
-    Event,
-    Frame,
-    How,
-    HttpBody,
-    HttpChunk,
-    HttpRequest,
-    HttpResponse,
-    NotWebSocket,
-    ServerSentEvent,
-    TcpClosed,
-    TcpOpened,
-    Violation,
-    WebSocketOpened,
-)
+from helpers.wire import events
 
 EXCERPT = 48
 """Characters of a payload that a line shows."""
@@ -67,15 +51,15 @@ class Row:
     """
 
     number: int
-    event: Event
+    event: events.Event
     deflated: bool = False
 
     @property
     def arrow(self) -> str:
         """`→` from the client to the server, `←` back, `↔` for both."""
-        if isinstance(self.event, WebSocketOpened):
+        if isinstance(self.event, events.WebSocketOpened):
             return "↔"
-        return "→" if self.event.direction == TO_SERVER else "←"
+        return "→" if self.event.direction == events.TO_SERVER else "←"
 
     def for_page(self) -> str:
         """All that the page draws of it, as JSON."""
@@ -84,20 +68,20 @@ class Row:
         data: dict[str, Any] = {
             "n": self.number,
             "c": event.connection,
-            "up": event.direction == TO_SERVER,
+            "up": event.direction == events.TO_SERVER,
             "ms": round(1000 * event.at, 3),
             "kind": words.kind,
             "what": words.what,
             "size": words.size,
             "note": words.note,
         }
-        if isinstance(event, Frame):
+        if isinstance(event, events.Frame):
             data["frame"] = _frame(event)
-        elif isinstance(event, HttpRequest | HttpResponse):
+        elif isinstance(event, events.HttpRequest | events.HttpResponse):
             data["head"] = _head(event)
-        elif isinstance(event, HttpChunk | HttpBody):
+        elif isinstance(event, events.HttpChunk | events.HttpBody):
             data["data"] = {"length": event.length, "hex": event.data[:OPENED_BYTES].hex()}
-        elif isinstance(event, ServerSentEvent):
+        elif isinstance(event, events.ServerSentEvent):
             data["event"] = {"type": event.event, "id": event.id, "data": event.data[:OPENED_TEXT]}
         return json.dumps(data)
 
@@ -109,18 +93,20 @@ class Scribe:
         self.count = 0
         self._streams: set[int] = set()
         self._ended: set[int] = set()
-        self._deflated: set[tuple[int, Direction]] = set()
+        self._deflated: set[tuple[int, events.Direction]] = set()
 
-    def rows(self, events: Iterable[Event]) -> list[Row]:
+    def rows(self, seen: Iterable[events.Event]) -> list[Row]:
         """The rows of the next events."""
         rows = []
-        for event in events:
+        for event in seen:
             if self._wants(event):
                 self.count += 1
-                rows.append(Row(self.count, event, isinstance(event, Frame) and self._is_deflated(event)))
+                rows.append(
+                    Row(self.count, event, isinstance(event, events.Frame) and self._is_deflated(event))
+                )
         return rows
 
-    def _is_deflated(self, frame: Frame) -> bool:
+    def _is_deflated(self, frame: events.Frame) -> bool:
         if frame.opcode >= 8:
             return False
         sender = frame.connection, frame.direction
@@ -131,21 +117,21 @@ class Scribe:
             self._deflated.discard(sender)
         return deflated
 
-    def _wants(self, event: Event) -> bool:
+    def _wants(self, event: events.Event) -> bool:
         number = event.connection
-        if isinstance(event, HttpResponse):
+        if isinstance(event, events.HttpResponse):
             kind = event.header("content-type") or ""
             (self._streams.add if kind.startswith("text/event-stream") else self._streams.discard)(number)
-        elif isinstance(event, HttpChunk):
+        elif isinstance(event, events.HttpChunk):
             return number not in self._streams
-        elif isinstance(event, TcpClosed):
-            again = number in self._ended and (event.how is not How.FIN or event.by == "tap")
+        elif isinstance(event, events.TcpClosed):
+            again = number in self._ended and (event.how is not events.How.FIN or event.by == "tap")
             self._ended.add(number)
             return not again
         return True
 
 
-def in_words(event: Event, *, deflated: bool = False, steady: bool = False) -> Words:
+def in_words(event: events.Event, *, deflated: bool = False, steady: bool = False) -> Words:
     """An event in words.
 
     Args:
@@ -154,36 +140,36 @@ def in_words(event: Event, *, deflated: bool = False, steady: bool = False) -> W
         steady: leave out what differs from run to run, as the four random bytes of a ping.
     """
     match event:
-        case Frame():
+        case events.Frame():
             return _frame_in_words(event, deflated, steady)
-        case TcpOpened():
+        case events.TcpOpened():
             return Words("tcp", "TCP opens", None, "")
-        case TcpClosed():
+        case events.TcpClosed():
             return Words("tcp", _CLOSED[event.how], None, _how_closed(event))
-        case HttpRequest():
+        case events.HttpRequest():
             target = text_excerpt(event.target).strip('"')
             return Words("http", f"{event.method} {target}", event.size, _upgrade(event))
-        case HttpResponse():
+        case events.HttpResponse():
             kind = event.header("content-type")
             note = _upgrade(event) or (text_excerpt(kind).strip('"') if kind else "")
             return Words("http", f"{event.status} {event.reason}".strip()[:EXCERPT], event.size, note)
-        case WebSocketOpened():
+        case events.WebSocketOpened():
             agreed = [f"subprotocol {event.subprotocol[:EXCERPT]}"] if event.subprotocol else []
             names = [part.split(";")[0].strip() for part in (event.extensions or "").split(",")]
             agreed += [f"with {name[:EXCERPT]}" for name in names if name]
             return Words("open", "WebSocket open", None, ", ".join(agreed))
-        case HttpChunk():
+        case events.HttpChunk():
             return Words("body", "chunk", event.wire_length, excerpt(event.data, event.length))
-        case HttpBody():
+        case events.HttpBody():
             many = event.framing == "chunked"
             note = f"ends after {event.length:,} bytes" if many else excerpt(event.data, event.length)
             return Words("body", "body", event.wire_length, note)
-        case ServerSentEvent():
+        case events.ServerSentEvent():
             named = "" if event.event == "message" else f"{event.event[:EXCERPT]}: "
             return Words("sse", "event", event.length, named + text_excerpt(event.data))
-        case Violation():
+        case events.Violation():
             return Words("error", "protocol error", None, f"{event.reason} ({event.rule})")
-        case NotWebSocket():
+        case events.NotWebSocket():
             return Words("error", "not WebSocket", None, event.reason)
         case _:
             return Words("error", type(event).__name__, None, "")
@@ -203,7 +189,9 @@ def as_table(rows: Sequence[Row], *, times: bool = False, left_out: int = 0) -> 
     lines = []
     for row in rows:
         words = in_words(row.event, deflated=row.deflated, steady=True)
-        heads = isinstance(row.event, HttpRequest | HttpResponse)  # their sizes depend on versions
+        heads = isinstance(
+            row.event, events.HttpRequest | events.HttpResponse
+        )  # their sizes depend on versions
         cells = [str(row.number), row.arrow, words.what]
         cells.append("" if heads or words.size is None else f"{words.size:,}")
         if times:
@@ -256,7 +244,7 @@ def text_excerpt(text: str, *, whole: bool = True) -> str:
     return f'"{quoted}"' if whole and len(text) <= EXCERPT else f'"{quoted}…"'
 
 
-def _frame_in_words(frame: Frame, deflated: bool, steady: bool) -> Words:
+def _frame_in_words(frame: events.Frame, deflated: bool, steady: bool) -> Words:
     name, message = frame.name, frame.message
     if name == "close":
         note = ""
@@ -289,27 +277,27 @@ def _meaning(code: int) -> str | None:
     return "normal closure" if code == 1000 else CLOSE_CODE_EXPLANATIONS.get(code)
 
 
-_CLOSED = {How.FIN: "TCP ends", How.RST: "TCP reset", How.REFUSED: "TCP refused"}
+_CLOSED = {events.How.FIN: "TCP ends", events.How.RST: "TCP reset", events.How.REFUSED: "TCP refused"}
 
 
-def _how_closed(event: TcpClosed) -> str:
-    if event.how is How.REFUSED:
+def _how_closed(event: events.TcpClosed) -> str:
+    if event.how is events.How.REFUSED:
         how = "no server took the connection"
     elif event.by == "tap":
         how = "cut by the tap"
-    elif event.how is How.RST:
+    elif event.how is events.How.RST:
         how = f"by the {event.by}"
     else:
         how = f"the {event.by} sends no more"
     return how + (f"; {event.undecoded:,} bytes not decoded" if event.undecoded else "")
 
 
-def _upgrade(head: HttpRequest | HttpResponse) -> str:
+def _upgrade(head: events.HttpRequest | events.HttpResponse) -> str:
     value = head.header("upgrade")
     return f"Upgrade: {value[:EXCERPT]}" if value else ""
 
 
-def _frame(frame: Frame) -> dict[str, Any]:
+def _frame(frame: events.Frame) -> dict[str, Any]:
     data: dict[str, Any] = {
         "header": frame.header.hex(),
         "length": frame.length,
@@ -333,8 +321,8 @@ def _frame(frame: Frame) -> dict[str, Any]:
     return data
 
 
-def _head(head: HttpRequest | HttpResponse) -> dict[str, Any]:
-    if isinstance(head, HttpRequest):
+def _head(head: events.HttpRequest | events.HttpResponse) -> dict[str, Any]:
+    if isinstance(head, events.HttpRequest):
         first = f"{head.method} {head.target[:HEADER_BYTES]} {head.version}"
     else:
         first = f"{head.version} {head.status} {head.reason}"

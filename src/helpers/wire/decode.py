@@ -5,66 +5,51 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
-from websockets.exceptions import InvalidHeaderFormat
-from websockets.headers import parse_extension
-from websockets.utils import accept_key
-
-from .deflate import DeflateParameters, Inflater
-from .events import (
-    TO_CLIENT,
-    TO_SERVER,
-    Direction,
-    Event,
-    How,
-    HttpBody,
-    HttpChunk,
-    HttpRequest,
-    HttpResponse,
-    NotWebSocket,
-    ServerSentEvent,
-    TcpClosed,
-    TcpOpened,
-    Violation,
-    WebSocketOpened,
+from helpers.wire import events
+from helpers.wire.deflate import Inflater
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event, How, Stamp
+from helpers.wire.frames import FrameReader
+from helpers.wire.handshake import Agreement, agree, upgrades_to_websocket
+from helpers.wire.http import (
+    BodyReader,
+    Framing,
+    Headers,
+    HttpError,
+    get_all,
+    read_request_head,
+    read_response_head,
 )
-from .frames import FrameReader
-from .http import BodyReader, Framing, Headers, HttpError, get_all, read_request_head, read_response_head
-from .reader import CountingReader
-from .sse import EventStream
-from .stamp import Stamp
+from helpers.wire.reader import CountingReader
+from helpers.wire.sse import EventStream
 
-__all__ = ["Decoder"]
-
-_PENDING_REQUESTS: Final = 1000
-_PENDING_BYTES: Final = 1 << 20
+_PENDING_REQUESTS = 1000
+_PENDING_BYTES = 1 << 20
 
 
 class Decoder:
     """Decodes one TCP connection: HTTP/1 requests and responses, Server-Sent Events, and WebSocket.
 
+        decoder = Decoder()
+        decoder.feed("to_server", b"GET / HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n")
+        # [HttpRequest(connection=1, direction='to_server', at=0.0, method='GET', target='/', ...)]
+
     Feed it the bytes of both directions, in any chunks, in the order in which they were seen; the events
     don't depend on the chunks. It never raises for what a peer sent: a broken rule is a
-    :class:`~.events.Violation`, and bytes that are no HTTP/1 are one :class:`~.events.NotWebSocket` and
+    `Violation`, and bytes that are no HTTP/1 are one `NotWebSocket` and
     then only counted.
 
-    Its memory is bounded. Of a payload, a message or a body the first ``keep`` bytes stay in the event; the
-    rest passes through in pieces and is only counted, so that a frame of a gigabyte costs ``keep`` bytes
+    Its memory is bounded. Of a payload, a message or a body the first `keep` bytes stay in the event; the
+    rest passes through in pieces and is only counted, so that a frame of a gigabyte costs `keep` bytes
     and the chunk that is being fed. Lengths are always those on the wire. A decoder holds at most 1 MiB of
     a direction that has to wait for the other, and 1,000 unanswered requests.
 
     Args:
-        connection: Number that the events carry.
-        keep: Bytes that are kept of each payload, message, chunk and body; at least 125.
-        inflate_limit: Bytes to which one compressed message may inflate; beyond that the
-            direction's later compressed messages have no ``data`` and no ``length``.
-
-    Example::
-
-        decoder = Decoder()
-        decoder.feed("to_server", b"GET / HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n")
-        # [HttpRequest(connection=1, direction='to_server', at=0.0, method='GET', target='/', ...)]
+        connection: number that the events carry.
+        keep: bytes that are kept of each payload, message, chunk and body; at least 125.
+        inflate_limit: bytes to which one compressed message may inflate; beyond that the
+            direction's later compressed messages have no `data` and no `length`.
     """
 
     def __init__(self, connection: int = 1, *, keep: int = 4096, inflate_limit: int = 1 << 26) -> None:
@@ -74,7 +59,7 @@ class Decoder:
         self._at = 0.0
         self._out: list[Event] = []
         self._requests: deque[_Request] = deque()
-        self._agreed: _Agreed | None = None
+        self._agreed: Agreement | None = None
         self._directions: dict[Direction, _Direction] = {
             TO_SERVER: _Direction(self, TO_SERVER, self._read_requests),
             TO_CLIENT: _Direction(self, TO_CLIENT, self._read_responses),
@@ -84,20 +69,20 @@ class Decoder:
         """Say that the client has opened the connection.
 
         Args:
-            at: When, in seconds.
+            at: when, in seconds.
 
         Returns:
             The event.
         """
-        return [TcpOpened(connection=self._connection, direction=TO_SERVER, at=at)]
+        return [events.TcpOpened(connection=self._connection, direction=TO_SERVER, at=at)]
 
     def feed(self, direction: Direction, data: bytes, *, at: float = 0.0) -> list[Event]:
         """Take bytes of one direction.
 
         Args:
-            direction: Where they went, ``"to_server"`` or ``"to_client"``.
-            data: The bytes.
-            at: When they were seen, in seconds.
+            direction: where they went, `"to_server"` or `"to_client"`.
+            data: the bytes.
+            at: when they were seen, in seconds.
 
         Returns:
             What became complete with them.
@@ -117,10 +102,10 @@ class Decoder:
         """Say that one direction has ended.
 
         Args:
-            direction: The direction in which no more bytes come.
-            how: In which way.
-            by: Who ended it; the sender when it is not given.
-            at: When, in seconds.
+            direction: the direction in which no more bytes come.
+            how: in which way.
+            by: who ended it; the sender when it is not given.
+            at: when, in seconds.
 
         Returns:
             What became complete or stays incomplete, and the event.
@@ -129,12 +114,12 @@ class Decoder:
         stream = self._directions[direction]
         stream.close()
         who = by or ("client" if direction == TO_SERVER else "server")
-        self._out.append(TcpClosed(**stream.stamp(), how=how, by=who, undecoded=stream.undecoded))
+        self._out.append(events.TcpClosed(**stream.stamp(), how=how, by=who, undecoded=stream.undecoded))
         return self._take()
 
     def _take(self) -> list[Event]:
-        events, self._out = self._out, []
-        return events
+        out, self._out = self._out, []
+        return out
 
     def _read_requests(self, stream: _Direction) -> Generator[None, None, None]:
         while True:
@@ -142,7 +127,7 @@ class Decoder:
             head = yield from read_request_head(stream.reader)
             size = stream.unit()
             self._out.append(
-                HttpRequest(
+                events.HttpRequest(
                     **stream.stamp(),
                     method=head.method,
                     target=head.target,
@@ -151,7 +136,7 @@ class Decoder:
                     size=size,
                 )
             )
-            upgrade = _upgrades_to_websocket(head.headers)
+            upgrade = upgrades_to_websocket(head.headers)
             request = _Request(head.method, upgrade, head.headers if upgrade else ())
             if len(self._requests) >= _PENDING_REQUESTS:
                 raise HttpError(f"more than {_PENDING_REQUESTS} requests have no response")
@@ -171,7 +156,7 @@ class Decoder:
             head = yield from read_response_head(stream.reader)
             size = stream.unit()
             self._out.append(
-                HttpResponse(
+                events.HttpResponse(
                     **stream.stamp(),
                     status=head.status,
                     reason=head.reason,
@@ -185,10 +170,10 @@ class Decoder:
             request = self._requests.popleft() if self._requests else None
             tunnel = head.status == 101 or (request and request.method == "CONNECT" and head.status < 300)
             if tunnel:
-                if request is None or not request.upgrade or not _upgrades_to_websocket(head.headers):
+                if request is None or not request.upgrade or not upgrades_to_websocket(head.headers):
                     self._answer(request, "tunnel")
                     raise HttpError("the connection has left HTTP/1 for another protocol")
-                self._agree(stream, request, head.headers)
+                self._agree(stream, request.headers, head.headers)
                 self._answer(request, "websocket")
                 yield from self._read_frames(stream, "server")
             self._answer(request, "http")
@@ -204,20 +189,22 @@ class Decoder:
     def _read_body(
         self, stream: _Direction, framing: Framing, headers: Headers | None
     ) -> Generator[None, None, None]:
-        """Read a body; ``headers`` are those of a response, which may be an event stream."""
+        """Read a body; `headers` are those of a response, which may be an event stream."""
         event_stream = EventStream(self._keep) if headers and _is_event_stream(headers) else None
 
         def on_data(piece: bytes) -> None:
             for found in event_stream.feed(piece) if event_stream else ():
                 self._out.append(
-                    ServerSentEvent(
+                    events.ServerSentEvent(
                         **stream.stamp(), event=found.event, data=found.data, id=found.id, length=found.length
                     )
                 )
 
         def on_chunk(length: int, wire_length: int, data: bytes) -> None:
             stream.unit()
-            self._out.append(HttpChunk(**stream.stamp(), length=length, wire_length=wire_length, data=data))
+            self._out.append(
+                events.HttpChunk(**stream.stamp(), length=length, wire_length=wire_length, data=data)
+            )
 
         start = stream.reader.position
         body = BodyReader(stream.reader, framing, self._keep, on_data, on_chunk)
@@ -225,7 +212,7 @@ class Decoder:
         stream.unit()
         if body.length:
             self._out.append(
-                HttpBody(
+                events.HttpBody(
                     **stream.stamp(),
                     framing=framing.kind,
                     length=body.length,
@@ -234,44 +221,17 @@ class Decoder:
                 )
             )
 
-    def _agree(self, stream: _Direction, request: _Request, headers: Headers) -> None:
-        """Check the server's answer to the opening handshake and note what was agreed (RFC 6455 §4.1)."""
-        response = {name.lower(): value for name, value in headers}
-        asked = {name.lower(): value for name, value in request.headers}
-        key = asked.get("sec-websocket-key")
-        if key is None or response.get("sec-websocket-accept") != accept_key(key):
-            self._violation(stream, "Sec-WebSocket-Accept does not answer Sec-WebSocket-Key", "RFC 6455 §4.1")
-        subprotocol = response.get("sec-websocket-protocol")
-        if subprotocol is not None and subprotocol.lower() not in get_all(
-            request.headers, "sec-websocket-protocol"
-        ):
-            self._violation(stream, "the server chose a subprotocol that was not offered", "RFC 6455 §4.1")
-        chosen = ", ".join(value for name, value in headers if name.lower() == "sec-websocket-extensions")
-        agreed = _Agreed()
-        try:
-            extensions = parse_extension(chosen) if chosen else []
-            for name, parameters in extensions:
-                if name == "permessage-deflate" and agreed.deflate is None:
-                    agreed.deflate = {
-                        side: DeflateParameters.agreed(side, parameters) for side in ("client", "server")
-                    }
-                else:
-                    agreed.unknown = True
-            offer = ",".join(
-                value for name, value in request.headers if name.lower() == "sec-websocket-extensions"
-            )
-            offered = {name for name, _ in parse_extension(offer)} if offer else set()
-            if not {name for name, _ in extensions} <= offered:
-                self._violation(stream, "the server chose an extension that was not offered", "RFC 6455 §9.1")
-        except (InvalidHeaderFormat, ValueError):
-            agreed.unknown = True
-            self._violation(stream, "Sec-WebSocket-Extensions cannot be understood", "RFC 6455 §9.1")
+    def _agree(self, stream: _Direction, request: Headers, response: Headers) -> None:
+        """Note what the opening handshake agreed on."""
+        agreed = agree(request, response)
+        for reason, rule in agreed.broken:
+            self._violation(stream, reason, rule)
         self._agreed = agreed
         self._out.append(
-            WebSocketOpened(
+            events.WebSocketOpened(
                 **stream.stamp(),
-                subprotocol=subprotocol,
-                extensions=chosen or None,
+                subprotocol=agreed.subprotocol,
+                extensions=agreed.extensions,
                 deflate=agreed.deflate is not None,
             )
         )
@@ -298,11 +258,7 @@ class Decoder:
         self._out.append(event)
 
     def _violation(self, stream: _Direction, reason: str, rule: str) -> None:
-        self._out.append(Violation(**stream.stamp(), reason=reason, rule=rule))
-
-
-def _upgrades_to_websocket(headers: Headers) -> bool:
-    return "websocket" in get_all(headers, "upgrade") and "upgrade" in get_all(headers, "connection")
+        self._out.append(events.Violation(**stream.stamp(), reason=reason, rule=rule))
 
 
 def _is_event_stream(headers: Headers) -> bool:
@@ -318,14 +274,6 @@ class _Request:
     upgrade: bool
     headers: Headers  # of an upgrade, else empty
     answer: Literal["websocket", "tunnel", "http"] | None = None
-
-
-@dataclass(slots=True)
-class _Agreed:
-    """What the opening handshake agreed on."""
-
-    deflate: dict[str, DeflateParameters] | None = None
-    unknown: bool = False
 
 
 class _Ended(Exception):
@@ -407,5 +355,5 @@ class _Direction:
 
     def _give_up(self, reason: str) -> None:
         self._program = None
-        self._decoder._out.append(NotWebSocket(**self.stamp(), reason=reason))
+        self._decoder._out.append(events.NotWebSocket(**self.stamp(), reason=reason))
         self.reader.discard()

@@ -5,14 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-__all__ = ["DeflateParameters", "InflateError", "Inflater"]
-
-_TAIL: Final = b"\x00\x00\xff\xff"  # removed by the sender, RFC 7692 §7.2.1
-_WINDOW: Final = 1 << 15
-_STEP: Final = 1 << 16
-_STREAMS: Final = 1000  # each costs a copy of the window
+_TAIL = b"\x00\x00\xff\xff"  # removed by the sender, RFC 7692 §7.2.1
+_WINDOW = 1 << 15
+_STEP = 1 << 16
+_STREAMS = 1000  # each costs a copy of the window
 
 
 class InflateError(Exception):
@@ -24,7 +21,7 @@ class DeflateParameters:
     """What one side promised about its compression (RFC 7692 §7.1).
 
     Attributes:
-        no_context_takeover: Whether every message starts with an empty window.
+        no_context_takeover: whether every message starts with an empty window.
         max_window_bits: Base-2 logarithm of the window's size, 8 to 15. The window that is inflated with is
             always the largest: it understands what was compressed with any smaller one (RFC 7692 §7.1.2), and
             zlib holds a sender to a smaller one only across the pieces it happens to be given.
@@ -38,11 +35,11 @@ class DeflateParameters:
         """Read one side's parameters from the extension in the handshake response.
 
         Args:
-            side: ``"server"`` or ``"client"``.
-            parameters: Names and values, as ``websockets.headers.parse_extension`` returns them.
+            side: `"server"` or `"client"`.
+            parameters: names and values, as `websockets.headers.parse_extension` returns them.
 
         Raises:
-            ValueError: If a parameter is unknown, stands twice or has a wrong value.
+            ValueError: a parameter is unknown, stands twice or has a wrong value.
         """
         values = dict(parameters)
         if len(values) != len(parameters):
@@ -58,15 +55,15 @@ class DeflateParameters:
         return cls(f"{side}_no_context_takeover" in values, int(values.get(f"{side}_max_window_bits") or 15))
 
 
-_WINDOW_BITS: Final = {str(bits) for bits in range(8, 16)}
+_WINDOW_BITS = {str(bits) for bits in range(8, 16)}
 
 
 class Inflater:
     """Inflates the messages of one direction, a piece at a time.
 
     Args:
-        parameters: What the sending side promised.
-        limit: Most bytes a single message may inflate to.
+        parameters: what the sending side promised.
+        limit: most bytes a single message may inflate to.
     """
 
     def __init__(self, parameters: DeflateParameters, limit: int) -> None:
@@ -94,7 +91,7 @@ class Inflater:
         """Inflate a piece of a message; yields pieces of at most 64 KiB.
 
         Raises:
-            InflateError: If it is no valid DEFLATE data, or exceeds a limit.
+            InflateError: it is no valid DEFLATE data, or exceeds a limit.
         """
         while True:
             try:

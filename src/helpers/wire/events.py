@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 from websockets.frames import Opcode
 
-from .masking import apply_mask
-
-__all__ = [
-    "TO_CLIENT",
-    "TO_SERVER",
-    "Direction",
-    "Event",
-    "Frame",
-    "How",
-    "HttpBody",
-    "HttpChunk",
-    "HttpRequest",
-    "HttpResponse",
-    "Message",
-    "NotWebSocket",
-    "ServerSentEvent",
-    "TcpClosed",
-    "TcpOpened",
-    "Violation",
-    "WebSocketOpened",
-    "opposite",
-]
+from helpers.wire.masking import apply_mask
 
 Direction = Literal["to_server", "to_client"]
 TO_SERVER: Final = "to_server"
 TO_CLIENT: Final = "to_client"
+DIRECTIONS: Final[tuple[Direction, Direction]] = (TO_SERVER, TO_CLIENT)
 
 
 class How(enum.StrEnum):
@@ -44,8 +24,16 @@ class How(enum.StrEnum):
     REFUSED = "refused"
 
 
+class Stamp(TypedDict):
+    """The fields that all events share, ready to be passed on as keyword arguments."""
+
+    connection: int
+    direction: Direction
+    at: float
+
+
 def opposite(direction: Direction) -> Direction:
-    """Return the other direction."""
+    """The other direction."""
     return TO_CLIENT if direction == TO_SERVER else TO_SERVER
 
 
@@ -54,9 +42,9 @@ class Event:
     """Something that was seen on a connection.
 
     Attributes:
-        connection: Number of the TCP connection, from 1.
-        direction: Where the bytes went, ``"to_server"`` or ``"to_client"``.
-        at: When the last byte of it was seen, in seconds, as the caller of the decoder counts them.
+        connection: number of the TCP connection, from 1.
+        direction: where the bytes went, `"to_server"` or `"to_client"`.
+        at: when the last byte of it was seen, in seconds, as the caller of the decoder counts them.
     """
 
     connection: int
@@ -79,10 +67,10 @@ class TcpClosed(Event):
     """One direction of the TCP connection ended.
 
     Attributes:
-        how: ``"fin"`` (half-close, the other direction may go on), ``"rst"`` (both directions are gone)
-            or ``"refused"`` (the server took no connection).
-        by: ``"client"``, ``"server"``, or ``"tap"`` when a tap cut the connection.
-        undecoded: Bytes of this direction that are in no event: not understood, or not complete.
+        how: `"fin"` (half-close, the other direction may go on), `"rst"` (both directions are gone)
+            or `"refused"` (the server took no connection).
+        by: `"client"`, `"server"`, or `"tap"` when a tap cut the connection.
+        undecoded: bytes of this direction that are in no event: not understood, or not complete.
     """
 
     how: How
@@ -101,10 +89,10 @@ class _HttpHead(Event):
         return self.size
 
     def header(self, name: str) -> str | None:
-        """Return the values of a header, joined with commas, or None when there is none.
+        """The values of a header, joined with commas, or None when there is none.
 
         Args:
-            name: Name of the header, in any case.
+            name: name of the header, in any case.
         """
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         return ", ".join(values) if values else None
@@ -115,11 +103,11 @@ class HttpRequest(_HttpHead):
     """The head of an HTTP/1 request (RFC 9112 §3).
 
     Attributes:
-        method: For example ``"GET"``.
-        target: Path and query, as sent.
-        version: ``"HTTP/1.1"`` or ``"HTTP/1.0"``.
-        headers: Names and values in the order and the case in which they were sent.
-        size: Bytes of the head, with the empty line.
+        method: for example `"GET"`.
+        target: path and query, as sent.
+        version: `"HTTP/1.1"` or `"HTTP/1.0"`.
+        headers: names and values in the order and the case in which they were sent.
+        size: bytes of the head, with the empty line.
     """
 
     method: str
@@ -128,11 +116,11 @@ class HttpRequest(_HttpHead):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse(_HttpHead):
-    """The head of an HTTP/1 response (RFC 9112 §4); fields as in :class:`HttpRequest`.
+    """The head of an HTTP/1 response (RFC 9112 §4); fields as in `HttpRequest`.
 
     Attributes:
-        status: For example 101.
-        reason: For example ``"Switching Protocols"``.
+        status: for example 101.
+        reason: for example `"Switching Protocols"`.
     """
 
     status: int
@@ -144,9 +132,9 @@ class HttpChunk(Event):
     """One chunk of a chunked HTTP body (RFC 9112 §7.1).
 
     Attributes:
-        length: Bytes of content in it.
-        wire_length: Bytes it took, with its size line and line end.
-        data: The content, or its beginning when it is longer than the decoder's limit.
+        length: bytes of content in it.
+        wire_length: bytes it took, with its size line and line end.
+        data: the content, or its beginning when it is longer than the decoder's limit.
     """
 
     length: int
@@ -163,10 +151,10 @@ class HttpBody(Event):
     """The end of an HTTP body that was not empty (RFC 9112 §6).
 
     Attributes:
-        framing: What says where it ends: ``"content-length"``, ``"chunked"`` or ``"until close"``.
-        length: Bytes of content.
-        wire_length: Bytes it took, with the framing of the chunks.
-        data: The content, or its beginning when it is longer than the decoder's limit.
+        framing: what says where it ends: `"content-length"`, `"chunked"` or `"until close"`.
+        length: bytes of content.
+        wire_length: bytes it took, with the framing of the chunks.
+        data: the content, or its beginning when it is longer than the decoder's limit.
     """
 
     framing: Literal["content-length", "chunked", "until close"]
@@ -181,13 +169,13 @@ class HttpBody(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSentEvent(Event):
-    """One event of a ``text/event-stream`` body (HTML Standard §9.2.6).
+    """One event of a `text/event-stream` body (HTML Standard §9.2.6).
 
     Attributes:
-        event: Its type; ``"message"`` when the stream names none.
-        data: Its data, or the beginning when it is longer than the decoder's limit.
-        id: The last event id, or None when the stream has set none.
-        length: Bytes of the event in the body, with the empty line.
+        event: its type; `"message"` when the stream names none.
+        data: its data, or the beginning when it is longer than the decoder's limit.
+        id: the last event id, or None when the stream has set none.
+        length: bytes of the event in the body, with the empty line.
     """
 
     event: str
@@ -205,9 +193,9 @@ class WebSocketOpened(Event):
     """The opening handshake is complete; from here on both directions carry frames (RFC 6455 §4).
 
     Attributes:
-        subprotocol: The one that was agreed, or None.
-        extensions: The ``Sec-WebSocket-Extensions`` header of the response, or None.
-        deflate: Whether permessage-deflate was agreed.
+        subprotocol: the one that was agreed, or None.
+        extensions: the `Sec-WebSocket-Extensions` header of the response, or None.
+        deflate: whether permessage-deflate was agreed.
     """
 
     subprotocol: str | None
@@ -221,11 +209,11 @@ class Message:
 
     Attributes:
         opcode: 1 (text) or 2 (binary).
-        frames: How many frames carried it.
-        compressed: Whether it was sent compressed with permessage-deflate (RFC 7692).
-        wire_length: Payload bytes in its frames, as sent.
-        length: Bytes of the message, inflated. None when it could not be inflated.
-        data: The message, or its beginning when it is longer than the decoder's limit.
+        frames: how many frames carried it.
+        compressed: whether it was sent compressed with permessage-deflate (RFC 7692).
+        wire_length: payload bytes in its frames, as sent.
+        length: bytes of the message, inflated. None when it could not be inflated.
+        data: the message, or its beginning when it is longer than the decoder's limit.
     """
 
     opcode: int
@@ -246,19 +234,19 @@ class Frame(Event):
     """One WebSocket frame (RFC 6455 §5.2).
 
     Attributes:
-        fin: Whether it is the last frame of its message.
-        rsv1: Set on the first frame of a compressed message (RFC 7692 §6).
-        rsv2: Reserved.
-        rsv3: Reserved.
-        opcode: 0 to 15; see :attr:`name`.
-        mask: The masking key, or None for an unmasked frame.
-        length: Payload bytes, whatever was kept of them.
-        length_form: Bits in which the length was written: 7, 16 or 64.
-        header: The bytes before the payload, with the masking key.
-        payload: The payload unmasked, or its beginning when it is longer than the decoder's limit.
-        close_code: Code of a close frame; None for other frames and for an empty close frame.
-        close_reason: Reason of a close frame with a code; else None.
-        message: The message, on the frame that ends one; else None.
+        fin: whether it is the last frame of its message.
+        rsv1: set on the first frame of a compressed message (RFC 7692 §6).
+        rsv2: reserved.
+        rsv3: reserved.
+        opcode: 0 to 15; see `name`.
+        mask: the masking key, or None for an unmasked frame.
+        length: payload bytes, whatever was kept of them.
+        length_form: bits in which the length was written: 7, 16 or 64.
+        header: the bytes before the payload, with the masking key.
+        payload: the payload unmasked, or its beginning when it is longer than the decoder's limit.
+        close_code: code of a close frame; None for other frames and for an empty close frame.
+        close_reason: reason of a close frame with a code; else None.
+        message: the message, on the frame that ends one; else None.
     """
 
     fin: bool
@@ -282,7 +270,7 @@ class Frame(Event):
 
     @property
     def sent(self) -> bytes:
-        """The payload as it was on the wire: masked when there is a mask; no longer than :attr:`payload`."""
+        """The payload as it was on the wire: masked when there is a mask; no longer than `payload`."""
         return self.payload if self.mask is None else apply_mask(self.payload, self.mask)
 
     @property
@@ -292,7 +280,7 @@ class Frame(Event):
 
     @property
     def complete(self) -> bool:
-        """Whether :attr:`payload` is the whole payload."""
+        """Whether `payload` is the whole payload."""
         return len(self.payload) == self.length
 
     @property
@@ -317,8 +305,8 @@ class Violation(Event):
     """A peer broke a rule of the protocol; decoding goes on.
 
     Attributes:
-        reason: What is wrong, in words.
-        rule: Where the rule stands, for example ``"RFC 6455 §5.1"``.
+        reason: what is wrong, in words.
+        rule: where the rule is written, for example `"RFC 6455 §5.1"`.
     """
 
     reason: str
@@ -330,7 +318,7 @@ class NotWebSocket(Event):
     """From here on the bytes of this direction are neither HTTP/1 nor WebSocket; they are only counted.
 
     Attributes:
-        reason: Why, in words.
+        reason: why, in words.
     """
 
     reason: str

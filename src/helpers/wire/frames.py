@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Generator
-from typing import Final, Literal
+from typing import Literal, NamedTuple
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import CTRL_OPCODES, Close, Opcode
 
-from .deflate import InflateError, Inflater
-from .events import TO_SERVER, Event, Frame, Message, Violation
-from .masking import apply_mask
-from .reader import CountingReader
-from .stamp import Stamp
+from helpers.wire.deflate import InflateError, Inflater
+from helpers.wire.events import TO_SERVER, Event, Frame, Message, Stamp, Violation
+from helpers.wire.masking import apply_mask
+from helpers.wire.reader import CountingReader
 
-__all__ = ["FrameReader"]
+_STEP = 1 << 16
+_KNOWN = frozenset(Opcode)
 
-_STEP: Final = 1 << 16
-_KNOWN: Final = frozenset(Opcode)
+
+class FrameHeader(NamedTuple):
+    """What comes before a payload; the fields are those of `Frame`."""
+
+    fin: bool
+    rsv1: bool
+    rsv2: bool
+    rsv3: bool
+    opcode: int
+    mask: bytes | None
+    length: int
+    length_form: Literal[7, 16, 64]
+    header: bytes
 
 
 class FrameReader:
     """Reads the frames of one direction.
 
-    However long a payload is, it holds ``limit`` bytes of it (twice: as a frame, and as a message).
+    However long a payload is, it holds `limit` bytes of it (twice: as a frame, and as a message).
 
     Args:
-        reader: The stream, after the handshake.
-        stamp: Gives connection, direction and time for an event.
-        emit: Takes the events.
-        inflater: For compressed messages; None when permessage-deflate was not agreed.
-        reserved_bits: Whether an extension that is not known here was agreed, which may set reserved bits.
-        limit: Bytes that are kept of a payload and of a message.
+        reader: the stream, after the handshake.
+        stamp: gives connection, direction and time for an event.
+        emit: takes the events.
+        inflater: for compressed messages; None when permessage-deflate was not agreed.
+        reserved_bits: whether an extension that is not known here was agreed, which may set reserved bits.
+        limit: bytes that are kept of a payload and of a message.
     """
 
     def __init__(
@@ -60,7 +71,7 @@ class FrameReader:
         """Read one frame.
 
         Raises:
-            EOFError: If the stream ends before the frame does.
+            EOFError: the stream ends before the frame does.
         """
         try:
             yield from self._read()
@@ -75,11 +86,39 @@ class FrameReader:
         self._broken.clear()
 
     def _read(self) -> Generator[None, None, None]:
+        header = yield from self._read_header()
+        message = self._begin(header)
+        self._check(header)
+        payload = yield from self._read_payload(header, message)
+        done = None
+        if message is not None:
+            message.frames += 1
+            message.wire_length += header.length
+            if header.fin:
+                done = message.finish(payload)
+                self._message = None
+            self._broken += message.broken
+            message.broken = []
+            if message.inflate_failed and self._inflater is not None and not self._inflater.starts_afresh:
+                self._inflater = None
+        code, reason = (None, None)
+        if header.opcode == Opcode.CLOSE:
+            code, reason = self._close(payload, header.length)
+        self._emit(
+            Frame(
+                **self._stamp(),
+                **header._asdict(),
+                payload=payload,
+                close_code=code,
+                close_reason=reason,
+                message=done,
+            )
+        )
+
+    def _read_header(self) -> Generator[None, None, FrameHeader]:
         reader = self._reader
         header = bytes((yield from reader.read_exact(2)))
         first, second = header
-        fin, rsv1, rsv2, rsv3 = bool(first & 0x80), bool(first & 0x40), bool(first & 0x20), bool(first & 0x10)
-        opcode = first & 0x0F
         length = second & 0x7F
         length_form: Literal[7, 16, 64] = 7
         if length >= 126:
@@ -90,45 +129,21 @@ class FrameReader:
         if second & 0x80:
             mask = bytes((yield from reader.read_exact(4)))
             header += mask
-
-        message = self._begin(fin, rsv1, opcode, length)
-        self._check(fin, rsv1, rsv2, rsv3, opcode, mask, length, length_form)
-        payload = yield from self._read_payload(length, mask, message)
-        done = None
-        if message is not None:
-            message.frames += 1
-            message.wire_length += length
-            if fin:
-                done = message.finish(payload)
-                self._message = None
-            self._broken += message.broken
-            message.broken = []
-            if message.inflate_failed and self._inflater is not None and not self._inflater.starts_afresh:
-                self._inflater = None
-        code, reason = self._close(payload, length) if opcode == Opcode.CLOSE else (None, None)
-        self._emit(
-            Frame(
-                **self._stamp(),
-                fin=fin,
-                rsv1=rsv1,
-                rsv2=rsv2,
-                rsv3=rsv3,
-                opcode=opcode,
-                mask=mask,
-                length=length,
-                length_form=length_form,
-                header=header,
-                payload=payload,
-                close_code=code,
-                close_reason=reason,
-                message=done,
-            )
+        return FrameHeader(
+            fin=bool(first & 0x80),
+            rsv1=bool(first & 0x40),
+            rsv2=bool(first & 0x20),
+            rsv3=bool(first & 0x10),
+            opcode=first & 0x0F,
+            mask=mask,
+            length=length,
+            length_form=length_form,
+            header=header,
         )
 
-    def _read_payload(
-        self, length: int, mask: bytes | None, message: _Message | None
-    ) -> Generator[None, None, bytes]:
+    def _read_payload(self, header: FrameHeader, message: _Message | None) -> Generator[None, None, bytes]:
         """Read a payload in pieces; returns its beginning, unmasked."""
+        length, mask = header.length, header.mask
         kept = bytearray()
         done = 0
         while done < length:
@@ -143,8 +158,9 @@ class FrameReader:
                 message.feed(piece)
         return bytes(kept)
 
-    def _begin(self, fin: bool, rsv1: bool, opcode: int, length: int) -> _Message | None:
-        """Return the message that this frame belongs to, or None for a control or reserved frame."""
+    def _begin(self, header: FrameHeader) -> _Message | None:
+        """The message that this frame belongs to, or None for a control or reserved frame."""
+        opcode, rsv1 = header.opcode, header.rsv1
         if opcode not in (Opcode.CONT, Opcode.TEXT, Opcode.BINARY):
             return None
         if opcode == Opcode.CONT:
@@ -159,17 +175,9 @@ class FrameReader:
         self._message = _Message(opcode, compressed, self._inflater if compressed else None, self._limit)
         return self._message
 
-    def _check(
-        self,
-        fin: bool,
-        rsv1: bool,
-        rsv2: bool,
-        rsv3: bool,
-        opcode: int,
-        mask: bytes | None,
-        length: int,
-        form: int,
-    ) -> None:
+    def _check(self, header: FrameHeader) -> None:
+        """Note the rules that a frame breaks."""
+        opcode, mask, length, form = header.opcode, header.mask, header.length, header.length_form
         control = opcode in CTRL_OPCODES
         to_server = self._stamp()["direction"] == TO_SERVER
         if self._closed:
@@ -180,7 +188,7 @@ class FrameReader:
             self._violation("a frame from the server is masked", "RFC 6455 §5.1")
         if opcode not in _KNOWN:
             self._violation(f"opcode {opcode} is reserved", "RFC 6455 §5.2")
-        unexplained = rsv2 or rsv3 or (rsv1 and (not self._deflate or control))
+        unexplained = header.rsv2 or header.rsv3 or (header.rsv1 and (not self._deflate or control))
         if unexplained and not self._reserved_bits:
             self._violation("a reserved bit is set and no extension explains it", "RFC 6455 §5.2")
         if form > 7 and length < (126 if form == 16 else 1 << 16):
@@ -189,11 +197,11 @@ class FrameReader:
             self._violation("the most significant bit of the length is set", "RFC 6455 §5.2")
         if control and length > 125:
             self._violation("a control frame has more than 125 bytes", "RFC 6455 §5.5")
-        if control and not fin:
+        if control and not header.fin:
             self._violation("a control frame is fragmented", "RFC 6455 §5.5")
 
     def _close(self, payload: bytes, length: int) -> tuple[int | None, str | None]:
-        """Return code and reason of a close frame."""
+        """Code and reason of a close frame."""
         self._closed = True
         if length == 0:
             return None, None
@@ -239,7 +247,7 @@ class _Message:
             self._inflate(self._inflater, data)
 
     def finish(self, payload: bytes) -> Message:
-        """End the message; ``payload`` is the beginning of its last frame."""
+        """End the message; `payload` is the beginning of its last frame."""
         if self._inflater is not None:
             self._inflate(self._inflater, None)
         unknown = self._compressed and self._inflater is None

@@ -14,9 +14,7 @@ from websockets.exceptions import (
 )
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Response, parse_headers, parse_line
 
-from .reader import CountingReader
-
-__all__ = ["BodyReader", "Framing", "Headers", "HttpError", "read_request_head", "read_response_head"]
+from helpers.wire.reader import CountingReader
 
 Headers = tuple[tuple[str, str], ...]
 _HEAD_LIMITS = (
@@ -30,7 +28,7 @@ class HttpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """What :class:`~.events.HttpRequest` says."""
+    """What `HttpRequest` says."""
 
     method: str
     target: str
@@ -40,7 +38,7 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """What :class:`~.events.HttpResponse` says."""
+    """What `HttpResponse` says."""
 
     status: int
     reason: str
@@ -52,8 +50,8 @@ def read_request_head(reader: CountingReader) -> Generator[None, None, RequestHe
     """Read a request line and headers; empty lines before them are skipped (RFC 9112 §2.2).
 
     Raises:
-        HttpError: If it is no HTTP/1 request.
-        EOFError: If the stream ends before the head is complete.
+        HttpError: it is no HTTP/1 request.
+        EOFError: the stream ends before the head is complete.
     """
     try:
         line = b""
@@ -75,8 +73,8 @@ def read_response_head(reader: CountingReader) -> Generator[None, None, Response
     """Read a status line and headers.
 
     Raises:
-        HttpError: If it is no HTTP/1 response.
-        EOFError: If the stream ends before the head is complete.
+        HttpError: it is no HTTP/1 response.
+        EOFError: the stream ends before the head is complete.
     """
     version = "HTTP/1.1"
 
@@ -105,7 +103,7 @@ def get_all(headers: Headers, name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Where a body ends: after ``length`` bytes, with the last chunk, or with the connection."""
+    """Where a body ends: after `length` bytes, with the last chunk, or with the connection."""
 
     kind: Literal["content-length", "chunked", "until close"]
     length: int = 0
@@ -115,7 +113,7 @@ class Framing:
         """Tell it for a request (RFC 9112 §6.3).
 
         Raises:
-            HttpError: If the headers contradict each other.
+            HttpError: the headers contradict each other.
         """
         return cls._of(headers) or cls("content-length", 0)
 
@@ -124,12 +122,12 @@ class Framing:
         """Tell it for a response.
 
         Args:
-            headers: Headers of the response.
-            status: Status of the response.
-            method: Method of the request, or None when it is not known.
+            headers: headers of the response.
+            status: status of the response.
+            method: method of the request, or None when it is not known.
 
         Raises:
-            HttpError: If the headers contradict each other.
+            HttpError: the headers contradict each other.
         """
         if method == "HEAD" or status < 200 or status in (204, 304):
             return cls("content-length", 0)
@@ -155,11 +153,11 @@ class BodyReader:
     """Reads one body and keeps its beginning.
 
     Args:
-        reader: The stream.
-        framing: Where the body ends.
-        limit: Bytes of content that are kept, of the body and of each chunk.
-        on_data: Is called with every piece of content.
-        on_chunk: Is called at the end of a chunk with its length, its bytes on the wire and its beginning.
+        reader: the stream.
+        framing: where the body ends.
+        limit: bytes of content that are kept, of the body and of each chunk.
+        on_data: is called with every piece of content.
+        on_chunk: is called at the end of a chunk with its length, its bytes on the wire and its beginning.
     """
 
     def __init__(
@@ -187,8 +185,8 @@ class BodyReader:
         """Read it to its end.
 
         Raises:
-            HttpError: If the framing of a chunk is broken.
-            EOFError: If the stream ends before the body does.
+            HttpError: the framing of a chunk is broken.
+            EOFError: the stream ends before the body does.
         """
         match self._framing.kind:
             case "content-length":

@@ -7,13 +7,11 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
-from .events import How
+from helpers.wire.events import How
 
-__all__ = ["Count", "Line", "Shape"]
-
-_SLICE: Final = 0.01  # a limited line hands on what it carries in so many seconds
+_SLICE = 0.01  # a limited line hands on what it carries in so many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +19,13 @@ class Shape:
     """How a link behaves. The default is as good as the machine is.
 
     Attributes:
-        delay: One-way delay of both directions, in seconds; a round trip takes twice that.
-        jitter: Each chunk takes up to so many seconds more, at random; order is kept.
-        rate: Bytes a second in each direction, or None for no limit.
-        cut_after_bytes: A connection is cut when so many bytes were relayed on it, both directions together.
-        cut_after_seconds: A connection is cut so many seconds after it was opened.
-        cut_how: ``"rst"`` (reset: both ends get an error) or ``"fin"`` (both ends see an orderly end).
-        refuse: Whether new connections are refused.
+        delay: one-way delay of both directions, in seconds; a round trip takes twice that.
+        jitter: each chunk takes up to so many seconds more, at random; order is kept.
+        rate: bytes a second in each direction, or None for no limit.
+        cut_after_bytes: a connection is cut when so many bytes were relayed on it, both directions together.
+        cut_after_seconds: a connection is cut so many seconds after it was opened.
+        cut_how: `"rst"` (reset: both ends get an error) or `"fin"` (both ends see an orderly end).
+        refuse: whether new connections are refused.
     """
 
     delay: float = 0.0
@@ -65,14 +63,14 @@ class Line:
     """Carries bytes from a source to a sink, in order, and holds no more than a window of them.
 
     Args:
-        window: Bytes that wait in the line before the source is not read any more. One read of the source
+        window: bytes that wait in the line before the source is not read any more. One read of the source
             (at most 256 KiB with asyncio's transports) may exceed it.
-        shape: How the link behaves.
-        allowance: How many bytes may still be relayed before the connection is cut, or None for all.
-        on_cut: Is called when the allowance is used up.
-        on_end: Is called when an end has come through the line.
-        count: Where all lines of this direction count what they relay.
-        dice: For the jitter.
+        shape: how the link behaves.
+        allowance: how many bytes may still be relayed before the connection is cut, or None for all.
+        on_cut: is called when the allowance is used up.
+        on_end: is called when an end has come through the line.
+        count: where all lines of this direction count what they relay.
+        dice: for the jitter.
     """
 
     def __init__(

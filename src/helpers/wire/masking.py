@@ -1,4 +1,4 @@
-"""The XOR of RFC 6455 §5.3, as quick as ``websockets`` has it: in C where its speedups are compiled."""
+"""The XOR of RFC 6455 §5.3, as quick as `websockets` has it: in C where its speedups are compiled."""
 
 from __future__ import annotations
 

@@ -6,11 +6,9 @@ from collections.abc import Generator
 
 from websockets.streams import StreamReader
 
-__all__ = ["CountingReader"]
-
 
 class CountingReader(StreamReader):
-    """The stream reader of ``websockets``, which also counts and reads whatever there is."""
+    """The stream reader of `websockets`, which also counts and reads whatever there is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +27,7 @@ class CountingReader(StreamReader):
         """Read at least one byte and at most so many.
 
         Raises:
-            EOFError: If the stream has ended.
+            EOFError: the stream has ended.
         """
         while not self.buffer:
             if self.eof:

@@ -6,15 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
-from .decode import Decoder
-from .events import Direction, Event, How
+from helpers.wire.decode import Decoder
+from helpers.wire.events import Direction, Event, How
 
-__all__ = ["End", "Recorder"]
-
-_STEP_CHUNKS: Final = 200
-_STEP_BYTES: Final = 1 << 15  # of tiny frames: what takes some 10 ms to decode
+_STEP_CHUNKS = 200
+_STEP_BYTES = 1 << 15  # of tiny frames: what takes some 10 ms to decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +31,10 @@ class Recorder:
     dropped and counted.
 
     Args:
-        chunks: Most chunks that wait undecoded.
-        size: Most bytes that wait undecoded, and most bytes that the events hold.
-        events: Most events that are kept.
-        keep: Bytes that are kept of each payload; see :class:`~.decode.Decoder`.
+        chunks: most chunks that wait undecoded.
+        size: most bytes that wait undecoded, and most bytes that the events hold.
+        events: most events that are kept.
+        keep: bytes that are kept of each payload; see `Decoder`.
     """
 
     def __init__(self, *, chunks: int, size: int, events: int, keep: int) -> None:
@@ -55,12 +53,17 @@ class Recorder:
         self.on_record: Callable[[], None] | None = None
         self.dropped = 0
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait to be decoded."""
+        return self._recorded - self._released
+
     def record(self, connection: int, direction: Direction, at: float, what: bytes | End | None) -> None:
         """Keep bytes, an end, or (None) that the connection was opened."""
         self._chunks.append((connection, direction, at, what))
         if what.__class__ is bytes:
             self._recorded += len(what)
-        if len(self._chunks) > self._most_chunks or self._recorded - self._released > self._most_bytes:
+        if len(self._chunks) > self._most_chunks or self.waiting > self._most_bytes:
             self._make_room()
         if self.on_record is not None:
             self.on_record()
@@ -72,7 +75,7 @@ class Recorder:
             return list(self._events)
 
     def collect(self, on: bool) -> None:
-        """Begin or end to collect the events for :meth:`fresh`; what is waiting now is not among them."""
+        """Begin or end to collect the events for `fresh`; what is waiting now is not among them."""
         with self._lock:
             self._decode(len(self._chunks))
             self._fresh = deque(maxlen=self._most_events) if on else None
@@ -94,7 +97,7 @@ class Recorder:
                 self._decode(min(_STEP_CHUNKS, len(self._chunks)), _STEP_BYTES)
 
     def catch_up(self) -> tuple[list[Event], list[Event]]:
-        """Decode what is waiting; return the events since the last :meth:`fresh`, and all that are kept."""
+        """Decode what is waiting; return the events since the last `fresh`, and all that are kept."""
         with self._lock:
             self._decode(len(self._chunks))
             fresh = list(self._fresh or ())
@@ -106,15 +109,14 @@ class Recorder:
         if self._lock.acquire(blocking=False):  # else somebody is looking, which makes room as well
             try:
                 while self._chunks and (
-                    len(self._chunks) > self._most_chunks
-                    or self._recorded - self._released > self._most_bytes
+                    len(self._chunks) > self._most_chunks or self.waiting > self._most_bytes
                 ):
                     self._decode(1)
             finally:
                 self._lock.release()
 
     def _decode(self, count: int, size: int | None = None) -> None:
-        """Decode so many chunks, or fewer when they have more bytes than ``size``."""
+        """Decode so many chunks, or fewer when they have more bytes than `size`."""
         until = None if size is None else self._released + size
         for _ in range(count):
             if until is not None and self._released >= until:

@@ -1,11 +1,9 @@
-"""Server-Sent Events: the fields of a ``text/event-stream`` (HTML Standard §9.2.6)."""
+"""Server-Sent Events: the fields of a `text/event-stream` (HTML Standard §9.2.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-__all__ = ["EventStream", "StreamEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class EventStream:
     """Takes the bytes of a stream in any pieces and gives its events.
 
     Args:
-        limit: Most bytes that are kept of a line, and of an event's data.
+        limit: most bytes that are kept of a line, and of an event's data.
     """
 
     def __init__(self, limit: int) -> None:
