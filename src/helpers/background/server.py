@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import socket
+from pathlib import Path
 from typing import Any, Literal
 
 from websockets.asyncio.server import ServerConnection
@@ -16,6 +17,7 @@ from helpers.background.loops import (
     LoopBlockedError,
     hold_shared_loop,
 )
+from helpers.background.page import ServedPage
 from helpers.background.serving import Handler, Serving
 from helpers.sockets import listening_socket
 
@@ -27,9 +29,16 @@ class BackgroundServer(Background):
         print(server.url)
         server.stop()
 
+    With `page` it serves a web page on the same port, and the page reaches the handler by
+    `new WebSocket(location.href.replace("http", "ws"))`, also through Jupyter's proxy:
+
+        server = BackgroundServer(echo, page="echo.html").start()
+        AppPage(server)
+
     Args:
         handler: a coroutine function, `async def handler(connection)`, called for each connection, as
             for `websockets.asyncio.server.serve`.
+        page: an HTML file for those who ask for `/` without wanting a WebSocket.
         where: on which loop the handler runs. `"shared"`: the background loop that the widget clients
             use too, the fastest. `"own"`: a loop of its own, for a handler that may block. `"process"`:
             a child process, for measurements; the handler is copied there with what it refers to.
@@ -39,6 +48,10 @@ class BackgroundServer(Background):
         close_timeout: how long, in seconds, a peer may take to answer the close.
         **options: every other option of `serve`, such as `origins`, `compression`, `max_size`.
 
+    Raises:
+        FileNotFoundError: there is no such page.
+        TypeError: the handler can't be called with a connection and awaited.
+
     Source: https://websockets.readthedocs.io/en/stable/reference/asyncio/server.html
     """
 
@@ -46,6 +59,7 @@ class BackgroundServer(Background):
         self,
         handler: Handler,
         *,
+        page: str | Path | None = None,
         where: Literal["shared", "own", "process"] = "shared",
         name: str | None = None,
         host: str = "127.0.0.1",
@@ -59,6 +73,8 @@ class BackgroundServer(Background):
         _check_handler(handler)
         if "sock" in options:
             raise TypeError("the server makes its own socket: give host= and port= instead of sock=")
+        if page is not None:
+            options["process_request"] = ServedPage(page, options.get("process_request"))
         self.handler = handler
         self.where = where
         self._close_timeout = close_timeout

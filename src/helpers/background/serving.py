@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from helpers.background.loops import Abandoned
+from helpers.background.page import wants_websocket
 from helpers.readers_code import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -109,11 +110,16 @@ class Serving:
 
     def _say_why_refused(self, connection: ServerConnection) -> None:
         """Say it for a peer that never became a connection; `websockets` itself logs nothing of rubbish."""
-        answer = connection.response
-        if answer is None or answer.status_code != 101:
-            answered = f" ({answer.status_code} {answer.reason_phrase})" if answer else ""
-            why = _with_causes(connection.protocol.handshake_exc)
-            self._say(f"a peer did not complete the handshake{answered}{why}")
+        answer, request = connection.response, connection.request
+        if answer and answer.status_code == 101:
+            return
+        status = f"{answer.status_code} {answer.reason_phrase}" if answer else ""
+        error = connection.protocol.handshake_exc
+        if request and error is None and not wants_websocket(request):
+            self._say(f"GET {request.path}: {status}")
+        else:
+            answered = f" ({status})" if status else ""
+            self._say(f"a peer did not complete the handshake{answered}{_with_causes(error)}")
 
 
 def _is_connection_closed(error: BaseException) -> bool:
@@ -143,7 +149,7 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text in _SAID_BY_EVENTS or text.startswith(("server listening", "connection rejected")):
+        if text in _SAID_BY_EVENTS or text.startswith(_SAID_BEGINNINGS):
             return
         self._say(text + _with_causes(record.exc_info[1] if record.exc_info else None))
 
@@ -152,6 +158,7 @@ def _with_causes(error: BaseException | None) -> str:
     return f": {in_words(error)}{_with_causes(error.__cause__)}" if error else ""
 
 
+_SAID_BEGINNINGS = ("server listening", "connection rejected", "HTTP response sent")
 _SAID_BY_EVENTS = {"connection open", "connection closed", "server closing", "server closed"}
 
 
