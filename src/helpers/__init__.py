@@ -14,6 +14,7 @@ _HOMES = {
     "BackgroundProcess": "background.process",
     "BackgroundServer": "background.server",
     "ChildKernel": "background.kernel",
+    "apart": "background.apart",
     "tapped": "background.tap",
     # clients
     "Probe": "experiments.probe",
@@ -40,6 +41,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
+    from helpers.background.apart import apart as apart
     from helpers.background.app import BackgroundApp as BackgroundApp
     from helpers.background.kernel import ChildKernel as ChildKernel
     from helpers.background.process import BackgroundProcess as BackgroundProcess

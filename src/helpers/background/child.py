@@ -1,235 +1,185 @@
-"""A `websockets` server in a child process: both ends of the pipe between the kernel and the child.
-
-The parent sends the handler; the child answers with a line of JSON for its port and for each event.
-The child ends when the parent closes the pipe, which also happens when the parent is killed. What the
-handler prints comes through a pipe of its own, so that it can't be taken for one of these lines.
-"""
+"""A Python in a child process that talks with the kernel: the kernel's end. The child's is in `parent.py`."""
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import collections
 import contextlib
 import json
-import os
-import pickle
-import signal
 import subprocess
 import sys
 import threading
-import traceback
-from collections.abc import Callable
-from typing import Any
-
-import cloudpickle
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from typing import IO, Any
 
 from helpers.background.ends_with_parent import OWN_GROUP
 from helpers.background.lifetime import BackgroundError
-from helpers.background.loops import BackgroundLoop, LoopBlockedError
-from helpers.background.serving import Handler, Serving
-from helpers.readers_code import in_words, readers_line
-from helpers.sockets import listening_socket, raise_file_limit
+from helpers.background.parcel import packed, unpacked, unpacked_error
+from helpers.background.pipe import Mailbox, receive, send
+from helpers.readers_code import in_words
 
 
-class ChildServer:
-    """The parent's end. Returns from its construction when the child listens.
+class Child:
+    """Runs a function in a child process, and talks with it meanwhile.
+
+        child = Child(count, "apples")
+        await asyncio.wrap_future(child.report())
+        child.tell("enough")
+        print(await asyncio.wrap_future(child.result))
+        child.close()
+
+    The child ignores interrupts of the kernel, and ends when the kernel does, even a killed one. It is
+    the owner's part to `close` it in any case.
 
     Args:
-        handler: called for each connection, in the child.
-        address: host, port, and whether any free port will do where that one is taken.
-        options: for `websockets.asyncio.server.serve`.
-        say: takes a sentence about what happened.
-        fail: takes what the handler raised.
-        blocked: takes a sentence about what blocks the child's loop.
+        function: called in the child as `function(parent, *args)`, where `parent` is a
+            `helpers.background.parent.Parent`; a coroutine function runs under `asyncio.run`. It is copied
+            there with what it refers to.
+        *args: copied as well.
+        heard: is called, on another thread, with each report, instead of their waiting for `report`.
+        printed: is called, on another thread, with each line that the child prints.
+
+    Attributes:
+        result: a future of what the function returns, or raises. A note says which line of the reader's
+            raised it, and what the child printed.
 
     Raises:
-        BackgroundError: the handler can't be copied, or the child ended before it listened.
-        OSError: the port can't be used.
+        BackgroundError: the function, or one of its arguments, can't be copied.
     """
 
     def __init__(
         self,
-        handler: Handler,
-        address: tuple[str, int, bool],
-        options: dict[str, Any],
-        say: Callable[[str], None],
-        fail: Callable[[Exception], None],
-        blocked: Callable[[str], None],
+        function: Callable[..., Any],
+        *args: Any,
+        heard: Callable[[Any], object] | None = None,
+        printed: Callable[[str], object] | None = None,
     ) -> None:
-        self._say = say
-        self._fail = fail
-        self._blocked = blocked
-        self._listens = threading.Event()
-        self._refused: OSError | None = None
-        self._printed: collections.deque[str] = collections.deque(maxlen=10)
-        self.port = 0
         try:
-            parcel = cloudpickle.dumps((handler, address, options))
+            parcel = packed((function, args))
         except Exception as error:
             raise BackgroundError(
-                f"the handler can't be copied into a child process ({in_words(error)}): "
-                "create what can't be copied, like sockets and locks, inside the handler"
+                f"the function can't be copied into a child process ({in_words(error)}): "
+                "create what can't be copied, like sockets and locks, inside the function"
             ) from error
+        self.result: Future[Any] = Future()
+        self.result.set_running_or_notify_cancel()  # who waits for it may be cancelled; the future is not
+        self._reports = Mailbox()
+        self._heard = heard or self._reports.put
+        self._on_print = printed
+        self._printed: collections.deque[str] = collections.deque(maxlen=10)
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-c", "from helpers.background.child import main; main()"],
+            [sys.executable, "-u", "-c", "from helpers.background.parent import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             **OWN_GROUP,
         )
-        self._readers = [
-            threading.Thread(target=read, name="child server reader", daemon=True)
-            for read in (self._read_reports, self._read_prints)
-        ]
-        for reader in self._readers:
-            reader.start()
-        try:
-            self._write(json.dumps(sys.path).encode() + b"\n")
-            self._write(base64.b64encode(parcel) + b"\n")
-            self._listens.wait(20)
-        finally:
-            if not self.port:
-                self.close(0)
-        if not self.port:
-            raise self._refused or BackgroundError(
-                f"the child process ended before it listened. It printed:\n{self._last_words()}"
-            )
+        self._printer = threading.Thread(target=self._read_prints, name="prints of a child", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="reports of a child", daemon=True)
+        self._printer.start()
+        self._listener.start()
+        self._send(json.dumps(sys.path).encode())
+        self._send(parcel)
+
+    @property
+    def pid(self) -> int:
+        """The process number."""
+        return self._process.pid
+
+    def tell(self, what: object) -> None:
+        """Send the child an order; if it has ended, `result` says so."""
+        self._send(packed(what))
+
+    def report(self) -> Future[Any]:
+        """A future of the next report; it raises `EOFError` when the child ends without another."""
+        return self._reports.get()
+
+    async def reports(self) -> AsyncIterator[Any]:
+        """All reports, as they come, until the child ends."""
+        with contextlib.suppress(EOFError):
+            while True:
+                yield await asyncio.wrap_future(self.report())
 
     def ended(self) -> str | None:
         """Why the child no longer runs; None while it does."""
         if self._process.poll() is None:
             return None
-        self._join_readers()
-        return (
-            f"the child process has ended (status {self._process.returncode}). "
-            f"It printed:\n{self._last_words()}"
-        )
+        self._printer.join(1)
+        return f"the child process has ended (status {self._process.returncode}). {self._last_words()}"
 
-    def close(self, seconds: float = 1, reason: str = "") -> None:
-        """End the child: politely, and after `seconds` by force."""
+    def close(self, seconds: float = 0) -> bool:
+        """End the child, unless it ends by itself within so many seconds, and wait until it is gone.
+
+        Returns:
+            Whether it ended by itself.
+        """
+        by_itself = self._wait_or_kill(seconds)
+        self._listener.join()
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._write(json.dumps([seconds, reason]).encode() + b"\n")
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # what was not yet written has no reader
             self._process.stdin.close()
+        return by_itself
+
+    def _last_words(self) -> str:
+        return "It printed:\n" + ("\n".join(self._printed) or "(nothing)")
+
+    def _send(self, message: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError), self._lock:  # ValueError: it has been closed
+            send(self._process.stdin, message)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as pipe:
+            try:
+                outcome = self._hear_it_out(pipe)
+            except Exception as error:  # whatever `heard` raised
+                outcome = None, error
+        self._wait_or_kill(1)
+        self._printer.join(1)  # not forever: a program that the child has started may hold the pipe
+        value, failure = outcome or (None, BackgroundError(self.ended()))
+        if failure is None:
+            self.result.set_result(value)
+        else:
+            if self._printed and outcome:
+                failure.add_note(self._last_words())
+            self.result.set_exception(failure)
+        self._reports.close()
+
+    def _hear_it_out(self, pipe: IO[bytes]) -> tuple[Any, Exception | None] | None:
+        """What the function has returned or raised; None where the child ended before."""
+        while (message := receive(pipe)) is not None:
+            kind, _, content = message.partition(b" ")
+            if kind == b"failed":
+                return None, unpacked_error(content)
+            try:
+                what = unpacked(content)
+            except Exception as error:
+                return None, BackgroundError(
+                    f"the child process sent what can't be unpacked: {in_words(error)}"
+                )
+            if kind == b"result":
+                return what, None
+            self._heard(what)
+        return None
+
+    def _wait_or_kill(self, seconds: float) -> bool:
+        """Whether it ended by itself."""
         try:
-            self._process.wait(seconds + 1.5)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            self._say("the child process did not end in time and was killed")
-        self._join_readers()
-        if not any(reader.is_alive() for reader in self._readers):  # a grandchild may hold the pipes
-            self._process.stdout.close()
-            self._process.stderr.close()
-
-    def _last_words(self) -> str:
-        return "\n".join(self._printed) or "(nothing)"
-
-    def _join_readers(self) -> None:
-        for reader in self._readers:
-            reader.join(1)
-
-    def _write(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except OSError:
-            self._say("the child process has ended")
-
-    def _read_reports(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            kind, content = json.loads(line)
-            if kind == "port":
-                self.port = content
-                self._listens.set()
-            elif kind == "refused":
-                self._refused = OSError(*content)
-            elif kind == "event":
-                self._say(content)
-            elif kind == "blocked":
-                self._blocked(content)
-            else:
-                self._fail(_rebuilt(content))
-        self._listens.set()
+            return False
+        return True
 
     def _read_prints(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            text = line.decode(errors="replace").rstrip()
-            self._printed.append(text)
-            self._say(f"the child process printed: {text}")
-
-
-def _rebuilt(content: dict[str, Any]) -> Exception:
-    try:
-        error = pickle.loads(base64.b64decode(content["pickle"]))
-    except Exception:  # whatever its class does when it is loaded, its words are there
-        error = RuntimeError(content["text"])
-    stack = [traceback.FrameSummary(*place) for place in content["stack"]]
-    where = readers_line(stack)
-    if where:
-        error.add_note(f"in the child process, at {where}")
-    return error  # type: ignore[no-any-return]
-
-
-def main() -> None:
-    """The child's end: serve until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting the kernel is not for us
-    raise_file_limit()  # a measured server may hold a thousand connections
-    tell = _Reports()
-    sys.path[:] = json.loads(sys.stdin.buffer.readline())
-    handler, (host, port, or_any), options = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
-    try:
-        sock = listening_socket(host, port, or_any=or_any)
-    except OSError as error:
-        tell("refused", [error.errno, error.strerror])
-        return
-    port = sock.getsockname()[1]
-    loop = BackgroundLoop("loop of the child process")
-    loop.hold(tell, lambda text: tell("event", text), lambda text: tell("blocked", text))
-    serving = Serving(
-        handler, lambda text: tell("event", text), lambda error: tell("failure", _taken_apart(error))
-    )
-    loop.call(serving.open(options | {"sock": sock}), timeout=10)
-    tell("port", port)
-    line = sys.stdin.buffer.readline()
-    seconds, reason = json.loads(line) if line else (0, "the kernel has ended")
-    try:
-        loop.call(serving.close(seconds, reason), timeout=seconds + 1, insist=True)
-    except LoopBlockedError as error:
-        tell("event", str(error))
-    os._exit(0)  # whatever threads the handler has left behind
-
-
-class _Reports:
-    """Sends reports to the parent; what anybody else prints goes to standard error from now on."""
-
-    def __init__(self) -> None:
-        sys.stdout.flush()
-        self._file = os.fdopen(os.dup(1), "wb")
-        self._lock = threading.Lock()
-        os.dup2(2, 1)
-
-    def __call__(self, kind: str, content: object) -> None:
-        line = json.dumps([kind, content]).encode() + b"\n"
-        try:
-            with self._lock:
-                self._file.write(line)
-                self._file.flush()
-        except BrokenPipeError:
-            pass  # the kernel has ended, and so will we
-
-
-def _taken_apart(error: Exception) -> dict[str, Any]:
-    try:
-        pickled = cloudpickle.dumps(error)
-    except Exception:  # an exception that can't be pickled still has its words
-        pickled = b""
-    stack = [
-        (place.filename, place.lineno, place.name) for place in traceback.extract_tb(error.__traceback__)
-    ]
-    return {"pickle": base64.b64encode(pickled).decode(), "text": in_words(error), "stack": stack}
+        with self._process.stderr as pipe:
+            for line in pipe:
+                text = line.decode(errors="replace").rstrip()
+                self._printed.append(text)
+                if self._on_print is not None:
+                    self._on_print(text)

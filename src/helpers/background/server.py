@@ -113,7 +113,7 @@ class BackgroundServer(Background):
 
     def _open(self) -> None:
         if self.where == "process":
-            from helpers.background.child import ChildServer
+            from helpers.background.child_server import ChildServer
 
             address = (self.host, self.port, not self._fixed_port)
             options = {"close_timeout": self._close_timeout, **self._options}
