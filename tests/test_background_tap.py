@@ -7,19 +7,13 @@ import socket
 import time
 
 import pytest
-from background_tools import nothing_left
+from background_tools import echo, nothing_left
 from websockets.asyncio.client import connect
-from websockets.asyncio.server import ServerConnection
 
 from helpers import BackgroundServer, StopButton, WireTimeline, tapped
 from helpers.background.lifetime import BackgroundError, HandlerFailedError
 from helpers.wire.events import Event, Frame, TcpClosed
 from helpers.wire.tap import Tap
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
 
 
 class TestListening:
@@ -87,6 +81,14 @@ class TestBackgroundTap:
             assert not second.running
             assert second.start().url == url
             second.stop()
+
+    def test_another_port_where_the_last_one_is_taken(self) -> None:
+        tap = tapped("ws://127.0.0.1:9").start()
+        taken = tap.port
+        tap.stop()
+        with socket.create_server(("127.0.0.1", taken)), tap:
+            assert tap.port != taken
+            assert str(tap.port) in tap.url
 
     def test_what_was_seen_stays(self) -> None:
         async def main() -> None:

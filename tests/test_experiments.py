@@ -308,7 +308,7 @@ def test_a_client_that_reaches_no_server_says_so():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_server_and_client_end_with_a_killed_parent():
-    program = "from helpers.experiments import compare_requests; compare_requests(10_000)"
+    program = "from helpers.experiments.request_reply import compare_requests; compare_requests(10_000)"
     parent = subprocess.Popen([sys.executable, "-c", program])
     family = psutil.Process(parent.pid)
 

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from background_tools import echo
 from conversations import Peers, decode, handshake
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection
 from websockets.frames import Opcode
 
 from helpers import BackgroundServer, WireTimeline, tapped
@@ -21,11 +21,6 @@ from helpers.widgets.timeline_rows import Row, Scribe, as_table, excerpt, in_wor
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Event, Frame, TcpClosed, TcpOpened
 
 Talk = Callable[[ClientConnection], Awaitable[object]]
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
 
 
 def table_of(events: list[Event]) -> str:
