@@ -60,7 +60,7 @@ def compare(rounds: int, room: Served, clients: int = CLIENTS) -> dict[str, list
         if not all(way.whole for way in result):
             raise RuntimeError(result.facts())
         for name, each in ratios.items():
-            each.append(result[name].against(BARE))
+            each.append(result.ratio(name, BARE))
     return ratios
 
 

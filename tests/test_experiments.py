@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import os
 import signal
@@ -14,30 +15,38 @@ import psutil
 import pytest
 from background_tools import nothing_left, takes_at_most, wait_until
 
-from helpers import compare_requests as compare_with_bar
+import helpers
 from helpers import tapped
 from helpers.background.lifetime import BackgroundError
+from helpers.experiments import run
 from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import ALL_WAYS, PUSH_WAYS, overtaken
 from helpers.experiments.push import Arrival, PushRun, PushWay, compare_push, irregular
-from helpers.experiments.request_reply import RequestWay, compare_requests
-from helpers.figures.table import Table, in_ms, nearest_rank, times
+from helpers.experiments.request_reply import RequestComparison, RequestRun, RequestWay, compare_requests
+from helpers.experiments.ways import news_server
 from helpers.widgets import progress
 from helpers.widgets.race import Race
 from helpers.wire.events import HttpRequest, HttpResponse
 
 
+def requests(*args, **options):
+    return asyncio.run(compare_requests(*args, **options))
+
+
+def push(*args, **options):
+    return asyncio.run(compare_push(*args, **options))
+
+
 @pytest.fixture(scope="module")
 def every_way():
     """All ways at a round trip of 40 ms."""
-    return compare_requests(20, ways=ALL_WAYS)
+    return requests(20, ways=ALL_WAYS)
 
 
 @pytest.fixture(scope="module")
 def heard():
     """The four ways to hear events, at a round trip of 40 ms."""
-    return compare_push(12, gap=0.2, poll_every=1.0, seed=1)
+    return push(12, gap=0.2, poll_every=1.0, seed=1)
 
 
 # --- requests and replies
@@ -56,7 +65,7 @@ def test_connections_and_requests(every_way):
 
 
 def test_a_thousand_requests_need_one_connection_or_a_thousand():
-    result = compare_requests(1000, round_trip=0, ways=["new connection", "keep-alive"])
+    result = requests(1000, round_trip=0, ways=["new connection", "keep-alive"])
     assert result["keep-alive"].connections == 1
     assert result["new connection"].connections == 1000
     assert [way.requests for way in result] == [1000, 1000]
@@ -72,7 +81,7 @@ def test_websocket_bytes_are_those_of_the_rfc(every_way):
 
 @pytest.mark.parametrize(("size", "header"), [(125, 2), (126, 4), (65_535, 4), (65_536, 10)])
 def test_websocket_bytes_for_each_length_form(size, header):
-    way = compare_requests(10, size=size, round_trip=0, ways=["WebSocket"])["WebSocket"]
+    way = requests(10, size=size, round_trip=0, ways=["WebSocket"])["WebSocket"]
     assert (way.up, way.down) == (size + header + 4, size + header)
     assert way.lost == 0
 
@@ -80,8 +89,7 @@ def test_websocket_bytes_for_each_length_form(size, header):
 def test_http_bytes_by_the_clients_headers():
     ways = ("new connection", "keep-alive", "WebSocket")
     least, library, browser = (
-        compare_requests(10, round_trip=0, ways=ways, headers=headers)
-        for headers in ("least", "library", "browser")
+        requests(10, round_trip=0, ways=ways, headers=headers) for headers in ("least", "library", "browser")
     )
     for name in ways[:2]:
         assert least[name].lost == library[name].lost == browser[name].lost == 0
@@ -90,12 +98,12 @@ def test_http_bytes_by_the_clients_headers():
     assert library["new connection"].bytes_per_message == library["keep-alive"].bytes_per_message + 38
     assert {result["WebSocket"].bytes_per_message for result in (least, library, browser)} == {136}
     assert least["WebSocket"].opening_bytes < browser["WebSocket"].opening_bytes
-    assert 3 < library["keep-alive"].bytes_against("WebSocket") < 3.8
-    assert browser["keep-alive"].bytes_against("WebSocket") > 5
+    assert 3 < library.ratio("keep-alive", "WebSocket", of="bytes") < 3.8
+    assert browser.ratio("keep-alive", "WebSocket", of="bytes") > 5
 
 
 def test_the_browsers_request_is_what_chromium_sends():
-    with NewsServer() as server, tapped(server) as tap:
+    with news_server() as server, tapped(server) as tap:
 
         async def ask():
             from helpers.experiments.client_session import Peer
@@ -111,8 +119,8 @@ def test_the_browsers_request_is_what_chromium_sends():
 
 
 def test_a_round_trip_costs_the_same_on_an_open_connection_and_twice_on_a_new_one(every_way):
-    assert 0.8 < every_way["keep-alive"].against("WebSocket", by="fastest") < 1.4
-    assert 1.6 < every_way["new connection"].against("WebSocket", by="fastest") < 2.4
+    assert 0.8 < every_way.ratio("keep-alive", "WebSocket", of="fastest") < 1.4
+    assert 1.6 < every_way.ratio("new connection", "WebSocket", of="fastest") < 2.4
     under_way = {way.name: sum(way.times) / way.wall for way in every_way}  # at a time, on the average
     assert under_way["pipelined"] > 8
     assert under_way["six connections"] > 2
@@ -134,7 +142,7 @@ def test_figures_in_code_and_as_text(every_way):
     assert repr(every_way) == repr(every_way.table())
     counts = repr(every_way.counts()).splitlines()
     assert counts[0] == "20 messages of 64 bytes and their replies, round trip 40 ms, headers: library"
-    assert counts[-2].split() == ["WebSocket", "20", "1", "1", "437", "70", "66", "0"]
+    assert counts[-2].split() == ["WebSocket", "20", "1", "1", "429", "70", "66", "0"]
     page = every_way._repr_html_()
     assert page.count("<table") == 3
     assert "×1.00" in page
@@ -156,7 +164,7 @@ def test_figures_in_code_and_as_text(every_way):
 )
 def test_wrong_arguments_are_told_before_anything_starts(options, words):
     with nothing_left(0), pytest.raises(ValueError, match=words):
-        compare_requests(**options)
+        requests(**options)
 
 
 # --- push
@@ -185,24 +193,24 @@ def test_bytes_and_requests_of_push(heard):
     assert heard["SSE"].down == len("data: ") + 64 + 2 + len("48\r\n") + 2  # in chunks: RFC 9112, 7.1
     assert heard["SSE"].requests == heard["WebSocket"].requests == 1
     assert heard["long polling"].requests <= 12
-    assert heard["long polling"].bytes_per_event > 3 * heard["WebSocket"].bytes_per_event
+    assert heard["long polling"].bytes_per_message > 3 * heard["WebSocket"].bytes_per_message
 
 
 def test_long_polling_lags_in_a_burst():
-    result = compare_push(20, burst=10, gap=0.4, ways=["long polling", "WebSocket"])
-    assert result["long polling"].against("WebSocket") > 1.5
+    result = push(20, burst=10, gap=0.4, ways=["long polling", "WebSocket"])
+    assert result.ratio("long polling", "WebSocket") > 1.5
     assert result["long polling"].requests < 20
     assert result["long polling"].lost == result["WebSocket"].lost == 0
 
 
 def test_a_broken_connection_loses_events_and_says_so():
-    run = PushRun(6, gap=0.15, ways=["SSE", "WebSocket"], seed=1)
+    measuring = PushRun(6, gap=0.15, ways=["SSE", "WebSocket"], seed=1)
 
-    def cut():
-        if len(run.arrivals["WebSocket"]) >= 2:
-            run.links.taps["WebSocket"].cut()
+    def cut(share):
+        if len(measuring.arrivals["WebSocket"]) >= 2:
+            measuring.taps["WebSocket"].cut()
 
-    result = run.run(changed=cut)
+    result = asyncio.run(measuring.run(cut))
     assert result["SSE"].lost == 0
     assert 0 < result["WebSocket"].lost <= 4
     assert result["WebSocket"].trouble
@@ -212,7 +220,7 @@ def test_a_broken_connection_loses_events_and_says_so():
 def test_lost_doubled_and_overtaken_events_are_counted():
     def way(*numbers):
         arrivals = tuple(Arrival(number, 0.0, 0.1) for number in numbers)
-        return PushWay("a", 5, arrivals, 1, 1, 0, 0.0, 0.0, "", {})
+        return PushWay("a", 1, 1, 0, 0.0, 0.0, events=5, arrivals=arrivals, trouble="")
 
     assert [way(0, 1, 2, 3, 4).lost, way(0, 4).lost, way().lost] == [0, 3, 5]
     assert [way(0, 1, 1).twice, way(0, 1).twice] == [1, 0]
@@ -234,7 +242,7 @@ def test_lost_doubled_and_overtaken_events_are_counted():
 )
 def test_wrong_arguments_for_push(options, words):
     with nothing_left(0), pytest.raises(ValueError, match=words):
-        compare_push(**options)
+        push(**options)
 
 
 def test_moments_are_irregular_and_repeat_with_a_seed():
@@ -250,31 +258,34 @@ def test_moments_are_irregular_and_repeat_with_a_seed():
 
 
 def test_it_leaves_nothing_and_tells_its_progress():
-    shares = []
-    compare_requests(10, round_trip=0, ways=["WebSocket"])
-    with nothing_left():
-        compare_requests(10, round_trip=0.01, ways=ALL_WAYS, progress=shares.append)
-        compare_push(3, gap=0.1, poll_every=0.1, progress=shares.append)
-    assert shares[-1] == 1
-    assert all(0 < share <= 1 for share in shares if share)
+    requests(10, round_trip=0, ways=["WebSocket"])
+    for measuring in (
+        RequestRun(10, round_trip=0.01, ways=ALL_WAYS),
+        PushRun(3, gap=0.1, poll_every=0.1),
+    ):
+        shares = []
+        with nothing_left():
+            asyncio.run(measuring.run(shares.append))
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
 
 
 def test_the_default_runs_are_short_enough():
     with takes_at_most(60):  # 7 s alone on two cores
-        compare_requests()
+        requests()
 
 
 def test_a_server_that_dies_is_told_in_words():
     def kill(share):
         for child in psutil.Process().children(recursive=True):
-            if "news_app" in " ".join(child.cmdline()) and "guard" not in " ".join(child.cmdline()):
+            if child.cmdline()[1:3] == ["-m", "apps.news"]:
                 child.kill()
 
     with (
         nothing_left(),
         pytest.raises(BackgroundError, match="'news server' is not running: the program has ended"),
     ):
-        compare_requests(1000, ways=["keep-alive", "WebSocket"], progress=kill)
+        asyncio.run(RequestRun(1000, ways=["keep-alive", "WebSocket"]).run(kill))
 
 
 def test_a_client_that_dies_is_told_in_words():
@@ -286,7 +297,7 @@ def test_a_client_that_dies_is_told_in_words():
 
 def test_a_plan_that_takes_too_long_is_told_in_words():
     plan = {"kind": "requests", "messages": 1000, "size": 64, "headers": "least", "seconds": 0.3}
-    with nothing_left(), ClientProcess() as client, NewsServer() as server, tapped(server, delay=0.1) as tap:
+    with nothing_left(), ClientProcess() as client, news_server() as server, tapped(server, delay=0.1) as tap:
         client.tell({**plan, "ways": {"keep-alive": tap.url}})
         client.tell("go")
         with pytest.raises(BackgroundError, match=r"the client gave up: TimeoutError: not done after 0\.3 s"):
@@ -298,7 +309,7 @@ def test_a_client_that_reaches_no_server_says_so():
     with (
         nothing_left(),
         ClientProcess() as client,
-        NewsServer() as server,
+        news_server() as server,
         tapped(server, refuse=True) as tap,
     ):
         client.tell({**plan, "ways": {"WebSocket": tap.url}})
@@ -308,13 +319,13 @@ def test_a_client_that_reaches_no_server_says_so():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_server_and_client_end_with_a_killed_parent():
-    program = "from helpers.experiments.request_reply import compare_requests; compare_requests(10_000)"
+    program = "import asyncio, helpers; asyncio.run(helpers.compare_requests(10_000))"
     parent = subprocess.Popen([sys.executable, "-c", program])
     family = psutil.Process(parent.pid)
 
     def grown():
         commands = [" ".join(child.cmdline()) for child in family.children(recursive=True)]
-        return any("news_app" in words for words in commands) and any(
+        return any("apps.news" in words for words in commands) and any(
             "experiments.client" in words for words in commands
         )
 
@@ -327,7 +338,7 @@ def test_server_and_client_end_with_a_killed_parent():
 
 
 def test_the_server_speaks_each_way_to_anybody():
-    with NewsServer() as server, tapped(server) as tap:
+    with news_server() as server, tapped(server) as tap:
 
         async def ask():
             import aiohttp
@@ -339,7 +350,7 @@ def test_the_server_speaks_each_way_to_anybody():
                 held = await (await session.get("/long-poll?channel=a")).text()
                 async with session.get("/events?channel=a&after=1") as stream:
                     line = await stream.content.readline()
-                async with session.ws_connect("/push?channel=a", compress=0) as websocket:
+                async with session.ws_connect("/websocket?channel=a", compress=0) as websocket:
                     pushed = [await websocket.receive_str(), await websocket.receive_str()]
                 return polled, held, line, pushed
 
@@ -351,38 +362,25 @@ def test_the_server_speaks_each_way_to_anybody():
 # --- figures
 
 
-def test_quantiles_by_nearest_rank():
-    assert nearest_rank([3, 1, 2], 0.5) == 2
-    assert nearest_rank(range(1, 101), 0.99) == 99
-    assert nearest_rank([5], 0.99) == 5
+def test_what_a_message_costs_and_how_ways_compare():
+    def way(name, up, down, times, wall):
+        return RequestWay(name, 1, 1, 0, up, down, 5, first=0.1, times=times, wall=wall, lost=0, overtaken=0)
 
-
-def test_three_digits_are_enough():
-    assert [in_ms(0.0001234), in_ms(0.0421), in_ms(0.5), in_ms(None)] == ["0.12", "42.1", "500", "–"]
-    assert [times(0.953), times(2.04), times(None)] == ["×0.95", "×2.0", "–"]
-
-
-def test_a_way_knows_what_a_message_costs():
-    ways: dict[str, RequestWay] = {}
-    for name in ("WebSocket", "pipelined"):
-        ways[name] = RequestWay(name, 5, 1, 1, 0, 70, 66, 0.1, (0.04, 0.04, 0.04, 0.1), 0.08, 0, 0, ways)
-    assert ways["WebSocket"].per_message == ways["WebSocket"].median == 0.04
-    assert ways["pipelined"].per_message == 0.02
-    assert ways["pipelined"].against("WebSocket") == 0.5
-    assert ways["WebSocket"].p99 == 0.1
-    slow = RequestWay("keep-alive", 5, 1, 5, 0, 247, 209, 0.1, (0.05, 0.09, 0.09), 0.23, 0, 0, ways)
-    assert slow.against("WebSocket", by="fastest") == pytest.approx(1.25)
-    assert slow.against("WebSocket") == pytest.approx(2.25)
-    assert slow.bytes_against("WebSocket") == pytest.approx(456 / 136)
-
-
-def test_a_table_as_text_and_as_html():
-    table = Table("About <this>", [("", "way"), ("bytes", "up"), ("bytes", "down")], [["a", "1", "22"]])
-    assert repr(table) == "About <this>\n     ─ bytes ─\nway  up   down\na     1     22"
-    page = table._repr_html_()
-    assert "About &lt;this&gt;" in page
-    assert '<th colspan="2" scope="colgroup" style="text-align: center">bytes</th>' in page
-    assert page.count("<tr>") == 3
+    ways = [
+        way("WebSocket", 70, 66, (0.04, 0.04, 0.04, 0.1), 0.22),
+        way("pipelined", 70, 66, (0.04, 0.04, 0.04, 0.1), 0.08),
+        way("keep-alive", 247, 209, (0.05, 0.09, 0.09), 0.23),
+    ]
+    result = RequestComparison(
+        {each.name: each for each in ways}, size=64, round_trip=0.04, headers="library"
+    )
+    assert result["WebSocket"].per_message == result["WebSocket"].median == 0.04
+    assert result["WebSocket"].p99 == 0.1
+    assert result["pipelined"].per_message == 0.02
+    assert result.ratio("pipelined", "WebSocket") == 0.5
+    assert result.ratio("keep-alive", "WebSocket", of="fastest") == pytest.approx(1.25)
+    assert result.ratio("keep-alive", "WebSocket") == pytest.approx(2.25)
+    assert result.ratio("keep-alive", "WebSocket", of="bytes") == pytest.approx(456 / 136)
 
 
 # --- the race, without a browser
@@ -430,29 +428,51 @@ def test_a_race_has_at_most_200_events():
 # --- the progress bar
 
 
-def test_a_bar_is_shown_in_a_notebook_and_closed_at_the_end(monkeypatch):
+@pytest.fixture
+def shown(monkeypatch):
+    """What a notebook shows."""
     shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(progress, "display", shown.append)
     monkeypatch.setattr(progress, "in_a_notebook", lambda: True)
+    return shown
 
-    def measure(messages, *, progress=None):
-        progress(0.25)
+
+class Measuring(run.Run):
+    """It tells its progress and asks what is shown meanwhile."""
+
+    def __init__(self, result, shown=(), *, error=None):
+        self.result, self.shown, self.error = result, shown, error
+
+    def stop(self):
+        raise NotImplementedError
+
+    def _measure(self, progress):
         progress(0.5)
-        values.append(shown[0].value)
-        return messages
+        if self.error:
+            raise self.error
+        return self.result, [bar.value for bar in self.shown]
 
-    values = []
-    assert progress.with_a_bar(measure)(7) == 7
-    assert values == [50]
+
+measure = run.comparison("measure", Measuring)
+
+
+def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(shown):
+    assert asyncio.run(measure(7, shown)) == (7, [50])
     assert [repr(bar) for bar in shown] == ["Measuring …"]
     assert shown[0].comm is None  # closed
-    own = []
-    with pytest.raises(IndexError):  # nothing is shown beside a progress of one's own
-        shown.clear()
-        progress.with_a_bar(measure)(7, progress=own.append)
-    assert own == [0.25, 0.5]
+    with pytest.raises(ValueError, match="broke"):
+        asyncio.run(measure(7, error=ValueError("broke")))
+    assert [bar.comm for bar in shown] == [None, None]
 
 
-def test_outside_a_notebook_there_is_no_bar():
-    assert progress.with_a_bar(lambda progress=None: progress)() is None
-    assert compare_with_bar.__doc__ == compare_requests.__doc__
+def test_outside_a_notebook_there_is_no_bar(shown, monkeypatch):
+    monkeypatch.setattr(progress, "in_a_notebook", lambda: False)
+    assert asyncio.run(measure(7)) == (7, [])
+    assert shown == []
+
+
+def test_a_comparison_is_one_function_with_the_options_of_its_run():
+    assert helpers.compare_push is compare_push
+    assert compare_push.__name__ == "compare_push"
+    assert list(inspect.signature(compare_push).parameters) == list(inspect.signature(PushRun).parameters)
+    assert compare_push.__doc__ == PushRun.__doc__

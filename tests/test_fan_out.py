@@ -28,10 +28,9 @@ from helpers.clients.mute import mute
 from helpers.clients.raw_client import NotOpenedError, RawClient, named
 from helpers.experiments.client_fan_out import _Listener
 from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutRun, FanOutWay, affordable
-from helpers.experiments.never_reads import MuteRun, NeverReads, listening_process
+from helpers.experiments.never_reads import NeverReads, NeverReadsRun, listening_process
 from helpers.experiments.plan import STALLED
-from helpers.figures.grouped_bars import COLOURS, GroupedBars
-from helpers.widgets import progress
+from helpers.figures.bars import COLOURS
 
 members: dict = {}
 
@@ -190,7 +189,7 @@ def test_every_message_reaches_all_of_10_100_and_1000():
     ]
     slow, quick = result["broadcast()"][1000].median, result["broadcast()"][10].median
     assert slow > 5 * quick  # a hundred times as many, some twenty microseconds each
-    assert result["broadcast()"].against("broadcast()") == 1
+    assert result.ratio("broadcast()", "broadcast()") == 1
     assert (result.troubles, result.note) == ([], "")
 
 
@@ -207,9 +206,9 @@ def test_a_skipped_client_is_told():
     assert repr(result.counts()).splitlines()[-2].split() == ["skips", "4", "–"]
     assert "reached 4" in repr(result.picture())
     with pytest.raises(ValueError, match="no ratio"):
-        result["skips"].against("plain", 5)
+        result.ratio("skips", "plain", 5)
     with pytest.raises(KeyError, match="was not measured with 8 clients, but with 5"):
-        result["skips"].against("plain", 8)
+        result.ratio("skips", "plain", 8)
 
 
 def test_a_speaker_that_hears_nothing_itself_is_told():
@@ -347,12 +346,13 @@ def test_the_limit_of_open_files_is_raised_or_kept_and_said(soft, hard, facts):
 
 
 def test_figures_by_name_as_table_and_as_picture():
-    ways: dict[str, FanOutWay] = {}
-    ways["a"] = FanOutWay("a", [FanOut(10, 10, (0.002, 0.004, 0.003)), FanOut(1000, 999, (), "")], ways)
-    ways["b <i>"] = FanOutWay("b <i>", [FanOut(10, 10, (0.001, 0.001, 0.001))], ways)
+    ways = {
+        "a": FanOutWay("a", [FanOut(10, 10, (0.002, 0.004, 0.003)), FanOut(1000, 999, ())]),
+        "b <i>": FanOutWay("b <i>", [FanOut(10, 10, (0.001, 0.001, 0.001))]),
+    }
     result = FanOutComparison(ways, messages=3, size=64, against="b <i>", note="few files")
     assert result["a"][10].median == 0.003
-    assert result["a"].against("b <i>", 10) == 3
+    assert result.ratio("a", "b <i>", 10) == 3
     assert "×3.0" in repr(result)
     assert repr(result).splitlines()[-1] == "few files"
     page = result._repr_html_()
@@ -364,38 +364,12 @@ def test_figures_by_name_as_table_and_as_picture():
         result["c"]
 
 
-def test_grouped_bars_have_a_colour_a_kind_and_their_own_scale():
-    bars = GroupedBars({"ten": {"a": (1.0, "1 s"), "b": (2.0, "2 s")}, "more": {"a": (9.0, "9 s")}})
-    assert [line.count("█") for line in repr(bars).splitlines()] == [0, 20, 40, 0, 40]
-    assert bars._repr_html_().count("width: 100.0%") == 2
-    assert bars.colours == {"a": COLOURS[0], "b": COLOURS[1]}
-    assert repr(GroupedBars({})) == ""
-
-
-def test_the_colours_are_seen_on_light_and_dark_grounds():
-    def luminance(colour):
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-    for colour in COLOURS:
-        for ground in ("#ffffff", "#111111"):
-            dark, light = sorted((luminance(colour), luminance(ground)))
-            assert (light + 0.05) / (dark + 0.05) >= 3, (colour, ground)
-
-
 def test_it_can_be_broken_off_and_leaves_nothing():
     async def break_off():
         begun = asyncio.Event()
         loop = asyncio.get_running_loop()
-        measuring = asyncio.create_task(
-            compare_fan_out(
-                {"plain": plain},
-                clients=[1000],
-                messages=1000,  # a minute
-                progress=lambda _: loop.call_soon_threadsafe(begun.set),
-            )
-        )
+        run = FanOutRun({"plain": plain}, clients=[1000], messages=1000)  # a minute
+        measuring = asyncio.create_task(run.run(lambda _: loop.call_soon_threadsafe(begun.set)))
         await asyncio.wait_for(begun.wait(), 30)
         measuring.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -410,8 +384,8 @@ def test_it_can_be_broken_off_and_leaves_nothing():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: FanOutRun({"plain": plain}, clients=[1000], messages=1000, size=64, against=None),
-        lambda: MuteRun(plain, seconds=60, healthy=3, size=4000, rate=200),
+        lambda: FanOutRun({"plain": plain}, clients=[1000], messages=1000),
+        lambda: NeverReadsRun(plain, seconds=60),
     ],
 )
 def test_a_run_that_was_stopped_says_so(make, early):
@@ -425,26 +399,8 @@ def test_a_run_that_was_stopped_says_so(make, early):
     if early:
         run.stop()
     with nothing_left(), pytest.raises(BackgroundError, match=r"^it was broken off$"):
-        run.run(stop)
+        asyncio.run(run.run(stop))
     assert bool(told) is not early
-
-
-def test_in_a_notebook_there_is_a_bar(monkeypatch):
-    shares: list[float] = []
-
-    class Bar:
-        def __call__(self, share):
-            shares.append(share)
-
-        def close(self):
-            shares.append(-1)
-
-    monkeypatch.setattr(progress, "in_a_notebook", lambda: True)
-    monkeypatch.setattr(progress, "ProgressBar", Bar)
-    fan_out({"plain": plain})
-    assert shares[0] == 0
-    assert shares[-2:] == [1, -1]
-    assert shares[:-1] == sorted(shares[:-1])
 
 
 # --- one never reads

@@ -12,10 +12,10 @@ from helpers.background import lifetime
 
 
 def test_a_function_a_method_and_a_class_with_their_decorators() -> None:
-    shown = Source("helpers.background.lifetime:Event", "helpers.background.lifetime:Background.start")
-    event, start = shown.text.split("\n\n\n")
-    assert event == inspect.getsource(lifetime.Event).strip("\n")
-    assert event.startswith("@dataclass")
+    shown = Source("helpers.background.lifetime:LogEntry", "helpers.background.lifetime:Background.start")
+    entry, start = shown.text.split("\n\n\n")
+    assert entry == inspect.getsource(lifetime.LogEntry).strip("\n")
+    assert entry.startswith("@dataclass")
     assert start == textwrap.dedent(inspect.getsource(BackgroundServer.start)).strip("\n")
     assert repr(shown) == shown.text
     assert shown._repr_markdown_() == f"```python\n{shown.text}\n```"

@@ -44,7 +44,7 @@ def comparison(notebook: NotebookPage) -> None:
     page = notebook.page
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
     notebook.run_all()
-    cell = "ways = compare_requests"
+    cell = "ways = await compare_requests"
     _from(notebook, cell, cell, "comparison.png")
 
 

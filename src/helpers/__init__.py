@@ -21,12 +21,12 @@ _HOMES = {
     # figures
     "Bars": "figures.bars",
     "Source": "figures.source",
-    "Verdicts": "figures.verdicts",
+    "Claims": "figures.claims",
     # experiments
-    "compare_fan_out": "widgets.progress",
-    "compare_push": "widgets.progress",
-    "compare_requests": "widgets.progress",
-    "one_never_reads": "widgets.progress",
+    "compare_fan_out": "experiments.fan_out",
+    "compare_push": "experiments.push",
+    "compare_requests": "experiments.request_reply",
+    "one_never_reads": "experiments.never_reads",
     # widgets
     "BrowserClient": "widgets.panel",
     "ClientPanel": "widgets.panel",
@@ -48,17 +48,17 @@ if TYPE_CHECKING:
     from helpers.background.server import BackgroundServer as BackgroundServer
     from helpers.background.tap import tapped as tapped
     from helpers.environment import check_environment as check_environment
+    from helpers.experiments.fan_out import compare_fan_out as compare_fan_out
+    from helpers.experiments.never_reads import one_never_reads as one_never_reads
     from helpers.experiments.probe import Probe as Probe
+    from helpers.experiments.push import compare_push as compare_push
+    from helpers.experiments.request_reply import compare_requests as compare_requests
     from helpers.figures.bars import Bars as Bars
+    from helpers.figures.claims import Claims as Claims
     from helpers.figures.source import Source as Source
-    from helpers.figures.verdicts import Verdicts as Verdicts
     from helpers.widgets.page_link import PageLink as PageLink
     from helpers.widgets.panel import BrowserClient as BrowserClient
     from helpers.widgets.panel import ClientPanel as ClientPanel
-    from helpers.widgets.progress import compare_fan_out as compare_fan_out
-    from helpers.widgets.progress import compare_push as compare_push
-    from helpers.widgets.progress import compare_requests as compare_requests
-    from helpers.widgets.progress import one_never_reads as one_never_reads
     from helpers.widgets.race import Race as Race
     from helpers.widgets.stop_button import StopButton as StopButton
     from helpers.widgets.timeline import WireTimeline as WireTimeline
@@ -67,7 +67,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'helpers' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"helpers.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    if home.startswith("experiments."):
+        importlib.import_module("helpers.widgets.progress")  # so that they show how far they are
+    return getattr(importlib.import_module(f"helpers.{home}"), name)
 
 
 def __dir__() -> list[str]:

@@ -89,9 +89,9 @@ def after_run_all_three_peers_talk_until_the_button_is_pressed(page: NotebookPag
 
 
 @by_hand("01_compare_http_and_websocket.ipynb")
-def verdicts_and_the_race(page: NotebookPage) -> None:
-    table = page.cell(page.find_cell("several = ways")).locator("table")
-    expect(table).to_contain_text("not so, since HTTP/1.1")
+def claims_and_the_race(page: NotebookPage) -> None:
+    table = page.cell(page.find_cell("used = thousand")).locator("table")
+    expect(table).to_contain_text("1 for 1,000")
     page.cell(page.find_cell("race = Race")).get_by_role("button").first.click()
     page.wait_for_idle()
     race = page.cell(page.find_cell("race = Race"))

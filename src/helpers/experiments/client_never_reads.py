@@ -188,9 +188,9 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
         orders: an order is awaited after the watching, before the clients leave.
 
     Returns:
-        `watched` (seconds); whether they `stalled`; `sent`; `got` and `silence` (seconds) of each healthy
-        client; `gone`, why healthy ones were disconnected; `cut_after` (seconds; None for never) and `grown`
-        (bytes; None where it isn't known).
+        `watched` (seconds); whether they `stalled`; `sent`; `got` of each healthy client; the longest
+        `silence` of one (seconds); `gone`, why healthy ones were disconnected; `cut_after` (seconds; None for
+        never) and `grown` (bytes; None where it isn't known).
     """
     url, watch = plan["url"], plan["watch"]
     token = secrets.token_hex(4)
@@ -222,7 +222,7 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
             "stalled": stalled,
             "sent": talk.sent,
             "got": [sum(0 <= number < talk.sent for number in ear.arrivals) for ear in ears],
-            "silence": [longest_silence(ear, begin, end) for ear in ears],
+            "silence": max(longest_silence(ear, begin, end) for ear in ears),
             "gone": [ear.gone for ear in ears if ear.gone],
             "cut_after": None if look.cut_at is None else look.cut_at - begin,
             "grown": look.grown,

@@ -16,11 +16,9 @@ from typing import Any, Self
 
 from helpers.background.ends_with_parent import OWN_GROUP
 from helpers.background.lifetime import BackgroundError
+from helpers.experiments.run import Result, Run
 
 Report = Callable[[str, object], None]
-
-Progress = Callable[[float], None]
-"""Is called now and then with the share that is done, 0 to 1."""
 
 
 class ClientProcess:
@@ -99,34 +97,35 @@ class ClientProcess:
         return "\n".join(self._said.read().decode(errors="replace").strip().splitlines()[-10:]) or "(nothing)"
 
 
-class ClientRun:
+class ClientRun(Run[Result]):
     """What a client process carries out, and another thread can break off."""
 
     def __init__(self) -> None:
-        self._client: ClientProcess | None = None
+        self._running: ClientProcess | None = None
         self._stopped = False
 
     def stop(self) -> None:
-        """Break it off, from another thread; `run` then raises."""
+        """Break it off, from any thread; `run` then raises a `BackgroundError`."""
         self._stopped = True
-        if self._client is not None:
-            self._client.kill()
+        if self._running is not None:
+            self._running.kill()
 
     @contextlib.contextmanager
-    def _carried_out_by(self, client: ClientProcess) -> Iterator[None]:
+    def _client(self) -> Iterator[ClientProcess]:
         """
         Raises:
             BackgroundError: it was broken off, before or meanwhile.
         """
-        self._client = client
-        if self._stopped:
-            raise BackgroundError("it was broken off")
-        try:
-            yield
-        except BackgroundError:
-            if self._stopped:
-                raise BackgroundError("it was broken off") from None
-            raise
+        with ClientProcess() as client:
+            self._running = client
+            try:
+                if self._stopped:
+                    raise BackgroundError("it was broken off")
+                yield client
+            except BackgroundError:
+                if self._stopped:
+                    raise BackgroundError("it was broken off") from None
+                raise
 
 
 class Orders:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,7 +12,7 @@ import aiohttp
 
 from helpers.experiments.client_process import Orders, Report
 from helpers.experiments.client_session import FAILURES, Peer
-from helpers.experiments.plan import PATIENCE
+from helpers.experiments.plan import NUMBER, PATIENCE, STAMP
 from helpers.readers_code import in_words
 
 __all__ = ["FAILURES", "run"]
@@ -98,7 +97,7 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
                 events = await stack.enter_async_context(peer.events("/events"))
                 hear[way] = lambda events=events, ear=ear: _events(events, ear)  # type: ignore[misc]
             elif way == "WebSocket":
-                websocket = await stack.enter_async_context(peer.websocket("/push"))
+                websocket = await stack.enter_async_context(peer.websocket("/websocket"))
                 hear[way] = lambda websocket=websocket, ear=ear: _websocket(websocket, ear)  # type: ignore[misc]
             elif way == "polling":
                 hear[way] = lambda peer=peer, ear=ear: _polling(peer, ear, plan["poll_every"])  # type: ignore[misc]
@@ -110,8 +109,8 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
         stack.push_async_callback(publisher.close)
         telling = asyncio.create_task(_tell(ears, report))
         tasks = [asyncio.create_task(_until_broken(hear[way], ears[way])) for way in urls]
-        await publisher.post("/publish", json.dumps({"moments": moments, "size": plan["size"]}))
-        _, late = await asyncio.wait(tasks, timeout=moments[-1] + plan["poll_every"] + PATIENCE)
+        await _publish(publisher, moments, plan["size"])
+        _, late = await asyncio.wait(tasks, timeout=plan["poll_every"] + PATIENCE)
         for task in late:
             task.cancel()
         telling.cancel()
@@ -119,6 +118,15 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
         report("done", None)
         await asyncio.to_thread(orders.next)
     return {way: ear.broken or ("" if ear.finished else "no more came") for way, ear in ears.items()}
+
+
+async def _publish(server: Peer, moments: list[float], size: int) -> None:
+    """Publish events at these moments, from now on: each says its number and when it was published."""
+    begin = time.perf_counter()
+    for number, moment in enumerate(moments):
+        await asyncio.sleep(begin + moment - time.perf_counter())
+        text = f"{number:0{NUMBER}d} {time.perf_counter():0{STAMP}.6f} "
+        await server.post("/say", text.ljust(size, "x"))
 
 
 async def _until_broken(hear: Callable[[], Awaitable[None]], ear: Ear) -> None:

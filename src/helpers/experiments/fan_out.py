@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import html
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from helpers.background.lifetime import BackgroundError
-from helpers.experiments.client_process import Progress
+from helpers.experiments.run import Progress, comparison
 from helpers.experiments.servers import Served, ServersRun
-from helpers.figures.grouped_bars import GroupedBars
-from helpers.figures.table import Comparison, Table, in_ms, look_up, nearest_rank, times
+from helpers.figures.bars import Bars
+from helpers.figures.table import Comparison, Table, in_ms, nearest_rank, times
 from helpers.sockets import most_files
 
 __all__ = ["FanOut", "FanOutComparison", "FanOutRun", "FanOutWay", "compare_fan_out"]
@@ -51,12 +51,11 @@ class FanOut:
 
 
 class FanOutWay:
-    """What was measured of one server: `way[1000].median`, `way.against("gather", 1000)`."""
+    """What was measured of one server: `way[1000].median`."""
 
-    def __init__(self, name: str, measured: Sequence[FanOut], ways: Mapping[str, FanOutWay]) -> None:
+    def __init__(self, name: str, measured: Sequence[FanOut]) -> None:
         self.name = name
         self._measured = {each.clients: each for each in measured}
-        self._ways = ways
 
     def __getitem__(self, clients: int) -> FanOut:
         try:
@@ -79,23 +78,6 @@ class FanOutWay:
         """Whether every message reached everybody, with each number of clients."""
         return all(each.whole for each in self)
 
-    def against(self, other: str, clients: int | None = None) -> float:
-        """How many times as long a message takes as with another server: the median of the pairs' ratios.
-
-        Args:
-            other: the other server's name.
-            clients: with how many; the most by default.
-
-        Raises:
-            ValueError: one of them did not reach everybody.
-        """
-        if clients is None:
-            clients = max(self._measured)
-        mine, theirs = self[clients], look_up(self._ways, other)[clients]
-        if not (mine.whole and theirs.whole):
-            raise ValueError(f"not every message reached all {clients:,} clients, so there is no ratio")
-        return statistics.median(a / b for a, b in zip(mine.times, theirs.times, strict=True))
-
 
 class FanOutComparison(Comparison[FanOutWay]):
     """What `compare_fan_out` has measured: `print(result.facts())`, `result["gather"][1000].median`."""
@@ -113,6 +95,23 @@ class FanOutComparison(Comparison[FanOutWay]):
     def clients(self) -> list[int]:
         """With how many clients it was measured."""
         return sorted({each.clients for way in self for each in way})
+
+    def ratio(self, server: str, other: str, clients: int | None = None) -> float:
+        """How many times as long a message takes with one server as with another, the median of all messages.
+
+        Args:
+            server: the one's name.
+            other: the other's name.
+            clients: with how many; the most by default.
+
+        Raises:
+            ValueError: one of them did not reach everybody.
+        """
+        clients = max(self.clients) if clients is None else clients
+        mine, theirs = self[server][clients], self[other][clients]
+        if not (mine.whole and theirs.whole):
+            raise ValueError(f"not every message reached all {clients:,} clients, so there is no ratio")
+        return statistics.median(a / b for a, b in zip(mine.times, theirs.times, strict=True))
 
     @property
     def troubles(self) -> list[str]:
@@ -161,7 +160,7 @@ class FanOutComparison(Comparison[FanOutWay]):
             )
         return "\n".join([*lines, *self.troubles, *([self.note] if self.note else [])])
 
-    def picture(self) -> GroupedBars:
+    def picture(self) -> Bars:
         """The median times, as bars: a group for each number of clients, a colour for each server."""
         groups: dict[str, dict[str, tuple[float | None, str]]] = {}
         for count in self.clients:
@@ -175,11 +174,12 @@ class FanOutComparison(Comparison[FanOutWay]):
                 else:
                     ratio = f", {times(self._ratio(way, count))}" if len(self._ways) > 1 else ""
                     bars[way.name] = (each.median, f"{in_ms(each.median)} ms{ratio}")
-        return GroupedBars(groups)
+        return Bars(groups)
 
     def _ratio(self, way: FanOutWay, count: int) -> float | None:
         mine, base = way.get(count), self._ways[self.base].get(count)
-        return way.against(self.base, count) if mine and base and mine.whole and base.whole else None
+        whole = mine and base and mine.whole and base.whole
+        return self.ratio(way.name, self.base, count) if whole else None
 
     def _caption(self, what: str) -> str:
         return f"{self.messages} messages of {self.size} bytes to each number of clients: {what}"
@@ -198,82 +198,7 @@ class FanOutComparison(Comparison[FanOutWay]):
         )
 
 
-class FanOutRun(ServersRun):
-    """One comparison, which can be broken off from another thread.
-
-    Args:
-        served: the servers by their names.
-        options: as for `compare_fan_out`.
-
-    Raises:
-        ValueError: an argument makes no sense.
-    """
-
-    def __init__(
-        self,
-        served: Mapping[str, Served],
-        *,
-        clients: Sequence[int],
-        messages: int,
-        size: int,
-        against: str | None,
-    ) -> None:
-        if not served:
-            raise ValueError("there must be at least one server, by its name")
-        if not clients or min(clients) < 1 or max(clients) > 10_000:
-            raise ValueError("clients are numbers from 1 to 10,000")
-        if not 1 <= messages <= 1_000:
-            raise ValueError("messages must be 1 to 1,000")
-        if not 16 <= size <= 65_536:
-            raise ValueError("size is bytes, 16 to 65,536")
-        if against is not None and against not in served:
-            raise ValueError(f"against must be one of {', '.join(map(repr, served))}, not {against!r}")
-        super().__init__(served)
-        self._clients, self._note = affordable(clients, len(served), most_files())
-        self._messages = messages
-        self._size = size
-        self._against = against or list(served)[-1]
-
-    def run(self, progress: Progress | None = None) -> FanOutComparison:
-        """Carry it out, once.
-
-        Args:
-            progress: is called with the share that is done.
-
-        Raises:
-            BackgroundError: a server reached nobody, or it or the clients have failed, and why.
-        """
-        plan = {"kind": "fan-out", "clients": self._clients, "messages": self._messages, "size": self._size}
-        plan["seconds"] = 600
-        measured = self._measure(lambda urls: {**plan, "ways": urls}, progress)
-        ways: dict[str, FanOutWay] = {}
-        for name, rows in measured.items():
-            found = [
-                FanOut(count, row["reached"], tuple(row["times"]), row["trouble"])
-                for count, row in zip(self._clients, rows, strict=False)
-            ]
-            fewest = found[0]
-            if not fewest.times and (fewest.trouble or not fewest.reached):
-                why = fewest.trouble or (
-                    f"none of {fewest.clients:,} clients got what one of them said: "
-                    "does the server send each message to all of them?"
-                )
-                raise BackgroundError(f"{name!r}: {why}")
-            ways[name] = FanOutWay(name, found, ways)
-        return FanOutComparison(
-            ways, messages=self._messages, size=self._size, against=self._against, note=self._note
-        )
-
-
-async def compare_fan_out(
-    served: Mapping[str, Served],
-    *,
-    clients: Sequence[int] = (10, 100, 1000),
-    messages: int = 15,
-    size: int = 64,
-    against: str | None = None,
-    progress: Progress | None = None,
-) -> FanOutComparison:
+class FanOutRun(ServersRun[FanOutComparison]):
     """Have one client say something, and take the time until the last of all clients has it.
 
         result = await compare_fan_out({"one by one": loop, "broadcast()": room}, clients=[10, 100])
@@ -292,7 +217,6 @@ async def compare_fan_out(
         messages: how many are measured with each number of clients.
         size: bytes of each message, 16 to 65,536.
         against: which server the ratios refer to; the last one by default.
-        progress: is called with the share that is done, in another thread.
 
     Returns:
         The figures, as a picture, as a table and by name.
@@ -302,12 +226,64 @@ async def compare_fan_out(
         BackgroundError: a server reached nobody, or it or the clients have failed, and why.
         HandlerFailedError: a handler has failed, with the line that raised.
     """
-    run = FanOutRun(served, clients=clients, messages=messages, size=size, against=against)
-    try:
-        return await asyncio.to_thread(run.run, progress)
-    except BaseException:
-        run.stop()
-        raise
+
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        *,
+        clients: Sequence[int] = (10, 100, 1000),
+        messages: int = 15,
+        size: int = 64,
+        against: str | None = None,
+    ) -> None:
+        if not served:
+            raise ValueError("there must be at least one server, by its name")
+        if not clients or min(clients) < 1 or max(clients) > 10_000:
+            raise ValueError("clients are numbers from 1 to 10,000")
+        if not 1 <= messages <= 1_000:
+            raise ValueError("messages must be 1 to 1,000")
+        if not 16 <= size <= 65_536:
+            raise ValueError("size is bytes, 16 to 65,536")
+        if against is not None and against not in served:
+            raise ValueError(f"against must be one of {', '.join(map(repr, served))}, not {against!r}")
+        super().__init__(served)
+        self._clients, self._note = affordable(clients, len(served), most_files())
+        self._messages = messages
+        self._size = size
+        self._against = against or list(served)[-1]
+
+    def _measure(self, progress: Progress) -> FanOutComparison:
+        plan = {"kind": "fan-out", "clients": self._clients, "messages": self._messages, "size": self._size}
+        plan["seconds"] = 600
+        measured = self._with_servers(lambda urls: {**plan, "ways": urls}, progress)
+        return FanOutComparison(
+            {name: self._way(name, rows) for name, rows in measured.items()},
+            messages=self._messages,
+            size=self._size,
+            against=self._against,
+            note=self._note,
+        )
+
+    def _way(self, name: str, rows: list[dict[str, Any]]) -> FanOutWay:
+        """
+        Raises:
+            BackgroundError: nobody was reached.
+        """
+        found = [
+            FanOut(count, row["reached"], tuple(row["times"]), row["trouble"])
+            for count, row in zip(self._clients, rows, strict=False)
+        ]
+        fewest = found[0]
+        if not fewest.times and (fewest.trouble or not fewest.reached):
+            why = fewest.trouble or (
+                f"none of {fewest.clients:,} clients got what one of them said: "
+                "does the server send each message to all of them?"
+            )
+            raise BackgroundError(f"{name!r}: {why}")
+        return FanOutWay(name, found)
+
+
+compare_fan_out = comparison("compare_fan_out", FanOutRun)
 
 
 def affordable(clients: Sequence[int], servers: int, files: int) -> tuple[list[int], str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-__all__ = ["HEADER_SETS", "SERVER", "HeaderSet", "What", "headers_for"]
+__all__ = ["HeaderSet", "What", "headers_for"]
 
 HeaderSet = Literal["least", "library", "browser"]
 What = Literal["get", "post", "events", "websocket"]
-HEADER_SETS: Final = ("least", "library", "browser")
 
-SERVER: Final = "Python/3 aiohttp/3"
-"""What the server calls itself: as aiohttp does, but without numbers, so that bytes are the same anywhere."""
+_AIOHTTP: Final = "Python/3 aiohttp/3"
+"""What aiohttp calls itself, without its exact version, so that bytes are the same anywhere."""
 
 _COOKIE: Final = "session=0123456789abcdef0123456789abcdef"
 
@@ -40,7 +39,7 @@ _BROWSER_WEBSOCKET: Final = {
     "Accept-Encoding": "gzip, deflate, br, zstd",
     "Cookie": _COOKIE,
 }
-_LIBRARY: Final = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": SERVER}
+_LIBRARY: Final = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _AIOHTTP}
 
 
 def headers_for(kind: HeaderSet, what: What, origin: str) -> dict[str, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from typing import Any
 from urllib.parse import urlsplit
 
-from helpers.experiments.client_process import Progress
+from helpers.experiments.run import Progress, comparison
 from helpers.experiments.servers import Served, ServersRun
 
-__all__ = ["MuteRun", "NeverReads", "one_never_reads"]
+__all__ = ["NeverReads", "NeverReadsRun", "one_never_reads"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,68 +71,7 @@ class NeverReads:
         return "\n".join(f"{label + ':':{wide + 1}} {words}" for label, words in rows)
 
 
-class MuteRun(ServersRun):
-    """One such watch, which can be broken off from another thread.
-
-    Args:
-        server: the server.
-        options: as for `one_never_reads`.
-
-    Raises:
-        ValueError: an argument makes no sense.
-    """
-
-    def __init__(self, server: Served, *, seconds: float, healthy: int, size: int, rate: float) -> None:
-        if not 0.5 <= seconds <= 300:
-            raise ValueError("seconds must be 0.5 to 300")
-        if not 1 <= healthy <= 100:
-            raise ValueError("healthy must be 1 to 100 clients")
-        if not 32 <= size <= 2**20:
-            raise ValueError("size is bytes, 32 to 1,048,576")
-        if not 1 <= rate <= 1_000:
-            raise ValueError("rate is messages a second, 1 to 1,000")
-        self._name = getattr(server, "__name__", "the server")
-        super().__init__({self._name: server})
-        self._plan = {"kind": "never reads", "healthy": healthy, "size": size, "rate": rate}
-        self._plan |= {"watch": seconds, "seconds": seconds + 60}
-
-    def run(self, progress: Progress | None = None) -> NeverReads:
-        """Carry it out, once.
-
-        Args:
-            progress: is called with the share that is done.
-
-        Raises:
-            BackgroundError: healthy clients don't hear each other even without a mute one, or the server or
-                the clients have failed, and why.
-        """
-
-        def plan(urls: dict[str, str]) -> dict[str, Any]:
-            url = urls[self._name]
-            return {**self._plan, "url": url, "pid": listening_process(urlsplit(url).port)}
-
-        seen = self._measure(plan, progress)
-        return NeverReads(
-            watched=seen["watched"],
-            stalled=seen["stalled"],
-            sent=seen["sent"],
-            got=tuple(seen["got"]),
-            silence=max(seen["silence"]),
-            gone=tuple(seen["gone"]),
-            cut_after=seen["cut_after"],
-            grown=seen["grown"],
-        )
-
-
-async def one_never_reads(
-    server: Served,
-    *,
-    seconds: float = 3,
-    healthy: int = 3,
-    size: int = 4000,
-    rate: float = 200,
-    progress: Progress | None = None,
-) -> NeverReads:
+class NeverReadsRun(ServersRun[NeverReads]):
     """Let one client never read while a healthy one talks, and see who hears it and what it costs the server.
 
         result = await one_never_reads(room)
@@ -150,7 +88,6 @@ async def one_never_reads(
         healthy: how many clients read; one of them talks.
         size: characters of each message; a chat may refuse longer ones.
         rate: messages a second.
-        progress: is called with the share that is done, in another thread.
 
     Returns:
         What was seen, by name and in words.
@@ -161,12 +98,33 @@ async def one_never_reads(
             clients have failed, and why.
         HandlerFailedError: the handler has failed, with the line that raised.
     """
-    run = MuteRun(server, seconds=seconds, healthy=healthy, size=size, rate=rate)
-    try:
-        return await asyncio.to_thread(run.run, progress)
-    except BaseException:
-        run.stop()
-        raise
+
+    def __init__(
+        self, server: Served, *, seconds: float = 3, healthy: int = 3, size: int = 4000, rate: float = 200
+    ) -> None:
+        if not 0.5 <= seconds <= 300:
+            raise ValueError("seconds must be 0.5 to 300")
+        if not 1 <= healthy <= 100:
+            raise ValueError("healthy must be 1 to 100 clients")
+        if not 32 <= size <= 2**20:
+            raise ValueError("size is bytes, 32 to 1,048,576")
+        if not 1 <= rate <= 1_000:
+            raise ValueError("rate is messages a second, 1 to 1,000")
+        self._name = getattr(server, "__name__", "the server")
+        super().__init__({self._name: server})
+        self._plan = {"kind": "never reads", "healthy": healthy, "size": size, "rate": rate}
+        self._plan |= {"watch": seconds, "seconds": seconds + 60}
+
+    def _measure(self, progress: Progress) -> NeverReads:
+        def plan(urls: dict[str, str]) -> dict[str, Any]:
+            url = urls[self._name]
+            return {**self._plan, "url": url, "pid": listening_process(urlsplit(url).port)}
+
+        seen = self._with_servers(plan, progress)
+        return NeverReads(**{**seen, "got": tuple(seen["got"]), "gone": tuple(seen["gone"])})
+
+
+one_never_reads = comparison("one_never_reads", NeverReadsRun)
 
 
 def listening_process(port: int | None) -> int | None:

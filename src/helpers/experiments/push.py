@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from helpers.experiments.client_process import ClientProcess, ClientRun, Progress
 from helpers.experiments.http_headers import HeaderSet
-from helpers.experiments.links import Links
-from helpers.experiments.news_server import NewsServer
 from helpers.experiments.plan import PATIENCE, PUSH_WAYS, SMALLEST_EVENT, overtaken
-from helpers.experiments.request_reply import carry_out, check_link, check_ways, requests_seen
+from helpers.experiments.run import Progress, comparison
+from helpers.experiments.taps_by_way import Traffic
+from helpers.experiments.ways import WaysRun
 from helpers.figures.bars import Bars
-from helpers.figures.table import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
+from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, times
 
-__all__ = ["PUSH_WAYS", "Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
+__all__ = ["Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
 
 _BURST_GAP = 0.002
 
@@ -37,36 +36,18 @@ class Arrival:
 
 
 @dataclasses.dataclass(frozen=True)
-class PushWay:
-    """What was measured of one way. Times are in seconds.
+class PushWay(Traffic):
+    """What was measured of one way, besides its traffic. Times are in seconds.
 
     Attributes:
-        name: the way.
         events: how many were published.
         arrivals: those that came, in the order in which they came.
-        connections: TCP connections that were opened.
-        requests: HTTP requests on the wire; a WebSocket's handshake is one.
-        opening_bytes: bytes of both directions before the first event was published.
-        up: bytes from the client for each event.
-        down: bytes from the server for each event.
         trouble: why it heard no more, in words; empty if it heard all.
     """
 
-    name: str
     events: int
     arrivals: tuple[Arrival, ...] = dataclasses.field(repr=False)
-    connections: int
-    requests: int
-    opening_bytes: int
-    up: float
-    down: float
     trouble: str
-    _ways: dict[str, PushWay] = dataclasses.field(repr=False, compare=False)
-
-    @property
-    def bytes_per_event(self) -> float:
-        """Bytes of both directions for each event, the opening left out."""
-        return self.up + self.down
 
     @property
     def delays(self) -> list[float]:
@@ -98,10 +79,6 @@ class PushWay:
         """Events that came after a later one."""
         return overtaken([arrival.number for arrival in self.arrivals])
 
-    def against(self, other: str) -> float:
-        """How many times as long an event takes as in another way, by the medians."""
-        return self.median / look_up(self._ways, other).median
-
 
 class PushComparison(Comparison[PushWay]):
     """What `compare_push` has measured: `print(result)`, `result["SSE"].median`."""
@@ -109,6 +86,10 @@ class PushComparison(Comparison[PushWay]):
     def __init__(self, ways: dict[str, PushWay], caption: str) -> None:
         super().__init__(ways)
         self._caption = caption
+
+    def ratio(self, way: str, other: str) -> float:
+        """How many times as long an event takes in one way as in another, by the medians."""
+        return self[way].median / self[other].median
 
     def table(self) -> Table:
         """All figures, delays included, each against WebSocket."""
@@ -125,7 +106,7 @@ class PushComparison(Comparison[PushWay]):
                 *(f"{count:,}" for count in (way.connections, way.requests)),
                 *map(in_bytes, (way.up, way.down)),
                 *map(in_ms, (way.median, way.p99)),
-                times(way.against(other)),
+                times(self.ratio(way.name, other)),
                 *(str(way.lost), str(way.overtaken)),
             ]
             for way in self
@@ -148,7 +129,7 @@ class PushComparison(Comparison[PushWay]):
     def bytes_picture(self) -> Bars:
         """Bytes for each event, as bars."""
         return Bars(
-            {way.name: way.bytes_per_event for way in self}, words=lambda count: f"{count:,.0f} bytes"
+            {way.name: way.bytes_per_message for way in self}, words=lambda count: f"{count:,.0f} bytes"
         )
 
     def __repr__(self) -> str:
@@ -162,14 +143,33 @@ class PushComparison(Comparison[PushWay]):
         )
 
 
-class PushRun(ClientRun):
-    """One comparison of the ways to hear events, and how far it has come.
+class PushRun(WaysRun[PushComparison]):
+    """Publish events at irregular moments on one server, and hear them in four ways at once.
+
+        result = await compare_push(20)
+        print(result["SSE"].median, result["polling"].median)
+        result
+
+    Server and client are child processes and use the same library, aiohttp, without compression. Each way
+    has a tap of its own, in this process, which counts and delays.
 
     Args:
-        options: as for `compare_push`.
+        events: how many.
+        gap: average time between two of them, or between two bursts, in seconds.
+        burst: so many come at once, two milliseconds apart.
+        size: bytes of each event, 25 to 65,536.
+        round_trip: of the link, in seconds.
+        poll_every: how often polling asks, in seconds.
+        ways: which, of `"polling"`, `"long polling"`, `"SSE"` and `"WebSocket"`.
+        headers: what the client sends along; see `compare_requests`.
+        seed: makes the moments the same each time.
+
+    Returns:
+        The figures, as a table and by name.
 
     Raises:
         ValueError: an argument makes no sense.
+        BackgroundError: the server or the client has failed, and why.
     """
 
     def __init__(
@@ -185,9 +185,7 @@ class PushRun(ClientRun):
         headers: HeaderSet = "library",
         seed: int | None = None,
     ) -> None:
-        super().__init__()
-        check_ways(ways, PUSH_WAYS)
-        check_link(round_trip, headers)
+        super().__init__(ways, PUSH_WAYS, round_trip=round_trip, headers=headers)
         if not 1 <= burst <= events <= 10_000:
             raise ValueError("events must be 1 to 10,000, and burst no more than these")
         if not SMALLEST_EVENT <= size <= 65_536:
@@ -196,17 +194,13 @@ class PushRun(ClientRun):
             raise ValueError("gap and poll_every are seconds, more than 0")
         if events / burst * gap > 120:
             raise ValueError(f"events would take {events / burst * gap:,.0f} s: choose fewer, or less gap")
-        self.ways = tuple(ways)
-        self.size = size
-        self.round_trip = round_trip
         self.poll_every = poll_every
-        self.headers = headers
+        self._size = size
         self.moments = irregular(events, gap, burst, begin=0.2 + 2 * round_trip, seed=seed)
         self.caption = (
             f"{events} events of {size} bytes{f' in bursts of {burst}' if burst > 1 else ''}, round trip "
             f"{1000 * round_trip:g} ms, polling every {poll_every:g} s, headers: {headers}"
         )
-        self.links: Links | None = None
         self._heard: dict[str, list[list[float]]] = {way: [] for way in self.ways}
         self._origin: float | None = None
         self._now = 0.0
@@ -230,115 +224,36 @@ class PushRun(ClientRun):
                 for way, heard in self._heard.items()
             }
 
-    def run(
-        self, progress: Progress | None = None, changed: Callable[[], None] | None = None
-    ) -> PushComparison:
-        """Carry it out, once, and return when all events have come or nothing more can.
+    def _measure(self, progress: Progress) -> PushComparison:
+        count = len(self.moments)
 
-        Args:
-            progress: is called with the share that is done.
-            changed: is called, in this thread, when something has come.
-
-        Raises:
-            BackgroundError: the server or the client has failed, and why.
-        """
-
-        def take(content: Any) -> None:
+        def told(kind: str, content: Any) -> None:
             with self._lock:
                 self._now = content["now"]
                 for way, heard in content["ways"].items():
                     self._heard[way] += heard
                     if self._origin is None:
                         self._origin = heard[0][1]
-            if progress is not None:
-                expected = len(self.moments) * len(self.ways)
-                progress(min(1.0, sum(map(len, self._heard.values())) / expected))
-            if changed is not None:
-                changed()
+                arrived = sum(map(len, self._heard.values()))
+            progress(min(1.0, arrived / (count * len(self.ways))))
 
-        plan = {"kind": "push", "moments": self.moments, "size": self.size, "headers": self.headers}
-        plan |= {"poll_every": self.poll_every}
+        plan: dict[str, Any] = {"kind": "push", "moments": self.moments, "size": self._size}
+        plan |= {"headers": self.headers, "poll_every": self.poll_every}
         plan["seconds"] = self.moments[-1] + self.poll_every + PATIENCE + 15
-        events = 100 * len(self.moments) + 10_000
-        with ClientProcess() as client, NewsServer() as server:
-            with Links(server.url, self.ways, round_trip=self.round_trip, events=events) as links:
-                self.links = links
-                with self._carried_out_by(client):
-                    client.tell({**plan, "ways": links.urls, "server": server.url})
-                    troubles = carry_out(client, server, links, arrivals=take)
-            requests = {way: requests_seen(tap) for way, tap in links.taps.items()}
-        found: dict[str, PushWay] = {}
-        count = len(self.moments)
-        for way, arrivals in self.arrivals.items():
-            up, down = links.bytes_between(way)
-            found[way] = PushWay(
-                name=way,
-                events=count,
-                arrivals=tuple(arrivals),
-                connections=links.connections(way),
-                requests=requests[way],
-                opening_bytes=links.opening_bytes(way),
-                up=up / count,
-                down=down / count,
-                trouble=troubles[way],
-                _ways=found,
-            )
-        return PushComparison(found, self.caption)
+        troubles, traffic = self._over_taps(plan, messages=count, events=100 * count + 10_000, told=told)
+        arrivals = self.arrivals
+        return PushComparison(
+            {
+                way: PushWay(
+                    **vars(traffic[way]), events=count, arrivals=tuple(arrivals[way]), trouble=troubles[way]
+                )
+                for way in self.ways
+            },
+            self.caption,
+        )
 
 
-def compare_push(
-    events: int = 20,
-    *,
-    gap: float = 0.2,
-    burst: int = 1,
-    size: int = 64,
-    round_trip: float = 0.04,
-    poll_every: float = 1.0,
-    ways: Sequence[str] = PUSH_WAYS,
-    headers: HeaderSet = "library",
-    seed: int | None = None,
-    progress: Progress | None = None,
-) -> PushComparison:
-    """Have one server publish events at irregular moments, and hear them in four ways at once.
-
-        result = compare_push(20)
-        print(result["SSE"].median, result["polling"].median)
-        result
-
-    Server and client are child processes and use the same library, aiohttp, without compression. Each way
-    has a tap of its own, in this process, which counts and delays.
-
-    Args:
-        events: how many.
-        gap: average time between two of them, or between two bursts, in seconds.
-        burst: so many come at once, two milliseconds apart.
-        size: bytes of each event, 25 to 65,536.
-        round_trip: of the link, in seconds.
-        poll_every: how often polling asks, in seconds.
-        ways: which, of `PUSH_WAYS`.
-        headers: what the client sends along; see `compare_requests`.
-        seed: makes the moments the same each time.
-        progress: is called with the share that is done.
-
-    Returns:
-        The figures, as a table and by name.
-
-    Raises:
-        ValueError: an argument makes no sense.
-        BackgroundError: the server or the client has failed, and why.
-    """
-    run = PushRun(
-        events,
-        gap=gap,
-        burst=burst,
-        size=size,
-        round_trip=round_trip,
-        poll_every=poll_every,
-        ways=ways,
-        headers=headers,
-        seed=seed,
-    )
-    return run.run(progress)
+compare_push = comparison("compare_push", PushRun)
 
 
 def irregular(events: int, gap: float, burst: int, *, begin: float, seed: int | None) -> list[float]:

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from helpers.background.lifetime import BackgroundError
-from helpers.experiments.client_process import ClientProcess, Progress
-from helpers.experiments.http_headers import HEADER_SETS, HeaderSet
-from helpers.experiments.links import Links
-from helpers.experiments.news_server import NewsServer
+from helpers.experiments.http_headers import HeaderSet
 from helpers.experiments.plan import ALL_WAYS, MANY_AT_A_TIME, REQUEST_WAYS
+from helpers.experiments.run import Progress, comparison
+from helpers.experiments.taps_by_way import Traffic
+from helpers.experiments.ways import WaysRun
 from helpers.figures.bars import Bars
-from helpers.figures.table import Comparison, Table, in_bytes, in_ms, look_up, nearest_rank, times
-from helpers.wire.events import HttpRequest
-from helpers.wire.tap import Tap
+from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, times
 
-__all__ = ["ALL_WAYS", "REQUEST_WAYS", "RequestComparison", "RequestWay", "compare_requests"]
+__all__ = ["RequestComparison", "RequestRun", "RequestWay", "compare_requests"]
 
 
 @dataclasses.dataclass(frozen=True)
-class RequestWay:
-    """What was measured of one way. Times are in seconds.
+class RequestWay(Traffic):
+    """What was measured of one way, besides its traffic. Times are in seconds.
 
     Attributes:
-        name: the way.
         messages: exchanges, each a message and its reply.
-        connections: TCP connections that were opened.
-        requests: HTTP requests on the wire; a WebSocket's handshake is one.
-        opening_bytes: bytes of both directions before the first message: the handshake.
-        up: bytes from the client for each message, headers and frames included.
-        down: bytes from the server for each message.
         first: from nothing to the first reply, opening the connection included.
         times: of each later exchange, from sending to its reply.
         wall: for all these together.
@@ -40,24 +30,12 @@ class RequestWay:
         overtaken: replies that came after the reply to a later message.
     """
 
-    name: str
     messages: int
-    connections: int
-    requests: int
-    opening_bytes: int
-    up: float
-    down: float
     first: float
     times: tuple[float, ...] = dataclasses.field(repr=False)
     wall: float
     lost: int
     overtaken: int
-    _ways: dict[str, RequestWay] = dataclasses.field(repr=False, compare=False)
-
-    @property
-    def bytes_per_message(self) -> float:
-        """Bytes of both directions for a message and its reply, the opening left out."""
-        return self.up + self.down
 
     @property
     def median(self) -> float:
@@ -83,21 +61,6 @@ class RequestWay:
         """
         return self.per_message if self.name in MANY_AT_A_TIME else min(self.times)
 
-    def against(self, other: str, *, by: Literal["median", "fastest"] = "median") -> float:
-        """How many times as long a message takes as in another way.
-
-        Args:
-            other: the other way.
-            by: `"median"` or `"fastest"`; the second comes out the same on a busy machine, too.
-        """
-        ways = (self, look_up(self._ways, other))
-        mine, theirs = (way.fastest if by == "fastest" else way.per_message for way in ways)
-        return mine / theirs
-
-    def bytes_against(self, other: str) -> float:
-        """How many times as many bytes a message takes as in another way."""
-        return self.bytes_per_message / look_up(self._ways, other).bytes_per_message
-
 
 class RequestComparison(Comparison[RequestWay]):
     """What `compare_requests` has measured: `print(result)`, `result["keep-alive"].connections`."""
@@ -107,6 +70,20 @@ class RequestComparison(Comparison[RequestWay]):
         self.size = size
         self.round_trip = round_trip
         self.headers = headers
+
+    def ratio(self, way: str, other: str, *, of: Literal["time", "fastest", "bytes"] = "time") -> float:
+        """How many times as much a message takes in one way as in another.
+
+        Args:
+            way: the one.
+            other: the other.
+            of: `"time"` by what a message costs, or by the `"fastest"` exchange, which comes out the same on
+                a busy machine, too; or `"bytes"`.
+        """
+        attribute = {"time": "per_message", "fastest": "fastest", "bytes": "bytes_per_message"}[of]
+        mine: float = getattr(self[way], attribute)
+        theirs: float = getattr(self[other], attribute)
+        return mine / theirs
 
     def table(self) -> Table:
         """All figures, times included, each against WebSocket."""
@@ -121,9 +98,9 @@ class RequestComparison(Comparison[RequestWay]):
             [
                 way.name,
                 *(f"{count:,}" for count in (way.connections, way.requests)),
-                *(in_bytes(way.up), in_bytes(way.down), times(way.bytes_against(other))),
+                *(in_bytes(way.up), in_bytes(way.down), times(self.ratio(way.name, other, of="bytes"))),
                 *map(in_ms, (way.first, way.median, way.p99, way.per_message)),
-                times(way.against(other)),
+                times(self.ratio(way.name, other)),
                 *(str(way.lost), str(way.overtaken)),
             ]
             for way in self
@@ -176,23 +153,15 @@ class RequestComparison(Comparison[RequestWay]):
         )
 
 
-def compare_requests(
-    messages: int = 25,
-    *,
-    size: int = 64,
-    round_trip: float = 0.04,
-    ways: Sequence[str] = REQUEST_WAYS,
-    headers: HeaderSet = "library",
-    progress: Progress | None = None,
-) -> RequestComparison:
+class RequestRun(WaysRun[RequestComparison]):
     """Send the same messages over HTTP and WebSocket to one echo server, and count and time each way.
 
-        result = compare_requests(25)
-        print(result["keep-alive"].against("WebSocket"))
+        result = await compare_requests(25)
+        print(result.ratio("keep-alive", "WebSocket"))
         result
 
     Server and client are child processes and use the same library, aiohttp, without compression. Before
-    the server stands a tap for each way, in this process, which counts and delays. The ways take turns,
+    the server there is a tap for each way, in this process, which counts and delays. The ways take turns,
     message by message, so that whatever else the machine does disturbs all of them alike.
 
     - `"new connection"`: an HTTP request on a TCP connection of its own.
@@ -207,10 +176,9 @@ def compare_requests(
         messages: how many in each way, 10 or more.
         size: bytes of each message, 1 to 65,536.
         round_trip: of the link, in seconds.
-        ways: which, of `ALL_WAYS`.
+        ways: which, of these.
         headers: what the client sends along: `"least"` nothing that isn't needed, `"library"` what aiohttp
             sends, `"browser"` what Chromium sends, with a cookie.
-        progress: is called with the share that is done.
 
     Returns:
         The figures, as a table and by name.
@@ -219,99 +187,38 @@ def compare_requests(
         ValueError: an argument makes no sense.
         BackgroundError: the server or the client has failed, and why.
     """
-    check_ways(ways, ALL_WAYS)
-    check_link(round_trip, headers)
-    if messages < 10:
-        raise ValueError("messages must be 10 or more, or there is nothing to compare")
-    if not 1 <= size <= 65_536:
-        raise ValueError("size is bytes, 1 to 65,536")
-    plan = {"kind": "requests", "messages": messages, "size": size, "headers": headers}
-    plan["seconds"] = 20 + len(ways) * messages * (4 * round_trip + 0.05)
-    with ClientProcess() as client, NewsServer() as server:
-        with Links(server.url, ways, round_trip=round_trip, events=30 * messages + 1000) as links:
-            client.tell({**plan, "ways": links.urls})
-            measured = carry_out(client, server, links, progress)
-        requests = {way: requests_seen(tap) for way, tap in links.taps.items()}
-    found: dict[str, RequestWay] = {}
-    for way in ways:
-        figures = measured[way]
-        up, down = links.bytes_between(way)
-        found[way] = RequestWay(
-            name=way,
-            messages=messages,
-            connections=links.connections(way),
-            requests=requests[way],
-            opening_bytes=links.opening_bytes(way),
-            up=up / messages,
-            down=down / messages,
-            first=figures["first"],
-            times=tuple(figures["times"]),
-            wall=figures["wall"],
-            lost=figures["lost"],
-            overtaken=figures["overtaken"],
-            _ways=found,
+
+    def __init__(
+        self,
+        messages: int = 25,
+        *,
+        size: int = 64,
+        round_trip: float = 0.04,
+        ways: Sequence[str] = REQUEST_WAYS,
+        headers: HeaderSet = "library",
+    ) -> None:
+        super().__init__(ways, ALL_WAYS, round_trip=round_trip, headers=headers)
+        if messages < 10:
+            raise ValueError("messages must be 10 or more, or there is nothing to compare")
+        if not 1 <= size <= 65_536:
+            raise ValueError("size is bytes, 1 to 65,536")
+        self._messages = messages
+        self._size = size
+
+    def _measure(self, progress: Progress) -> RequestComparison:
+        count = self._messages
+        plan: dict[str, Any] = {"kind": "requests", "messages": count, "size": self._size}
+        plan |= {"headers": self.headers}
+        plan["seconds"] = 20 + len(self.ways) * count * (4 * self.round_trip + 0.05)
+        measured, traffic = self._over_taps(
+            plan, messages=count, events=30 * count + 1000, told=lambda kind, share: progress(share)
         )
-    return RequestComparison(found, size=size, round_trip=round_trip, headers=headers)
+        return RequestComparison(
+            {way: RequestWay(**vars(traffic[way]), messages=count, **measured[way]) for way in self.ways},
+            size=self._size,
+            round_trip=self.round_trip,
+            headers=self.headers,
+        )
 
 
-def carry_out(
-    client: ClientProcess,
-    server: NewsServer,
-    links: Links,
-    progress: Progress | None = None,
-    arrivals: Callable[[Any], None] | None = None,
-) -> Any:
-    """Answer what the client reports until it has its result.
-
-    Raises:
-        BackgroundError: the client gave up; if the server has ended, that is said instead.
-    """
-    try:
-        for kind, content in client.reports():
-            if kind == "opened":
-                links.mark_opened()
-                client.tell("go")
-            elif kind == "done":
-                links.mark_done()
-                client.tell("close")
-            elif kind == "progress" and progress is not None:
-                progress(content)
-            elif kind == "arrivals" and arrivals is not None:
-                arrivals(content)
-            elif kind == "result":
-                return content
-    except BackgroundError:
-        deadline = time.monotonic() + 1
-        while server.running and time.monotonic() < deadline:  # the client may learn of its end first
-            time.sleep(0.02)
-        server.check()
-        raise
-    raise AssertionError("reports end with a result")
-
-
-def requests_seen(tap: Tap) -> int:
-    """How many HTTP requests went through a tap."""
-    return sum(isinstance(event, HttpRequest) for event in tap.events())
-
-
-def check_ways(ways: Sequence[str], known: Sequence[str]) -> None:
-    """
-    Raises:
-        ValueError: one of the ways isn't known, or there is none.
-    """
-    for way in ways:
-        if way not in known:
-            raise ValueError(f"there is no way {way!r}: choose from {', '.join(map(repr, known))}")
-    if not ways or len(set(ways)) < len(ways):
-        raise ValueError("ways must name at least one way, and each once")
-
-
-def check_link(round_trip: float, headers: str) -> None:
-    """
-    Raises:
-        ValueError: the link or the headers make no sense.
-    """
-    if not 0 <= round_trip <= 2:
-        raise ValueError("round_trip is seconds, 0 to 2")
-    if headers not in HEADER_SETS:
-        raise ValueError(f"headers must be one of {', '.join(map(repr, HEADER_SETS))}, not {headers!r}")
+compare_requests = comparison("compare_requests", RequestRun)

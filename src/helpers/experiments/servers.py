@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from helpers.background.lifetime import BackgroundError
 from helpers.background.server import BackgroundServer
-from helpers.experiments.client_process import ClientProcess, ClientRun, Progress
+from helpers.experiments.client_process import ClientProcess, ClientRun
+from helpers.experiments.run import Progress, Result
 from helpers.wire.tap import HasUrl
 
 Served = Callable[[Any], Awaitable[None]] | str | HasUrl
@@ -71,7 +72,7 @@ class Servers:
             list(pool.map(lambda server: server._halt(hurry=True), self._ours.values()))
 
 
-class ServersRun(ClientRun):
+class ServersRun(ClientRun[Result]):
     """What a client process carries out with servers.
 
     Args:
@@ -86,18 +87,14 @@ class ServersRun(ClientRun):
         super().__init__()
         self._servers = Servers(served)
 
-    def _measure(self, plan: Callable[[dict[str, str]], dict[str, Any]], progress: Progress | None) -> Any:
+    def _with_servers(self, plan: Callable[[dict[str, str]], dict[str, Any]], progress: Progress) -> Any:
         """Start the servers, have the client carry out what `plan` says for their addresses, and stop them.
 
         Raises:
             HandlerFailedError: a handler has failed, with the line that raised it.
             BackgroundError: a server or the client has failed, or it was broken off.
         """
-        with (
-            ClientProcess() as client,
-            self._servers.running() as urls,
-            self._carried_out_by(client),
-        ):
+        with self._client() as client, self._servers.running() as urls:
             client.tell(plan(urls))
             try:
                 return self._result(client, progress)
@@ -106,9 +103,9 @@ class ServersRun(ClientRun):
                     self._servers.check()
                 raise
 
-    def _result(self, client: ClientProcess, progress: Progress | None) -> Any:
+    def _result(self, client: ClientProcess, progress: Progress) -> Any:
         for kind, content in client.reports():
-            if kind == "progress" and progress is not None:
+            if kind == "progress":
                 progress(content)
             elif kind == "done":
                 self._servers.check()

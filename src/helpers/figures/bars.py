@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
+from typing import cast
+
+COLOURS = ("#2f7ed8", "#c9700a", "#2b9a5f", "#a266d4", "#d64569", "#168c9e", "#8a7a1c", "#808080")
+"""Each has a contrast of at least 3:1 to the light and the dark theme's background (WCAG 2.2, 1.4.11)."""
+
+Amounts = Mapping[str, float | tuple[float | None, str]]
+"""Amounts by their labels; with words of its own where `words` would not do, and None where there is none."""
 
 
 def _in_ms(seconds: float) -> str:
@@ -11,38 +18,76 @@ def _in_ms(seconds: float) -> str:
 
 
 class Bars:
-    """Bars for durations.
+    """Bars, all to one scale; or in groups, each group to its own scale and each label in its own colour.
 
         Bars({"kernel's loop": 1.0, "thread": 0.004})
+        Bars({"10 clients": {"loop": 0.6, "gather": 0.7}, "100 clients": {"loop": 6.1, "gather": 5.9}})
 
     Args:
-        seconds: the durations by their labels, in seconds; or other amounts, with `words`.
-        words: how an amount is said.
+        amounts: in seconds, or in what `words` expects; or such amounts for each group.
+        words: turns an amount into words.
     """
 
-    def __init__(self, seconds: Mapping[str, float], *, words: Callable[[float], str] = _in_ms) -> None:
-        self.seconds = dict(seconds)
-        self._words = words
+    def __init__(
+        self, amounts: Amounts | Mapping[str, Amounts], *, words: Callable[[float], str] = _in_ms
+    ) -> None:
+        grouped = any(isinstance(each, Mapping) for each in amounts.values())
+        groups = cast("Mapping[str, Amounts]", amounts if grouped else {"": amounts})
+        self._groups = {
+            group: {
+                label: each if isinstance(each, tuple) else (each, words(each))
+                for label, each in bars.items()
+            }
+            for group, bars in groups.items()
+        }
+        labels = dict.fromkeys(label for bars in self._groups.values() for label in bars)
+        self.colours = {
+            label: COLOURS[at % len(COLOURS) if grouped else 0] for at, label in enumerate(labels)
+        }
 
     def __repr__(self) -> str:
-        wide = max(map(len, self.seconds))
-        rows = ((label, value, round(40 * self._share(value))) for label, value in self.seconds.items())
-        return "\n".join(
-            f"{label:{wide}}  {self._words(value):>10}  {'█' * cells}" for label, value, cells in rows
-        )
+        wide = max(map(len, self.colours), default=0)
+        lines = []
+        for group, bars in self._groups.items():
+            said = max((len(words) for _, words in bars.values()), default=0)
+            lines += [group] if group else []
+            lines += [
+                f"{'  ' if group else ''}{label:{wide}}  {words:>{said}}  {'█' * round(40 * share)}".rstrip()
+                for label, words, share in _shares(bars)
+            ]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left; white-space: nowrap">{html.escape(label)}</th>'
-            f'<td style="text-align: right; white-space: nowrap">{self._words(value)}</td>'
-            '<td style="width: 60%; text-align: left"><div style="height: 1em; border-radius: 2px; '
-            f"min-width: 2px; width: {100 * self._share(value):.1f}%; "
-            'background: var(--jp-brand-color1, #1976d2)"></div></td></tr>'
-            for label, value in self.seconds.items()
+            self._heading(group) + "".join(self._row(*bar, mark=bool(group)) for bar in _shares(bars))
+            for group, bars in self._groups.items()
         )
-        style = "table-layout: auto; width: 100%; max-width: 720px"  # JupyterLab's own layout is fixed
+        style = "width: 100%; max-width: 720px; table-layout: auto"  # JupyterLab's own layout is fixed
         return f'<table style="{style}"><tbody>{rows}</tbody></table>'
 
-    def _share(self, value: float) -> float:
-        longest = max(self.seconds.values())
-        return value / longest if longest else 0.0
+    def _heading(self, group: str) -> str:
+        return group and (
+            '<tr><th scope="rowgroup" colspan="3" style="text-align: left; padding-top: 0.8em">'
+            f"{html.escape(group)}</th></tr>"
+        )
+
+    def _row(self, label: str, words: str, share: float, *, mark: bool) -> str:
+        colour = self.colours[label]
+        square = f'<span aria-hidden="true" style="color: {colour}">■</span> ' if mark else ""
+        return (
+            '<tr><th scope="row" style="text-align: left; white-space: nowrap; font-weight: normal">'
+            f"{square}{html.escape(label)}</th>"
+            '<td style="text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums">'
+            f"{html.escape(words)}</td>"
+            '<td style="width: 60%; text-align: left"><div style="height: 1em; border-radius: 2px; '
+            f'width: {100 * share:.1f}%; background: {colour}"></div></td></tr>'
+        )
+
+
+def _shares(bars: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str, float]]:
+    """Label, words, and the share of the longest bar in the same group."""
+    longest = max((amount or 0.0 for amount, _ in bars.values()), default=0.0)
+    return [
+        (label, words, (amount or 0.0) / longest if longest else 0.0)
+        for label, (amount, words) in bars.items()
+    ]

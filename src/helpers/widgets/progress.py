@@ -1,43 +1,15 @@
-"""The measured comparisons with a progress bar, where there is a notebook to show it in."""
+"""A progress bar for the measured comparisons, where there is a notebook to show it in."""
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import ipywidgets
+from IPython.display import display
 
-from helpers.experiments import fan_out, never_reads, push, request_reply
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class ProgressBar(ipywidgets.IntProgress):  # type: ignore[misc]
-    """A bar that is called with the share that is done, 0 to 1, and shows itself at the first call.
-
-        compare_requests(progress=ProgressBar("Measuring"))
-
-    Args:
-        what: what it says beside the bar.
-    """
-
-    def __init__(self, what: str = "Measuring") -> None:
-        super().__init__(value=0, max=100, description=what)
-        self._shown = False
-
-    def __call__(self, share: float) -> None:
-        if not self._shown:
-            from IPython.display import display
-
-            self._shown = True
-            display(self)  # type: ignore[no-untyped-call]
-        self.value = int(100 * share)
-
-    def __repr__(self) -> str:
-        return f"{self.description} …"
+from helpers.experiments import run
 
 
 def in_a_notebook() -> bool:
@@ -47,46 +19,31 @@ def in_a_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def with_a_bar(measure: Callable[P, R]) -> Callable[P, R]:
-    """Give a function a progress bar where it runs in a notebook and none was asked for.
+class ProgressBar(ipywidgets.IntProgress):  # type: ignore[misc]
+    """A bar that is called with the share that is done, 0 to 1."""
 
-    Args:
-        measure: takes `progress`, a function to call with the share that is done.
-    """
+    def __init__(self) -> None:
+        super().__init__(value=0, max=100, description="Measuring")
 
-    @functools.wraps(measure)
-    def measured(*args: P.args, **options: P.kwargs) -> R:
-        if not in_a_notebook() or "progress" in options:
-            return measure(*args, **options)
-        bar = ProgressBar()
-        try:
-            options_with_bar: dict[str, Any] = {**options, "progress": bar}
-            return measure(*args, **options_with_bar)
-        finally:
-            bar.close()
+    def __call__(self, share: float) -> None:
+        self.value = int(100 * share)
 
-    return measured
+    def __repr__(self) -> str:
+        return f"{self.description} …"
 
 
-def awaited_with_a_bar(measure: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """The same for a coroutine function, which may call `progress` from another thread."""
-
-    @functools.wraps(measure)
-    async def measured(*args: P.args, **options: P.kwargs) -> R:
-        if not in_a_notebook() or "progress" in options:
-            return await measure(*args, **options)
-        bar = ProgressBar()
-        bar(0)  # shown from here, as it belongs to this cell
-        try:
-            options_with_bar: dict[str, Any] = {**options, "progress": bar}
-            return await measure(*args, **options_with_bar)
-        finally:
-            bar.close()
-
-    return measured
+@contextmanager
+def bar_in_a_notebook() -> Iterator[run.Progress]:
+    """Show a bar under the cell that runs, and take it away at the end."""
+    if not in_a_notebook():
+        yield run.ignore
+        return
+    bar = ProgressBar()
+    display(bar)  # type: ignore[no-untyped-call]
+    try:
+        yield bar
+    finally:
+        bar.close()
 
 
-compare_requests = with_a_bar(request_reply.compare_requests)
-compare_push = with_a_bar(push.compare_push)
-compare_fan_out = awaited_with_a_bar(fan_out.compare_fan_out)
-one_never_reads = awaited_with_a_bar(never_reads.one_never_reads)
+run.progress_bar = bar_in_a_notebook

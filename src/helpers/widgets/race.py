@@ -23,15 +23,11 @@ class Race(anywidget.AnyWidget):
         race                                 # show it, press Start
         result = await race.run()            # or start it from a cell, and wait for its end
 
-    Server and client are child processes, and each lane has a tap of its own; see `compare_push`.
+    Server and client are child processes, and each lane has a tap of its own.
 
     Args:
         events: how many, at most 200.
-        gap: average time between two of them, in seconds.
-        burst: so many come at once, two milliseconds apart.
-        round_trip: of the link, in seconds.
-        poll_every: how often polling asks, in seconds.
-        seed: makes the moments the same each time.
+        **options: every other option of `compare_push`, such as `gap`, `round_trip` and `seed`.
 
     Raises:
         ValueError: an argument makes no sense.
@@ -41,27 +37,11 @@ class Race(anywidget.AnyWidget):
     _css = style("race.css")
     _view = traitlets.Dict().tag(sync=True)
 
-    def __init__(
-        self,
-        events: int = 20,
-        *,
-        gap: float = 0.25,
-        burst: int = 1,
-        round_trip: float = 0.04,
-        poll_every: float = 1.0,
-        seed: int | None = None,
-    ) -> None:
+    def __init__(self, events: int = 20, **options: Any) -> None:
         if events > 200:
             raise ValueError("a race has at most 200 events: more can't be told apart on the page")
-        self._options: dict[str, Any] = {
-            "gap": gap,
-            "burst": burst,
-            "round_trip": round_trip,
-            "poll_every": poll_every,
-            "seed": seed,
-        }
-        self._events = events
-        self._run = PushRun(events, **self._options)
+        self._options = {"events": events, **options}
+        self._run = PushRun(**self._options)
         self._done: concurrent.futures.Future[PushComparison] | None = None
         self._lock = threading.Lock()
         super().__init__()
@@ -89,7 +69,7 @@ class Race(anywidget.AnyWidget):
         with self._lock:
             if self.running:
                 return
-            self._run = PushRun(self._events, **self._options)
+            self._run = PushRun(**self._options)
             self._done = concurrent.futures.Future()
             threading.Thread(target=self._carry_out, args=(self._done,), name="race", daemon=True).start()
 
@@ -116,7 +96,7 @@ class Race(anywidget.AnyWidget):
     def _carry_out(self, done: concurrent.futures.Future[PushComparison]) -> None:
         self._show()
         try:
-            result = self._run.run(changed=self._show)
+            result = asyncio.run(self._run.run(lambda share: self._show()))
         except Exception as error:
             done.set_exception(error)
         else:
@@ -159,7 +139,7 @@ class Race(anywidget.AnyWidget):
         return "done", f"done: {lost or 'no'} events lost, {overtaken or 'none'} out of order"
 
     def _words(self, way: str, heard: list[Arrival]) -> str:
-        count = f"{len(heard)} of {self._events}"
+        count = f"{len(heard)} of {len(self._run.moments)}"
         if not heard:
             return count
         return f"{count}, median {in_ms(nearest_rank([arrival.delay for arrival in heard], 0.5))} ms"

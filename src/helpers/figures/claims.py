@@ -7,8 +7,8 @@ import textwrap
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
-    """One claim and what became of it."""
+class Claim(NamedTuple):
+    """One row: what is claimed, and what became of it."""
 
     claim: str
     guess: str
@@ -16,30 +16,31 @@ class Row(NamedTuple):
     verdict: str
 
 
-class Verdicts:
+class Claims:
     """Claims, judged one after another; judging a claim again replaces its row.
 
-    verdicts = Verdicts()
-    verdicts.judge("HTTP opens a connection for each request", 25, "1 connection", "not so")
-    verdicts
+    claims = Claims()
+    claims.judge("HTTP opens a connection for each request", 25, "1 connection", False)
+    claims
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, Claim] = {}
 
-    def judge(self, claim: str, guess: object, measured: str, verdict: str) -> None:
+    def judge(self, claim: str, guess: object, measured: str, verdict: bool) -> None:
         """Put a row into the table.
 
         Args:
             claim: what is said.
             guess: what the reader expected; `...` where nothing was written.
-            measured: what came out.
-            verdict: such as `"true"`, `"true when …"` or `"not so"`.
+            measured: what came out, in the unit of the guess.
+            verdict: whether that bears the claim out.
         """
-        self._rows[claim] = Row(claim, "–" if guess is ... else str(guess), measured, verdict)
+        guessed = "–" if guess is ... else str(guess)
+        self._rows[claim] = Claim(claim, guessed, measured, "true" if verdict else "false")
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Claim]:
         """The rows so far, in the order in which the claims came."""
         return list(self._rows.values())
 

@@ -1,0 +1,21 @@
+"""Serve the news from a terminal: `python -m apps.news --port 8000`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+
+from apps.news.server import serve
+
+
+def main() -> None:
+    """Serve on this machine until Ctrl+C."""
+    parser = argparse.ArgumentParser(prog="python -m apps.news", description="News over HTTP and WebSocket.")
+    parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: 8000)")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve("127.0.0.1", parser.parse_args().port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""News over HTTP and WebSocket, with aiohttp. What is published at one address can be heard at four:
+
+    POST /say          publish each line of the body
+    GET  /poll         polling: the news so far
+    GET  /long-poll    long polling: the same, but the answer waits until there is some
+    GET  /events       Server-Sent Events: an answer that never ends
+    GET  /websocket    WebSocket: hear the news, and publish what you send
+
+`?after=3` leaves out the first three pieces of news; `?channel=sport` has news of its own. `/echo` returns
+what it gets, by POST or over a WebSocket. All news stays in memory while the server runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import WSMsgType, web
+
+LONG_POLL_SECONDS = 30
+"""How long a long poll waits before it is answered with nothing."""
+
+SERVER = "Python/3 aiohttp/3"
+"""How aiohttp names itself in each answer, but without its exact version: so each sends as many bytes."""
+
+
+class Channel:
+    """News of one kind, oldest first."""
+
+    def __init__(self) -> None:
+        self.news: list[str] = []
+        self._more = asyncio.Event()
+
+    def publish(self, text: str) -> None:
+        """Add a piece of news, and wake everybody who waits for one."""
+        self.news.append(text)
+        self._more.set()
+        self._more = asyncio.Event()
+
+    async def after(self, seen: int) -> list[str]:
+        """The news after the first `seen` pieces; waits until there is some."""
+        while len(self.news) <= seen:
+            await self._more.wait()
+        return self.news[seen:]
+
+    async def follow(self, seen: int) -> AsyncIterator[str]:
+        """Each piece of news after the first `seen`, and then each new one as it is published."""
+        while True:
+            for text in await self.after(seen):
+                yield text
+                seen += 1
+
+
+CHANNELS: web.AppKey[dict[str, Channel]] = web.AppKey("channels")
+
+
+def channel_of(request: web.Request) -> Channel:
+    """The channel that a request asks for."""
+    return request.app[CHANNELS].setdefault(request.query.get("channel", "news"), Channel())
+
+
+def seen_by(request: web.Request) -> int:
+    """How many pieces of news the client has already seen."""
+    return int(request.query.get("after", 0))
+
+
+async def poll(request: web.Request) -> web.Response:
+    """Polling: answer at once, with nothing if there is no news."""
+    return web.Response(text="\n".join(channel_of(request).news[seen_by(request) :]))
+
+
+async def long_poll(request: web.Request) -> web.Response:
+    """Long polling: answer as soon as there is news."""
+    try:
+        async with asyncio.timeout(LONG_POLL_SECONDS):
+            news = await channel_of(request).after(seen_by(request))
+    except TimeoutError:
+        news = []
+    return web.Response(text="\n".join(news))
+
+
+async def server_sent_events(request: web.Request) -> web.StreamResponse:
+    """Server-Sent Events: begin one answer, and add to it whenever there is news."""
+    response = web.StreamResponse()
+    response.headers["Content-Type"] = "text/event-stream"
+    response.headers["Cache-Control"] = "no-cache"
+    await response.prepare(request)
+    async for text in channel_of(request).follow(seen_by(request)):
+        await response.write(f"data: {text}\n\n".encode())
+    return response
+
+
+async def websocket(request: web.Request) -> web.WebSocketResponse:
+    """WebSocket: send each piece of news as a message, and publish what the client sends."""
+    connection = web.WebSocketResponse(compress=False)
+    await connection.prepare(request)
+    sending = asyncio.create_task(send_news(connection, request))
+    try:
+        async for message in connection:
+            if message.type is WSMsgType.TEXT:
+                channel_of(request).publish(message.data)
+    finally:
+        sending.cancel()
+    return connection
+
+
+async def send_news(connection: web.WebSocketResponse, request: web.Request) -> None:
+    """Send news over a WebSocket until it is closed."""
+    with contextlib.suppress(ConnectionResetError):
+        async for text in channel_of(request).follow(seen_by(request)):
+            await connection.send_str(text)
+
+
+async def say(request: web.Request) -> web.Response:
+    """Publish each line of the body."""
+    for line in (await request.text()).splitlines():
+        channel_of(request).publish(line)
+    return web.Response(status=204)
+
+
+async def echo(request: web.Request) -> web.Response:
+    """Return the body."""
+    return web.Response(text=await request.text())
+
+
+async def echo_websocket(request: web.Request) -> web.WebSocketResponse:
+    """Return each message."""
+    connection = web.WebSocketResponse(compress=False)
+    await connection.prepare(request)
+    async for message in connection:
+        if message.type is WSMsgType.TEXT:
+            await connection.send_str(message.data)
+    return connection
+
+
+async def index(request: web.Request) -> web.Response:
+    """Say what can be asked for."""
+    return web.Response(text=__doc__)
+
+
+async def name_the_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Say in each answer what answers."""
+    response.headers["Server"] = SERVER
+
+
+def make_app() -> web.Application:
+    """The application, for `aiohttp.web`."""
+    app = web.Application()
+    app[CHANNELS] = {}
+    app.on_response_prepare.append(name_the_server)
+    app.add_routes(
+        [
+            web.get("/", index),
+            web.post("/say", say),
+            web.get("/poll", poll),
+            web.get("/long-poll", long_poll),
+            web.get("/events", server_sent_events),
+            web.get("/websocket", websocket),
+            web.post("/echo", echo),
+            web.get("/echo", echo_websocket),
+        ]
+    )
+    return app
+
+
+async def serve(host: str, port: int) -> None:
+    """Serve until cancelled, and print the address once the server can be reached.
+
+    Source: https://docs.aiohttp.org/en/stable/web_advanced.html#application-runners
+    """
+    runner = web.AppRunner(make_app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=512).start()
+        print(f"News at http://{host}:{runner.addresses[0][1]}", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
