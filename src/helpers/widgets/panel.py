@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import threading
 import time
 import weakref
@@ -193,7 +194,16 @@ class ClientPanel(Panel):
         with self._showing:  # or an older view might replace a newer one
             self._armed_on = None
             self._shown_at = time.monotonic()
-            self._view = {**_as_shown(self._client), "heard": self._heard}
+            contextvars.Context().run(self._tell_the_page, {**_as_shown(self._client), "heard": self._heard})
+
+    def _tell_the_page(self, view: dict[str, Any]) -> None:
+        """Update the page, in a context that belongs to no request.
+
+        ipykernel 7.4 handles what comes from a widget on the thread that has last sent to it (the routing of
+        `ipykernel.comm.Comm`), and finds that thread in the context. Without this, a click would be handled
+        on the main thread or on a subshell's, depending on whether a cell or a click had connected the panel.
+        """
+        self._view = view
 
 
 class BrowserClient(Panel):
