@@ -42,8 +42,8 @@ class Outcome:
 
     Attributes:
         code: the cell's source.
-        state: ``done``; ``raised`` with the error; ``skipped`` after an earlier error; ``lost`` when the
-            kernel answered a later request and never this one; or ``no answer`` with the time waited.
+        state: `done`; `raised` with the error; `skipped` after an earlier error; `lost` when the
+            kernel answered a later request and never this one; or `no answer` with the time waited.
         printed: what it wrote to standard output, and the plain text of what it displayed.
         warned: what was written to standard error while it ran.
         result: the value of its last expression, as the kernel showed it; empty if there was none.
@@ -88,14 +88,12 @@ class Outcomes(tuple[Outcome, ...]):
 class ChildKernel:
     """A Jupyter kernel in a child process: the same Python, an IPython profile of its own, no history.
 
-    It ends with the ``async with`` block; if this process dies first, ipykernel notices within two seconds
-    and ends itself. Cells reach it in the order in which they are sent.
-
-    Example::
-
         async with ChildKernel() as kernel:
             print(await kernel.run("6 * 7"))
             print(await kernel.run_all(["x = 1", "x / 0", "x"]))
+
+    It ends with the `async with` block; if this process dies first, ipykernel notices within two seconds
+    and ends itself. Cells reach it in the order in which they are sent.
     """
 
     def __init__(self) -> None:
@@ -149,7 +147,7 @@ class ChildKernel:
         """Run one cell and wait for it.
 
         Args:
-            code: the cell's source; top-level ``await`` is fine.
+            code: the cell's source; top-level `await` is fine.
             timeout: the longest wait, in seconds.
 
         Returns:

@@ -62,7 +62,7 @@ class BackgroundTap(Background):
         return self._started_tap.events()
 
     def listen(self, callback: Callable[[list[Event]], None], *, past: bool = False) -> Callable[[], None]:
-        """Have new events told, on the background thread; see `helpers.wire.tap.Tap.listen`."""
+        """Call a function with new events, on the background thread; see `helpers.wire.tap.Tap.listen`."""
         return self._started_tap.listen(callback, past=past)
 
     def tell(self) -> None:
@@ -78,7 +78,7 @@ class BackgroundTap(Background):
         self._started_tap.cut(how)
 
     def stall(self, direction: Direction | None = None) -> None:
-        """Carry nothing any more, in one direction or in both, until `resume()`."""
+        """Stop carrying, in one direction or in both, until `resume()`."""
         self._started_tap.stall(direction)
 
     def resume(self) -> None:

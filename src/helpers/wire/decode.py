@@ -36,9 +36,8 @@ class Decoder:
         # [HttpRequest(connection=1, direction='to_server', at=0.0, method='GET', target='/', ...)]
 
     Feed it the bytes of both directions, in any chunks, in the order in which they were seen; the events
-    don't depend on the chunks. It never raises for what a peer sent: a broken rule is a
-    `Violation`, and bytes that are no HTTP/1 are one `NotWebSocket` and
-    then only counted.
+    don't depend on the chunks. It never raises for what a peer sent: a broken rule is a `Violation`,
+    and bytes that are not HTTP/1 are one `NotWebSocket` and after that only counted.
 
     Its memory is bounded. Of a payload, a message or a body the first `keep` bytes stay in the event; the
     rest passes through in pieces and is only counted, so that a frame of a gigabyte costs `keep` bytes

@@ -39,11 +39,11 @@ class DeflateParameters:
             parameters: names and values, as `websockets.headers.parse_extension` returns them.
 
         Raises:
-            ValueError: a parameter is unknown, stands twice or has a wrong value.
+            ValueError: a parameter is unknown, repeated or has a wrong value.
         """
         values = dict(parameters)
         if len(values) != len(parameters):
-            raise ValueError("a parameter stands twice")
+            raise ValueError("a parameter is repeated")
         for name, value in parameters:
             match name.partition("_"):
                 case (("server" | "client"), _, "no_context_takeover") if value is None:

@@ -1,4 +1,4 @@
-"""One direction of a relayed connection: a line with a delay, a rate, and room for so many bytes."""
+"""One direction of a relayed connection: a line with a delay, a rate and a window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from helpers.wire.events import How
 
-_SLICE = 0.01  # a limited line hands on what it carries in so many seconds
+_SLICE = 0.01  # seconds: a line with a rate hands on the bytes of one slice at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Shape:
 
     Attributes:
         delay: one-way delay of both directions, in seconds; a round trip takes twice that.
-        jitter: each chunk takes up to so many seconds more, at random; order is kept.
-        rate: bytes a second in each direction, or None for no limit.
-        cut_after_bytes: a connection is cut when so many bytes were relayed on it, both directions together.
-        cut_after_seconds: a connection is cut so many seconds after it was opened.
+        jitter: at most this many seconds more for each chunk, at random; order is kept.
+        rate: bytes per second in each direction, or None for no limit.
+        cut_after_bytes: bytes after which a connection is cut, both directions together; or None.
+        cut_after_seconds: seconds after its opening at which a connection is cut, or None.
         cut_how: `"rst"` (reset: both ends get an error) or `"fin"` (both ends see an orderly end).
         refuse: whether new connections are refused.
     """
@@ -40,7 +40,7 @@ class Shape:
         if self.delay < 0 or self.jitter < 0:
             raise ValueError("delay and jitter are seconds, 0 or more")
         if self.rate is not None and self.rate <= 0:
-            raise ValueError("rate is bytes a second, more than 0, or None")
+            raise ValueError("rate is bytes per second, more than 0, or None")
         if self.cut_how not in ("rst", "fin"):
             raise ValueError('cut_how is "rst" or "fin"')
 
@@ -52,7 +52,13 @@ class Shape:
 
 @dataclass(slots=True)
 class Count:
-    """Bytes and reads from the senders, and bytes to the receivers, of one direction."""
+    """What went in one direction.
+
+    Attributes:
+        bytes: bytes that were read from the senders.
+        segments: reads in which they came.
+        relayed: bytes that were handed on to the receivers.
+    """
 
     bytes: int = 0
     segments: int = 0
@@ -63,14 +69,14 @@ class Line:
     """Carries bytes from a source to a sink, in order, and holds no more than a window of them.
 
     Args:
-        window: bytes that wait in the line before the source is not read any more. One read of the source
+        window: bytes that wait in the line before the line stops reading its source. One read of the source
             (at most 256 KiB with asyncio's transports) may exceed it.
         shape: how the link behaves.
         allowance: how many bytes may still be relayed before the connection is cut, or None for all.
         on_cut: is called when the allowance is used up.
         on_end: is called when an end has come through the line.
         count: where all lines of this direction count what they relay.
-        dice: for the jitter.
+        dice: makes the jitter.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who is told what a tap records while it runs: in batches, and never so often that it costs much."""
+"""Functions that are called with what a tap records, while it records: in batches, twenty times a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Listener = Callable[[list[Event]], None]
 class Listeners:
     """The functions that are called with what a recorder has decoded.
 
-    All of it is used on the loop that records.
+    It belongs to the loop that records: call its methods there.
 
     Args:
         recorder: what they hear of.
@@ -30,7 +30,7 @@ class Listeners:
         self._failure: Exception | None = None
 
     def add(self, listener: Listener, *, past: bool) -> None:
-        """Have a function called from now on, at most twenty times a second.
+        """Call a function from now on, at most twenty times a second.
 
         Args:
             listener: is called with the new events. When it raises it is not called again.

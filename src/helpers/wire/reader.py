@@ -24,7 +24,7 @@ class CountingReader(StreamReader):
         self.fed += len(data)
 
     def read_some(self, most: int) -> Generator[None, None, bytes]:
-        """Read at least one byte and at most so many.
+        """Read at least one byte, and at most `most`.
 
         Raises:
             EOFError: the stream has ended.

@@ -116,7 +116,7 @@ class Recorder:
                 self._lock.release()
 
     def _decode(self, count: int, size: int | None = None) -> None:
-        """Decode so many chunks, or fewer when they have more bytes than `size`."""
+        """Decode `count` chunks, or fewer when they have more than `size` bytes."""
         until = None if size is None else self._released + size
         for _ in range(count):
             if until is not None and self._released >= until:

@@ -30,7 +30,7 @@ class Relay:
         target: host and port of the server.
         shape: how the link behaves at first.
         recorder: what keeps the bytes.
-        window: bytes that a line holds before its source is not read any more.
+        window: bytes that a line holds before it stops reading its source.
         socket_buffer: bytes of the sockets' send and receive buffers, or None to leave them to the system.
         seed: makes the jitter repeat itself.
     """
@@ -317,7 +317,7 @@ class Connection:
                 side.transport.close()
 
     def _stop(self) -> None:
-        """Relay nothing any more."""
+        """Stop relaying."""
         self._cutting = True
         if self._connecting is not None and self._connecting is not asyncio.current_task():
             self._connecting.cancel()

@@ -234,7 +234,7 @@ class Tap:
         return self._recorder.events()
 
     def listen(self, callback: Listener, *, past: bool = False) -> Callable[[], None]:
-        """Have new events told, in batches, at most twenty times a second.
+        """Call a function with new events, in batches, at most twenty times a second.
 
         Args:
             callback: is called on the tap's thread with the events since the last call. It must not block.
@@ -250,7 +250,7 @@ class Tap:
     def tell(self) -> None:
         """Tell the listeners now what has been recorded, and return when they have been told.
 
-        The tap records before it relays: what a peer has received is among it.
+        The tap records before it relays, so all that a peer has received is among it.
 
         Raises:
             TimeoutError: the tap's loop does not answer in ten seconds.
@@ -298,7 +298,7 @@ class Tap:
         self._on_loop(lambda: self._relay.cut(how))
 
     def stall(self, direction: Direction | None = None) -> None:
-        """Carry nothing any more, as when a cable is unplugged: no bytes, no end; until `resume()`.
+        """Stop carrying, as when a cable is unplugged: no bytes, no end of stream, until `resume()`.
 
         Args:
             direction: `"to_server"` or `"to_client"` for one direction (half-open); None for both.
@@ -350,7 +350,7 @@ class Tap:
             server.close()
 
     def _stop_listening(self) -> None:
-        """Nobody listens on the port any more: connections are refused."""
+        """Stop listening on the port, so that connections are refused."""
         if self._server is not None:
             self._server.close()
         elif self._socket is not None:
