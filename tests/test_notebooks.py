@@ -70,7 +70,7 @@ def test_every_check_is_used_and_tested() -> None:
 @pytest.mark.parametrize("name", TESTED)
 def test_an_exercise_has_enough_answers(name: str) -> None:
     assert len(TESTED[name].right) >= 1
-    wrong = [answer for answer, *words in TESTED[name].wrong if words]
+    wrong = [TESTED[name].source(answer) for answer, *words in TESTED[name].wrong if words]
     assert len({textwrap.dedent(answer) for answer in wrong}) >= 3
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import itertools
 import linecache
-import os
 import re
 import textwrap
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from background_tools import nothing_left, takes_at_most
+from changes import Change, solution
 
 from helpers.checks.verdict import Verdict
 
@@ -47,38 +45,6 @@ def cell(source: str, **given: Any) -> dict[str, Any]:
     return names
 
 
-def descriptors() -> int:
-    """How many files and sockets this process has open; 0 where that can't be told without a library."""
-    folder = Path("/proc/self/fd")
-    return len(os.listdir(folder)) if folder.is_dir() else 0
-
-
-@contextlib.contextmanager
-def nothing_left(seconds: float = 3) -> Iterator[None]:
-    """Fail when threads or descriptors are left over at the end."""
-    gc.collect()
-    threads, before = set(threading.enumerate()), descriptors()
-    yield
-
-    def left() -> list[object]:
-        rest: list[object] = [thread for thread in threading.enumerate() if thread not in threads]
-        return rest + ["descriptor"] * max(0, descriptors() - before)
-
-    deadline = time.monotonic() + seconds
-    while left() and time.monotonic() < deadline:
-        gc.collect()
-        time.sleep(0.02)
-    assert not left(), f"left over: {left()}"
-
-
-@contextlib.contextmanager
-def soon() -> Iterator[None]:
-    begin = time.monotonic()
-    yield
-    took = time.monotonic() - begin
-    assert took < LONGEST, f"it took {took:.1f} s"
-
-
 def assert_not_yet(verdict: Verdict, *words: str) -> None:
     """A verdict that tells what happened and which way to look, with these words in it."""
     assert isinstance(verdict, Verdict)
@@ -106,16 +72,16 @@ class Exercise:
     """The names that the notebook's cells above the exercise define."""
     right: ClassVar[list[str]]
     """Right answers, none of them the solution in the notebook."""
-    wrong: ClassVar[list[tuple[str, ...]]]
+    wrong: ClassVar[list[tuple[str | Change, *tuple[str, ...]]]]
     """Wrong answers, each with words that its verdict must have."""
     battery: ClassVar[dict[str, tuple[str, ...]]]
     """What else a reader can write: the body of the function, and words for its verdict."""
     misfits: ClassVar[dict[str, tuple[str, ...]]]
     """What doesn't even have the stub's first line: source, and words for its verdict."""
     slow: ClassVar[dict[str, tuple[str, ...]]]
-    """More of these, for which the check waits: tried with one exercise of a kind."""
+    """More of these, for which the check waits."""
     thorough: ClassVar[bool] = False
-    """Whether this is that exercise."""
+    """Whether all this is tried, as with one exercise of a kind; otherwise one of each."""
     keyword = "async def"
 
     @classmethod
@@ -129,19 +95,30 @@ class Exercise:
         return getattr(importlib.import_module(f"helpers.checks.chapter_{cls.chapter()}"), cls.name)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        bodies, misfits = [*self.battery, *self.slow], list(self.misfits)
+        if not self.thorough:
+            del bodies[1:]
+            misfits = [misfit for misfit in misfits if misfit not in NO_FUNCTION][:1]
         for argument, values in (
             ("right_answer", self.right),
             ("wrong_answer", self.wrong),
-            ("body", [*self.battery, *(self.slow if self.thorough else ())]),
-            ("misfit", self.misfits),
+            ("body", bodies),
+            ("misfit", misfits),
         ):
             if argument in metafunc.fixturenames:
                 metafunc.parametrize(argument, values)
 
+    @classmethod
+    def source(cls, answer: str | Change) -> str:
+        """An answer's source."""
+        if isinstance(answer, str):
+            return answer
+        return answer.of(solution(cls.chapter(), cls.name))
+
     def check(self, source: str, **given: Any) -> Verdict:
         """The verdict on a cell that defines the answer; it has to come in time and leave nothing."""
         answer = cell(source, **{**self.given, **given})[self.name]
-        with nothing_left(), soon():
+        with nothing_left(), takes_at_most(LONGEST):
             verdict: Verdict = self.checked_by()(answer)
         return verdict
 
@@ -154,9 +131,9 @@ class Exercise:
         assert str(verdict).startswith("✓ ")
         assert not verdict.hint
 
-    def test_a_wrong_answer(self, wrong_answer: tuple[str, ...]) -> None:
-        source, *words = wrong_answer
-        assert_not_yet(self.check(source), *words)
+    def test_a_wrong_answer(self, wrong_answer: tuple[str | Change, *tuple[str, ...]]) -> None:
+        answer, *words = wrong_answer
+        assert_not_yet(self.check(self.source(answer)), *words)
 
     def test_what_a_reader_can_write(self, body: str) -> None:
         assert_not_yet(self.check(self.define(body)), *{**self.battery, **self.slow}[body])
@@ -210,7 +187,7 @@ class Thorough:
         gate = threading.Event()
         answer = cell(self.define("gate.wait(60)"), gate=gate)[self.name]
         with nothing_left():
-            with soon():
+            with takes_at_most(LONGEST):
                 verdict = self.checked_by()(answer)
             gate.set()
         assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
@@ -219,7 +196,7 @@ class Thorough:
     def test_a_long_sleep(self: Any) -> None:
         answer = cell(self.define("import time\ntime.sleep(60)"))[self.name]
         before = set(threading.enumerate())
-        with soon():
+        with takes_at_most(LONGEST):
             verdict = self.checked_by()(answer)
         assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
         left = [thread.name for thread in threading.enumerate() if thread not in before]

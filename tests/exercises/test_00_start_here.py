@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from battery import Function, Handler, Thorough
+from changes import but
 from websockets.asyncio.client import connect
 
 GIVEN = {"connect": connect}
@@ -31,52 +32,22 @@ class TestShout(Thorough, Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but(".upper()", ""), "after `hello` there came `'hello'`, expected was `'HELLO'`", "`upper()`"),
         (
-            """
-            async def shout(connection):
-                async for message in connection:
-                    await connection.send(message)
-            """,
-            "after `hello` there came `'hello'`, expected was `'HELLO'`",
-            "`upper()`",
-        ),
-        (
-            """
-            async def shout(connection):
-                message = await connection.recv()
-                await connection.send(message.upper())
-            """,
+            but("    async for message in connection:\n    ", "    message = await connection.recv()\n"),
             "after `Goodbye`, the connection was closed",
             "keep reading",
         ),
         (
-            """
-            async def shout(connection):
-                async for message in connection:
-                    await connection.send(message.upper())
-                    await connection.send(message.upper())
-            """,
+            but(
+                "await connection.send(message.upper())",
+                "await connection.send(message.upper())\n        await connection.send(message.upper())",
+            ),
             "after the answer to `hello`, there came one more message: `'HELLO'`",
             "once only",
         ),
-        (
-            """
-            async def shout(connection):
-                async for message in connection:
-                    print(message.upper())
-            """,
-            "after `hello`, nothing came",
-            "await connection.send",
-        ),
-        (
-            """
-            async def shout(connection):
-                async for message in connection:
-                    await connection.send(message.upper)
-            """,
-            "TypeError",
-            "await connection.send(message.upper)",
-        ),
+        (but("await connection.send(", "print("), "after `hello`, nothing came", "await connection.send"),
+        (but("upper()", "upper"), "TypeError", "await connection.send(message.upper)"),
         (
             """
             everybody = set()
@@ -90,20 +61,11 @@ class TestShout(Thorough, Handler):
             "after `is anybody there?` there came `'HELLO'`",
         ),
         (
-            """
-            async def shout(connection):
-                await connection.send("WELCOME")
-                async for message in connection:
-                    await connection.send(message.upper())
-            """,
+            but("    async for", '    await connection.send("WELCOME")\n    async for'),
             "there came `'WELCOME'`",
         ),
         (
-            """
-            async def shout(connection):
-                async for message in connection:
-                    return message.upper()
-            """,
+            but("await connection.send(message.upper())", "return message.upper()"),
             "the connection was closed",
             "returns",
         ),
@@ -133,114 +95,55 @@ class TestAsk(Thorough, Function):
         """,
     ]
     wrong: ClassVar = [
+        (but("return await", "answer = await"), "`ask` returned `None`", "`return`"),
+        (but("return await", "return"), "`ask` returned a coroutine", "`await`"),
         (
-            """
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send(question)
-                    answer = await connection.recv()
-            """,
-            "`ask` returned `None`",
-            "`return`",
-        ),
-        (
-            """
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send(question)
-                    return connection.recv()
-            """,
-            "`ask` returned a coroutine",
-            "`await`",
-        ),
-        (
-            """
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send("question")
-                    return await connection.recv()
-            """,
+            but("send(question)", 'send("question")'),
             "heard `'question'`",
             "`'What is six times seven?'`",
             "without quotes",
         ),
         (
-            """
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    return await connection.recv()
-            """,
+            but("        await connection.send(question)\n", ""),
             "did not return",
             "the server was asked nothing",
             "await connection.send(question)",
         ),
         (
-            """
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send(question)
-                    answers = []
-                    async for answer in connection:
-                        answers.append(answer)
-                    return answers[0]
-            """,
+            but(
+                "return await connection.recv()",
+                "answers = [answer async for answer in connection]\n        return answers[0]",
+            ),
             "did not return",
             "wait for",
         ),
         (
-            """
-            async def ask(url, question):
-                connection = connect(url, proxy=None)
-                await connection.send(question)
-                return await connection.recv()
-            """,
+            but(
+                "async with connect(url, proxy=None) as connection:",
+                "connection = connect(url, proxy=None)\n    if True:",
+            ),
             "AttributeError",
             "await connection.send(question)",
         ),
+        (but("async with", "with"), "TypeError", "line 2 of ask()"),
+        (but("await connection.recv()", '"x" * 1_000_000'), "xxx...xxx", "the server had answered"),
         (
-            """
-            async def ask(url, question):
-                with connect(url, proxy=None) as connection:
-                    return "the answer"
-            """,
-            "TypeError",
-            "line 2 of ask()",
-        ),
-        (
-            """
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send(question)
-                    return 'x' * 1_000_000
-            """,
-            "xxx...xxx",
-            "the server had answered",
-        ),
-        (
-            """
-            class Rude:
-                def __repr__(self):
-                    return 1 / 0
-
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send(question)
-                    return Rude()
-            """,
+            but(
+                "async def",
+                "class Rude:\n    def __repr__(self):\n        return 1 / 0\n\nasync def",
+                "await connection.recv()",
+                "Rude()",
+            ),
             "`ask` returned `<Rude",
             "recv()",
         ),
         (
-            """
-            class Rude:
-                def __ne__(self, other):
-                    return 1 / 0
-
-            async def ask(url, question):
-                async with connect(url, proxy=None) as connection:
-                    await connection.send(question)
-                    return Rude()
-            """,
+            but(
+                "async def",
+                "class Rude:\n    def __ne__(self, other):\n        return 1 / 0\n\nasync def",
+                "await connection.recv()",
+                "Rude()",
+            ),
             "can't be looked at",
             "ZeroDivisionError",
         ),
@@ -252,14 +155,5 @@ class TestAsk(Thorough, Function):
             "heard nothing",
             "await connection.send(question)",
         ),
-        (
-            """
-            async def ask(url, question):
-                async with connect("ws://127.0.0.1:9", proxy=None) as connection:
-                    await connection.send(question)
-                    return await connection.recv()
-            """,
-            "ConnectionRefusedError",
-            "line 2 of ask()",
-        ),
+        (but("connect(url", 'connect("ws://127.0.0.1:9"'), "ConnectionRefusedError", "line 2 of ask()"),
     ]

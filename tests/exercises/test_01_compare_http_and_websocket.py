@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from battery import Choice, Computation
+from changes import but
 
 
 class TestFrameSize(Computation):
@@ -33,69 +34,37 @@ class TestFrameSize(Computation):
     ]
     wrong: ClassVar = [
         (
-            """
-            def frame_size(length, masked):
-                return length + (4 if masked else 0)
-            """,
+            but("2 + (4", "(4"),
             "for 0 bytes from a server you said `0`, on the wire there are 2",
             "2 for the header",
         ),
         (
-            """
-            def frame_size(length, masked):
-                return 2 + length
-            """,
+            but("2 + (4 if masked else 0)", "2"),
             "for 0 bytes from a client you said `2`, on the wire there are 6",
             "4 for the mask",
         ),
         (
-            """
-            def frame_size(length, masked):
-                size = 2 + length + (4 if masked else 0)
-                if length >= 125:
-                    size += 2
-                return size
-            """,
+            but(">= 126", ">= 125"),
             "for 125 bytes from a server you said `129`, on the wire there are 127",
             "a length up to 125",
         ),
         (
-            """
-            def frame_size(length, masked):
-                size = 2 + length + (4 if masked else 0)
-                if length > 126:
-                    size += 2
-                return size
-            """,
+            but(">= 126", "> 126"),
             "for 126 bytes from a server you said `128`, on the wire there are 130",
             "2 more for a length from 126 on",
         ),
         (
-            """
-            def frame_size(length, masked):
-                size = 2 + length + (4 if masked else 0)
-                if length >= 126:
-                    size += 2
-                if length >= 65_536:
-                    size += 8
-                return size
-            """,
+            but("elif", "if"),
             "for 65,536 bytes from a server you said `65548`, on the wire there are 65,546",
             "8, not 2 + 8",
         ),
-        (
-            """
-            def frame_size(length, masked):
-                print(2 + length)
-            """,
-            "you said `None`",
-            "return a number",
-        ),
+        (but("return header + length", "print(header + length)"), "you said `None`", "return a number"),
     ]
 
 
 class TestRightWay(Choice):
     name = "right_way"
+    thorough = True
     chosen: ClassVar = {
         "a page with the weather of today": "keep-alive",
         "a news ticker in a browser": "SSE",

@@ -8,6 +8,7 @@ import struct
 from typing import ClassVar
 
 from battery import Choice, Computation, Thorough
+from changes import but
 
 GIVEN = {
     "base64": base64,
@@ -38,63 +39,29 @@ class TestAcceptKey(Thorough, Computation):
     ]
     wrong: ClassVar = [
         (
-            """
-            def accept_key(key):
-                return hashlib.sha1((key + GUID).encode()).hexdigest()
-            """,
+            but(".digest()", ".hexdigest()", "base64.b64encode(digest).decode()", "digest"),
             "for the key `dGhlIHNhbXBsZSBub25jZQ==` you returned `'b37a4f2c",
             "expected was `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
             "`digest()`",
         ),
+        (but(".decode()", ""), "you returned bytes, `b's3pPLMBiTxaQ9kYGzzhZRbK+xOo='`", "`decode()`"),
+        (but("(key + GUID)", "key"), "the hash of the key alone", "`key + GUID`"),
         (
-            """
-            def accept_key(key):
-                return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest())
-            """,
-            "you returned bytes, `b's3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
-            "`decode()`",
-        ),
-        (
-            """
-            def accept_key(key):
-                return base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-            """,
-            "the hash of the key alone",
-            "`key + GUID`",
-        ),
-        (
-            """
-            def accept_key(key):
-                return base64.b64encode(hashlib.sha1(base64.b64decode(key) + GUID.encode()).digest()).decode()
-            """,
+            but("(key + GUID).encode()", "base64.b64decode(key) + GUID.encode()"),
             "expected was `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
             "`(key + GUID).encode()`",
         ),
         (
-            """
-            def accept_key(key):
-                digest = hashlib.sha1((key + GUID).encode()).digest()
-                return key
-            """,
+            but("base64.b64encode(digest).decode()", "key"),
             "you returned `'dGhlIHNhbXBsZSBub25jZQ=='`",
             "don't return the key itself",
         ),
         (
-            """
-            def accept_key(key):
-                print(base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode())
-            """,
+            but("return base64.b64encode(digest).decode()", "print(base64.b64encode(digest).decode())"),
             "you returned `None`",
             "`return`",
         ),
-        (
-            """
-            def accept_key(key):
-                return base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
-            """,
-            "TypeError",
-            "hashlib.sha1(key + GUID)",
-        ),
+        (but("(key + GUID).encode()", "key + GUID"), "TypeError", "hashlib.sha1(key + GUID)"),
         (
             """
             def accept_key(key):
@@ -142,62 +109,22 @@ class TestEncode(Computation):
             "expected were 130 bytes that begin with `81 7e 00 7e`",
             "the second byte is 126",
         ),
+        (but("header + payload", "header + text"), "TypeError", "return header + text"),
         (
-            """
-            def encode(text):
-                payload = text.encode()
-                return bytes([0x81, len(payload)]) + text
-            """,
-            "TypeError",
-            "bytes([0x81, len(payload)]) + text",
-        ),
-        (
-            """
-            def encode(text):
-                payload = text.encode()
-                if len(text) < 126:
-                    header = bytes([0x81, len(text)])
-                elif len(text) < 65536:
-                    header = bytes([0x81, 126]) + struct.pack("!H", len(text))
-                else:
-                    header = bytes([0x81, 127]) + struct.pack("!Q", len(text))
-                return header + payload
-            """,
+            but("payload = text.encode()", "payload = text", "header + payload", "header + payload.encode()"),
             "for 100 times `ü`",
             "`81 7e 00 c8`",
             "not the characters",
         ),
+        (but("!H", "<H"), "begins with `81 7e 7e 00", '`struct.pack("!H", len(payload))`'),
         (
-            """
-            def encode(text):
-                payload = text.encode()
-                if len(payload) < 126:
-                    return bytes([0x81, len(payload)]) + payload
-                return bytes([0x81, 126]) + struct.pack("<H", len(payload)) + payload
-            """,
-            "begins with `81 7e 7e 00",
-            '`struct.pack("!H", len(payload))`',
-        ),
-        (
-            """
-            def encode(text):
-                payload = text.encode()
-                if len(payload) < 126:
-                    return bytes([0x81, len(payload)]) + payload
-                if len(payload) < 65536:
-                    return bytes([0x81, 126]) + struct.pack("!H", len(payload)) + payload
-                return bytes([0x81, 127]) + struct.pack("!L", len(payload)) + payload
-            """,
+            but("!Q", "!L"),
             "for 65,536 times `x`",
             "expected were 65,546 bytes",
             '`struct.pack("!Q", len(payload))`',
         ),
         (
-            """
-            def encode(text):
-                payload = text.encode()
-                return bytes([0x01, len(payload)]) + payload
-            """,
+            but("[0x81, len", "[0x01, len"),
             "for `'Hello'` your frame has 7 bytes and begins with `01 05",
             "0x81",
         ),
@@ -266,41 +193,14 @@ class TestDecode(Computation):
             "not masked",
             "`frame[2:]`",
         ),
+        (but("frame[0] & 0x0F", "frame[0]"), "you found opcode `129`, expected was `1`", "last four bits"),
         (
-            """
-            def decode(frame):
-                return bool(frame[0] & 0x80), frame[0], frame[2:]
-            """,
-            "you found opcode `129`, expected was `1`",
-            "last four bits",
-        ),
-        (
-            """
-            def decode(frame):
-                return frame[0] & 0x80, frame[0] & 0x0F, frame[2:]
-            """,
+            but("bool(frame[0] & 0x80)", "frame[0] & 0x80"),
             "you found fin `128`, expected was `True`",
             "`bool(",
         ),
-        (
-            """
-            def decode(frame):
-                mask, payload = frame[2:6], frame[2:]
-                if frame[1] & 0x80:
-                    payload = bytes(byte ^ mask[index % 4] for index, byte in enumerate(frame[6:]))
-                return True, frame[0] & 0x0F, payload
-            """,
-            "you found fin `True`, expected was `False`",
-            "first bit",
-        ),
-        (
-            """
-            def decode(frame):
-                return frame[0] & 0x0F, frame[2:]
-            """,
-            "`decode` returned `(1, b'Hello')`",
-            "return three things",
-        ),
+        (but("bool(frame[0] & 0x80)", "True"), "you found fin `True`, expected was `False`", "first bit"),
+        (but("bool(frame[0] & 0x80), ", ""), "`decode` returned `(1, b'Hello')`", "return three things"),
         (
             """
             def decode(frame):
@@ -308,17 +208,7 @@ class TestDecode(Computation):
             """,
             "you found payload `'Hello'`, expected was `b'Hello'`",
         ),
-        (
-            """
-            def decode(frame):
-                payload = frame[2:]
-                if frame[1] & 0x80:
-                    payload = [byte ^ frame[2:6][index] for index, byte in enumerate(frame[6:])]
-                return True, 1, payload
-            """,
-            "IndexError",
-            "frame[2:6][index]",
-        ),
+        (but("mask[index % 4]", "mask[index]"), "IndexError", "mask[index]"),
     ]
 
 

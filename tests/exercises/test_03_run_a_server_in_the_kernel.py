@@ -7,6 +7,7 @@ import time
 from typing import ClassVar
 
 from battery import Call, Handler, Thorough
+from changes import but
 
 
 def look_up(word: str) -> str:
@@ -39,61 +40,38 @@ class TestLibrarian(Handler):
     ]
     wrong: ClassVar = [
         (
-            """
-            async def librarian(connection):
-                async for word in connection:
-                    await connection.send(look_up(word))
-            """,
+            but("await asyncio.to_thread(look_up, word)", "look_up(word)"),
             "one after the other",
             "await asyncio.to_thread(look_up, word)",
         ),
         (
-            """
-            async def librarian(connection):
-                async for word in connection:
-                    await connection.send(asyncio.to_thread(look_up, word))
-            """,
+            but("(await asyncio", "(asyncio"),
             "TypeError",
             "await connection.send(asyncio.to_thread(look_up, word))",
         ),
+        (but("look_up, word", "look_up(word)"), "TypeError", "await asyncio.to_thread(look_up(word))"),
         (
-            """
-            async def librarian(connection):
-                async for word in connection:
-                    await connection.send(await asyncio.to_thread(look_up(word)))
-            """,
-            "TypeError",
-            "await asyncio.to_thread(look_up(word))",
-        ),
-        (
-            """
-            lock = asyncio.Lock()
-
-            async def librarian(connection):
-                async for word in connection:
-                    async with lock:
-                        answer = await asyncio.to_thread(look_up, word)
-                    await connection.send(answer)
-            """,
+            but(
+                "async def",
+                "lock = asyncio.Lock()\n\nasync def",
+                "        await connection",
+                "        async with lock:\n            await connection",
+            ),
             "one after the other",
         ),
         (
-            """
-            async def librarian(connection):
-                async for word in connection:
-                    await asyncio.to_thread(look_up, word)
-                    await connection.send(word)
-            """,
+            but(
+                "await connection.send(await asyncio.to_thread(look_up, word))",
+                "await asyncio.to_thread(look_up, word)\n        await connection.send(word)",
+            ),
             "after `stressed` there came `'stressed'`, expected was `'desserts'`",
             "look_up(word)",
         ),
         (
-            """
-            async def librarian(connection):
-                async for word in connection:
-                    await asyncio.sleep(0)
-                    await connection.send(look_up(word))
-            """,
+            but(
+                "await connection.send(await asyncio.to_thread(look_up, word))",
+                "await asyncio.sleep(0)\n        await connection.send(look_up(word))",
+            ),
             "one after the other",
         ),
     ]

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import ClassVar
 
 from battery import Function, Handler
+from changes import but
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 
 GIVEN = {
     "asyncio": asyncio,
@@ -17,6 +18,7 @@ GIVEN = {
     "connect": connect,
     "suppress": suppress,
     "ConnectionClosed": ConnectionClosed,
+    "ConnectionClosedError": ConnectionClosedError,
     "ConnectionClosedOK": ConnectionClosedOK,
 }
 
@@ -76,268 +78,66 @@ class TestThermostat(Handler):
             "without `ok`",
         ),
         (
-            """
-            temperature = 20
-
-            async def thermostat(connection):
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        await asyncio.sleep(0.1)
-
-                global temperature
-                reporting = asyncio.create_task(report())
-                try:
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-                finally:
-                    reporting.cancel()
-            """,
+            but(
+                "async def thermostat(connection):\n    temperature = 20\n",
+                "temperature = 20\n\nasync def thermostat(connection):\n    global temperature\n",
+            ),
             "Ann has set 23, not Bob",
             "variable",
         ),
         (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        try:
-                            await connection.send(str(temperature))
-                        except ConnectionClosed:
-                            pass
-                        await asyncio.sleep(0.1)
-
-                reporting = asyncio.create_task(report())
-                async for message in connection:
-                    temperature = int(message.split()[1])
-                    await connection.send("ok")
-            """,
+            but(
+                "await connection.send(str(temperature))",
+                "with suppress(ConnectionClosed):\n                await connection.send(str(temperature))",
+                "reporting.cancel()",
+                "pass",
+            ),
             "there still runs `report`",
             "cancel",
         ),
+        (but("sleep(0.1)", "sleep(0.7)"), "came after", "every 0.1 s"),
+        (but("sleep(0.1)", "sleep(0.3)"), "between two readings", "every 0.1 s"),
+        (but('int(message.removeprefix("set "))', "23"), "after `set 18` and `ok`", "`'23'`"),
+        (but("reporting.cancel()", "pass"), "`report` went on until its next `send` raised", "cancel"),
         (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        await asyncio.sleep(0.7)
-
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(report())
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-            """,
-            "came after",
-            "every 0.1 s",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        await asyncio.sleep(0.3)
-
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(report())
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-            """,
-            "between two readings",
-            "every 0.1 s",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        await asyncio.sleep(0.1)
-
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(report())
-                    async for message in connection:
-                        temperature = 23
-                        await connection.send("ok")
-            """,
-            "after `set 18` and `ok`",
-            "`'23'`",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        await asyncio.sleep(0.1)
-
-                asyncio.create_task(report())
-                async for message in connection:
-                    temperature = int(message.split()[1])
-                    await connection.send("ok")
-            """,
-            "`report` went on until its next `send` raised",
-            "cancel",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        with suppress(ConnectionClosed):
-                            await connection.send(str(temperature))
-                        await asyncio.sleep(0.1)
-
-                reporting = asyncio.create_task(report())
-                async for message in connection:
-                    temperature = int(message.split()[1])
-                    await connection.send("ok")
-                reporting.cancel()
-            """,
+            but(
+                "await connection.send(str(temperature))",
+                "with suppress(ConnectionClosed):\n                await connection.send(str(temperature))",
+                "try:",
+                "if True:",
+                "finally:",
+                "if True:",
+            ),
             "there still runs `report`",
             "`finally`",
         ),
+        (but("send(str(temperature))", "send(temperature)"), "TypeError", "of report()", "must be a text"),
         (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(temperature)
-                        await asyncio.sleep(0.1)
-
-                reporting = asyncio.create_task(report())
-                try:
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-                finally:
-                    reporting.cancel()
-            """,
-            "TypeError",
-            "of report()",
-            "must be a text",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(temperature)
-                        await asyncio.sleep(0.1)
-
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(report())
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-            """,
+            but(
+                "send(str(temperature))",
+                "send(temperature)",
+                "    reporting = asyncio.create_task(report())\n    try:\n",
+                "    async with asyncio.TaskGroup() as group:\n        group.create_task(report())\n",
+                "    finally:\n        reporting.cancel()\n",
+                "",
+            ),
             "TypeError",
             "await connection.send(temperature)",
         ),
+        (but("await asyncio.sleep(0.1)", "time.sleep(0.1)"), "time.sleep(0.1)", "await asyncio.sleep"),
         (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        time.sleep(0.1)
-
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(report())
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-            """,
-            "time.sleep(0.1)",
-            "await asyncio.sleep",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-                        await asyncio.sleep(0.1)
-
-                async def listen(temperature):
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-
-                reporting = asyncio.create_task(report())
-                try:
-                    await listen(temperature)
-                finally:
-                    reporting.cancel()
-            """,
+            but(
+                "    try:\n",
+                "    async def listen(temperature):\n",
+                "    finally:",
+                "    try:\n        await listen(temperature)\n    finally:",
+            ),
             "after `set 23` and `ok`",
             "`'20'`",
             "`'23'`",
         ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(f"{temperature} degrees")
-                        await asyncio.sleep(0.1)
-
-                reporting = asyncio.create_task(report())
-                try:
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-                finally:
-                    reporting.cancel()
-            """,
-            "`'20 degrees'`",
-            "a text like `20`",
-        ),
-        (
-            """
-            async def thermostat(connection):
-                temperature = 20
-
-                async def report():
-                    while True:
-                        await connection.send(str(temperature))
-
-                reporting = asyncio.create_task(report())
-                try:
-                    async for message in connection:
-                        temperature = int(message.split()[1])
-                        await connection.send("ok")
-                finally:
-                    reporting.cancel()
-            """,
-            "asyncio.sleep(",
-        ),
+        (but("str(temperature)", 'f"{temperature} degrees"'), "`'20 degrees'`", "a text like `20`"),
+        (but("            await asyncio.sleep(0.1)\n", ""), "asyncio.sleep("),
     ]
 
 
@@ -370,31 +170,21 @@ class TestCollect(Function):
     ]
     wrong: ClassVar = [
         (
-            """
-            async def collect(url):
-                messages = []
-                async with connect(url, proxy=None) as connection:
-                    try:
-                        async for message in connection:
-                            messages.append(message)
-                    except ConnectionClosed as error:
-                        return messages, error.rcvd.code
-                return messages, connection.close_code
-            """,
+            but(
+                "except ConnectionClosedError:\n            pass",
+                "except ConnectionClosedError as error:\n            return messages, error.rcvd.code",
+            ),
             "broke off (1006)",
             "no close frame came",
         ),
         (
-            """
-            async def collect(url):
-                messages = []
-                async with connect(url, proxy=None) as connection:
-                    try:
-                        while True:
-                            messages.append(await asyncio.wait_for(connection.recv(), 0.05))
-                    except (ConnectionClosed, TimeoutError):
-                        return messages, connection.close_code
-            """,
+            but(
+                "async for message in connection:\n                messages.append(message)",
+                "while True:\n"
+                "                messages.append(await asyncio.wait_for(connection.recv(), 0.05))",
+                "ConnectionClosedError:\n            pass",
+                "(ConnectionClosed, TimeoutError):\n            return messages, connection.close_code",
+            ),
             "closed with 1000; you returned `None`",
             "when it is over",
         ),
@@ -408,90 +198,34 @@ class TestCollect(Function):
             "closed with 4000",
             "ConnectionClosedError",
         ),
+        (but("ConnectionClosedError", "ConnectionClosedOK"), "closed with 4000", "only 1000, 1001 and 1005"),
         (
-            """
-            async def collect(url):
-                messages = []
-                async with connect(url, proxy=None) as connection:
-                    try:
-                        async for message in connection:
-                            messages.append(message)
-                    except ConnectionClosedOK:
-                        pass
-                return messages, connection.close_code
-            """,
-            "closed with 4000",
-            "only 1000, 1001 and 1005",
-        ),
-        (
-            """
-            async def collect(url):
-                async with connect(url, proxy=None) as connection:
-                    return [message async for message in connection]
-            """,
+            but("return messages, connection.close_code", "return messages"),
             "`['one', '', 'one', ",
             "return two things",
         ),
         (
-            """
-            async def collect(url):
-                async with connect(url, proxy=None) as connection:
-                    messages = [message async for message in connection]
-                    return messages, 1001
-            """,
+            but("connection.close_code", "1001"),
             "closed with 1000; you returned `1001`",
             "connection.close_code",
         ),
         (
-            """
-            async def collect(url):
-                async with connect(url, proxy=None) as connection:
-                    messages = [await connection.recv()]
-                return messages, connection.close_code
-            """,
+            but(
+                "async for message in connection:\n                messages.append(message)",
+                "messages.append(await connection.recv())",
+            ),
             "you returned `['one']`",
             "every message",
         ),
+        (but("close_code", "close_reason"), "closed with 1000; you returned `''`", "when it is over"),
         (
-            """
-            async def collect(url):
-                async with connect(url, proxy=None) as connection:
-                    messages = [message async for message in connection]
-                    return messages, connection.close_reason
-            """,
-            "closed with 1000; you returned `''`",
-            "when it is over",
-        ),
-        (
-            """
-            async def collect(url):
-                messages = []
-                async with connect(url, proxy=None) as connection:
-                    while True:
-                        messages.append(await connection.recv())
-                return messages, connection.close_code
-            """,
+            but(
+                "async for message in connection:\n                messages.append(message)",
+                "while True:\n                messages.append(await connection.recv())",
+            ),
             "closed with 1000",
             "ConnectionClosed",
         ),
-        (
-            """
-            async def collect(url):
-                async with connect(url, proxy=None) as connection:
-                    messages = [message async for message in connection]
-                    return connection.close_code, messages
-            """,
-            "first the messages",
-        ),
-        (
-            """
-            async def collect(url):
-                async with connect(url, proxy=None) as connection:
-                    async for message in connection:
-                        messages = message
-                    return messages, connection.close_code
-            """,
-            "you returned `b'",
-            "list",
-        ),
+        (but("messages, connection.close_code", "connection.close_code, messages"), "first the messages"),
+        (but("messages.append(message)", "messages = message"), "you returned `b'", "list"),
     ]

@@ -7,6 +7,7 @@ import collections
 from typing import Any, ClassVar
 
 from battery import Computation, Handler
+from changes import but
 from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed
 
@@ -64,130 +65,49 @@ class TestByRoom(Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but("connection.request.path", '"all"'), "Cem heard `'tea is ready'`", "set of its own"),
         (
-            """
-            places = {"all": set()}
-
-            async def by_room(connection):
-                places["all"].add(connection)
-                try:
-                    async for text in connection:
-                        broadcast(places["all"], text)
-                finally:
-                    places["all"].remove(connection)
-            """,
-            "Cem heard `'tea is ready'`",
-            "set of its own",
-        ),
-        (
-            """
-            async def by_room(connection):
-                room = connection.request.path
-                members = places.setdefault(room, set())
-                members.add(connection)
-                try:
-                    async for text in connection:
-                        for member in members:
-                            await member.send(text)
-                finally:
-                    members.remove(connection)
-                    if not members:
-                        del places[room]
-            """,
+            but(
+                "broadcast(members, text)", "for member in members:\n                await member.send(text)"
+            ),
             "reads nothing",
             "nothing came",
             "`broadcast(members, text)`",
         ),
         (
-            """
-            async def by_room(connection):
-                room = connection.request.path
-                members = places.setdefault(room, set())
-                members.add(connection)
-                async for text in connection:
-                    broadcast(members, text)
-                members.remove(connection)
-                if not members:
-                    del places[room]
-            """,
+            but("try:", "if True:", "finally:", "if True:"),
             "all have left the kitchen",
             "`['/garden', '/kitchen']`",
             "`finally`",
         ),
         (
-            """
-            async def by_room(connection):
-                members = places.setdefault(connection.request.path, set())
-                members.add(connection)
-                try:
-                    async for text in connection:
-                        broadcast(members, text)
-                finally:
-                    members.remove(connection)
-            """,
+            but("        if not members:\n            del places[room]\n", ""),
             "all have left the kitchen",
             "`del places[room]`",
         ),
         (
-            """
-            async def by_room(connection):
-                room = connection.request.path
-                members = places.setdefault(room, set())
-                members.add(connection)
-                try:
-                    async for text in connection:
-                        broadcast(members - {connection}, text)
-                finally:
-                    members.remove(connection)
-                    if not members:
-                        del places[room]
-            """,
+            but("broadcast(members, text)", "broadcast(members - {connection}, text)"),
             "at Ann's",
             "nothing came",
             "the speaker's as well",
         ),
+        (but("broadcast(members", "await broadcast(members"), "TypeError", "await broadcast(members, text)"),
         (
-            """
-            async def by_room(connection):
-                room = connection.request.path
-                members = places.setdefault(room, set())
-                members.add(connection)
-                try:
-                    async for text in connection:
-                        await broadcast(members, text)
-                finally:
-                    members.remove(connection)
-                    if not members:
-                        del places[room]
-            """,
-            "TypeError",
-            "await broadcast(members, text)",
-        ),
-        (
-            """
-            rooms = {}
-            places = None
-
-            async def by_room(connection):
-                room = connection.request.path
-                members = rooms.setdefault(room, set())
-                members.add(connection)
-                try:
-                    async for text in connection:
-                        broadcast(members, text)
-                finally:
-                    members.remove(connection)
-            """,
+            but(
+                "places = {}",
+                "rooms = {}\nplaces = None",
+                "places.setdefault",
+                "rooms.setdefault",
+                "del places[room]",
+                "del rooms[room]",
+            ),
             "there is no dict `places`",
         ),
         (
-            """
-            async def by_room(connection):
-                members = places.setdefault(connection.request.path, set())
-                members.add(connection)
-                broadcast(members, await connection.recv())
-                members.remove(connection)
-            """,
+            but(
+                "async for text in connection:\n            broadcast(members, text)",
+                "broadcast(members, await connection.recv())",
+            ),
             "the connection was closed",
         ),
     ]
@@ -217,58 +137,20 @@ class TestOffer(Computation):
     ]
     wrong: ClassVar = [
         (
-            """
-            def offer(queue, message):
-                if queue.full():
-                    return 1
-                queue.put_nowait(message)
-                return 0
-            """,
+            but("queue.get_nowait()\n        thrown_away = 1", "return 1"),
             "offered message 4",
             "`queue.get_nowait()`",
         ),
         (
-            """
-            def offer(queue, message):
-                queue.put_nowait(message)
-                return 0
-            """,
+            but("    if queue.full():\n        queue.get_nowait()\n        thrown_away = 1\n", ""),
             "QueueFull",
             "make room first",
         ),
+        (but("    return thrown_away\n", ""), "offered message 1", "`None`", "0 or 1"),
         (
-            """
-            def offer(queue, message):
-                if queue.full():
-                    queue.get_nowait()
-                queue.put_nowait(message)
-            """,
-            "offered message 1",
-            "`None`",
-            "0 or 1",
-        ),
-        (
-            """
-            def offer(queue, message):
-                lost = queue.qsize()
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(message)
-                return lost
-            """,
+            but("if queue.full():", "while not queue.empty():", "thrown_away = 1", "thrown_away += 1"),
             "offered message 2",
             "`['message 1', 'message 2']`",
         ),
-        (
-            """
-            def offer(queue, message):
-                full = queue.qsize() >= 3
-                if full:
-                    queue.get_nowait()
-                queue.put_nowait(message)
-                return full
-            """,
-            "a queue for 1",
-            "QueueFull",
-        ),
+        (but("queue.full()", "queue.qsize() >= 3"), "a queue for 1", "QueueFull"),
     ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import pytest
 from battery import Function, assert_not_yet
+from changes import but
 from fastapi import HTTPException, Query, WebSocket, WebSocketDisconnect, WebSocketException
 
 GIVEN = {
@@ -25,6 +26,7 @@ GIVEN = {
 
 class TestTicketHolder(Function):
     name = "ticket_holder"
+    thorough = True  # FastAPI calls it, so it is of a kind of its own
     arguments = 'token: str = ""'
     given: ClassVar[dict[str, Any]] = GIVEN
     misfits: ClassVar = {
@@ -78,83 +80,46 @@ class TestTicketHolder(Function):
             "return tickets[token]",
             "WebSocketException(1008",
         ),
+        (but("WebSocketException(1008, ", "HTTPException(403, "), "HTTPException", "WebSocketException(1008"),
+        (but("1008", "4001"), "refused with 4001, not 1008"),
+        (but(', "this ticket is not valid"', ""), "nobody said why"),
         (
-            """
-            async def ticket_holder(token: str = ""):
-                if token not in tickets:
-                    raise HTTPException(403, "no such ticket")
-                return tickets[token]
-            """,
-            "HTTPException",
-            "WebSocketException(1008",
-        ),
-        (
-            """
-            async def ticket_holder(token: str = ""):
-                if token not in tickets:
-                    raise WebSocketException(4001, "no such ticket")
-                return tickets[token]
-            """,
-            "refused with 4001, not 1008",
-        ),
-        (
-            """
-            async def ticket_holder(token: str = ""):
-                if token not in tickets:
-                    raise WebSocketException(1008)
-                return tickets[token]
-            """,
-            "nobody said why",
-        ),
-        (
-            """
-            async def ticket_holder(websocket: WebSocket, token: str = ""):
-                if token not in tickets:
-                    await websocket.close(1008, "no such ticket")
-                return tickets.get(token)
-            """,
+            but(
+                "token: str",
+                "websocket: WebSocket, token: str",
+                'raise WebSocketException(1008, "this ticket is not valid")',
+                'await websocket.close(1008, "no such ticket")',
+                "tickets[token]",
+                "tickets.get(token)",
+            ),
             "closed too early",
             "raise WebSocketException(1008",
         ),
         (
-            """
-            async def ticket_holder(websocket: WebSocket, token: str = ""):
-                if token not in tickets:
-                    await websocket.close(1008, "no such ticket")
-                    raise WebSocketException(1008, "no such ticket")
-                return tickets[token]
-            """,
+            but(
+                "token: str",
+                "websocket: WebSocket, token: str",
+                "        raise",
+                '        await websocket.close(1008, "no such ticket")\n        raise',
+            ),
             "closed too early",
             "raise WebSocketException(1008",
         ),
         (
-            """
-            async def ticket_holder(websocket: WebSocket, token: str = ""):
-                await websocket.accept()
-                if token not in tickets:
-                    raise WebSocketException(1008, "no such ticket")
-                return tickets[token]
-            """,
+            but(
+                "token: str",
+                "websocket: WebSocket, token: str",
+                "    if token",
+                "    await websocket.accept()\n    if token",
+            ),
             "accepted too early",
             "the endpoint accepts",
         ),
+        (but("return tickets[token]", "return token"), "`'blue'`", "expected was `'Ann'`"),
         (
-            """
-            async def ticket_holder(token: str = ""):
-                if token not in tickets:
-                    raise WebSocketException(1008, "no such ticket")
-                return token
-            """,
-            "`'blue'`",
-            "expected was `'Ann'`",
-        ),
-        (
-            """
-            async def ticket_holder(token: str = ""):
-                raise WebSocketException(1008, "no such ticket")
-            """,
+            but("    if token not in tickets:\n        raise", "    raise"),
             "with the token `blue`",
-            "a refusal (1008, no such ticket)",
+            "a refusal (1008, this ticket is not valid)",
         ),
     ]
 
@@ -209,54 +174,21 @@ class TestTellAll(Function):
             "wait half a second for each",
         ),
         (
-            """
-            async def tell_all(websockets, text):
-                results = await asyncio.gather(
-                    *(asyncio.wait_for(websocket.send_text(text), 2) for websocket in websockets),
-                    return_exceptions=True,
-                )
-                return [websocket for websocket, result in zip(websockets, results) if result is not None]
-            """,
+            but("timeout(0.5)", "timeout(2)"),
             "more than half a second for each",
             "with half a second for each",
         ),
         (
-            """
-            async def tell_all(websockets, text):
-                failed = []
-
-                async def tell(websocket):
-                    try:
-                        await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect):
-                        failed.append(websocket)
-
-                await asyncio.gather(*map(tell, websockets))
-                return failed
-            """,
+            but(", RuntimeError", ""),
             'RuntimeError: Cannot call "send" once a close message has been sent.',
             "`RuntimeError` (gone)",
         ),
+        (but("send_text", "send"), "has no attribute 'send'", "`await websocket.send_text(text)`"),
         (
-            """
-            async def tell_all(websockets, text):
-                await asyncio.gather(*(websocket.send(text) for websocket in websockets))
-                return []
-            """,
-            "has no attribute 'send'",
-            "`await websocket.send_text(text)`",
-        ),
-        (
-            """
-            async def tell_all(websockets, text):
-                failed = []
-                for websocket in websockets:
-                    try:
-                        await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-                        failed.append(websocket)
-                return failed
-            """,
+            but(
+                "await asyncio.gather(*(tell(websocket) for websocket in websockets))",
+                "for websocket in websockets:\n        await tell(websocket)",
+            ),
             "one after the other",
             "`asyncio.gather(*(...))`",
         ),
@@ -271,75 +203,32 @@ class TestTellAll(Function):
             "ended it for all",
         ),
         (
-            """
-            async def tell_all(websockets, text):
-                failed = []
-
-                async def tell(websocket):
-                    try:
-                        await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-                        failed.append(websocket)
-
-                tasks = [asyncio.create_task(tell(websocket)) for websocket in websockets]
-                return failed
-            """,
+            but(
+                "await asyncio.gather(*(tell(websocket) for websocket in websockets))",
+                "tasks = [asyncio.create_task(tell(websocket)) for websocket in websockets]",
+            ),
             "await all that you have started",
         ),
+        (but("await websocket.send_text", "websocket.send_text"), "nothing came", "needs an `await`"),
         (
-            """
-            async def tell_all(websockets, text):
-                for websocket in websockets:
-                    websocket.send_text(text)
-                return []
-            """,
-            "nothing came",
-            "needs an `await`",
-        ),
-        (
-            """
-            async def tell_all(websockets, text):
-                failed = []
-
-                async def tell(websocket):
-                    try:
-                        await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except TimeoutError:
-                        failed.append(websocket)
-                    except (WebSocketDisconnect, RuntimeError):
-                        pass
-
-                await asyncio.gather(*map(tell, websockets))
-                return failed
-            """,
+            but(
+                "(TimeoutError, WebSocketDisconnect, RuntimeError):\n            failed.append(websocket)",
+                "TimeoutError:\n"
+                "            failed.append(websocket)\n"
+                "        except (WebSocketDisconnect, RuntimeError):\n"
+                "            pass",
+            ),
             "`[<WebSocket of slow>, <WebSocket of slower>, <WebSocket of slowest>]`",
             "<WebSocket of gone>",
         ),
         (
-            """
-            async def tell_all(websockets, text):
-                async def tell(websocket):
-                    try:
-                        await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-                        return websocket
-
-                return await asyncio.gather(*map(tell, websockets))
-            """,
+            but(
+                "failed.append(websocket)",
+                "return websocket",
+                "await asyncio.gather",
+                "return await asyncio.gather",
+            ),
             "`[None, <WebSocket of slow>",
         ),
-        (
-            """
-            async def tell_all(websockets, text):
-                async def tell(websocket):
-                    try:
-                        await asyncio.wait_for(websocket.send_text(text), 0.5)
-                    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-                        pass
-
-                await asyncio.gather(*map(tell, websockets))
-            """,
-            "`None`",
-            "return the list",
-        ),
+        (but("    return failed\n", ""), "`None`", "return the list"),
     ]
