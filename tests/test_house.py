@@ -8,12 +8,16 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from rooms import diagram  # noqa: E402
 
 FLOORS = {
     "readers_code": 0,
@@ -191,6 +195,10 @@ RULES: list[Rule] = [
 def test_the_house_keeps_a_rule(rule: Rule) -> None:
     problems = list(rule(ROOT))
     assert not problems, "\n".join(problems)
+
+
+def test_the_picture_of_the_rooms_is_the_code() -> None:
+    assert diagram() in (ROOT / "ARCHITECTURE.md").read_text("utf-8"), "run `python3 tools/rooms.py`"
 
 
 def write(root: Path, name: str, text: str) -> None:
