@@ -368,12 +368,13 @@ def _answers(parent):
 
 def test_reports_end_with_the_child():
     async def main():
-        child = Child(_answers)
-        child.tell("one")
-        child.tell("enough")
-        assert [report async for report in child.reports()] == ["ready", "answer to one"]
-        assert await asyncio.wrap_future(child.result) == ["one"]
-        child.close()
+        async with Child(_answers) as child:
+            child.tell("one")
+            child.tell("enough")
+            assert [report async for report in child.reports()] == ["ready", "answer to one"]
+            assert await asyncio.wrap_future(child.result) == ["one"]
+            with pytest.raises(EOFError):
+                await asyncio.wrap_future(child.report())
 
     with nothing_left():
         asyncio.run(main())

@@ -142,6 +142,64 @@ def test_an_interrupt_leaves_everything_alive(kernel):
     assert all(child.is_running() for child in children)
 
 
+WORKS_APART = """
+    import asyncio, time
+    from helpers import BackgroundServer, Probe, apart
+
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    def forever(progress):
+        progress("in it")
+        while True:
+            print("not for the page")
+            time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "await apart(forever, progress=print)",
+        """
+        with BackgroundServer(echo) as server:
+            async with Probe(server.url):
+                print("in it")
+                await asyncio.sleep(60)
+        """,
+    ],
+)
+def test_an_interrupted_cell_takes_its_children_along(kernel, cell):
+    assert kernel.run(WORKS_APART) == ("", "")
+    request = kernel.client.execute(textwrap.dedent(cell))
+    while kernel.client.get_iopub_msg(timeout=20)["content"].get("text") != "in it\n":
+        pass
+    (child,) = psutil.Process(kernel.pid).children()
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=10)
+    assert reply["parent_header"]["msg_id"] == request
+    assert reply["content"]["ename"] in ("CancelledError", "KeyboardInterrupt")
+    assert not psutil.pid_exists(child.pid)
+    out, red = kernel.run("print(await apart(sum, [1, 2]))")
+    assert (out, red) == ("3\n", "")
+
+
+def test_what_fails_apart_shows_the_readers_own_line(kernel):
+    kernel.run(WORKS_APART)
+    out, red = kernel.run("""
+        def fails():
+            print("my last words")
+            raise ValueError("no such room")  # the reader's line
+
+        await apart(fails)
+    """)
+    assert out == ""
+    assert "ValueError" in red
+    assert "# the reader's line" in red
+    assert "my last words" in red
+
+
 @pytest.mark.parametrize("where", ["shared", "process"])
 def test_the_cell_shows_the_readers_own_line(kernel, where):
     _, red = kernel.run(f"""

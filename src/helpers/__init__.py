@@ -17,7 +17,7 @@ _HOMES = {
     "apart": "background.apart",
     "tapped": "background.tap",
     # clients
-    "Probe": "experiments.probe",
+    "Probe": "clients.probe",
     # figures
     "Bars": "figures.bars",
     "Source": "figures.source",
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from helpers.background.process import BackgroundProcess as BackgroundProcess
     from helpers.background.server import BackgroundServer as BackgroundServer
     from helpers.background.tap import tapped as tapped
+    from helpers.clients.probe import Probe as Probe
     from helpers.environment import check_environment as check_environment
     from helpers.experiments.fan_out import compare_fan_out as compare_fan_out
     from helpers.experiments.never_reads import one_never_reads as one_never_reads
-    from helpers.experiments.probe import Probe as Probe
     from helpers.experiments.push import compare_push as compare_push
     from helpers.experiments.request_reply import compare_requests as compare_requests
     from helpers.figures.bars import Bars as Bars

@@ -44,14 +44,11 @@ async def apart(
         raise TypeError(
             f"write apart(function, argument), as the call is made in the child, not {function!r}"
         )
-    child = Child(_call, function, args, progress is not None)
-    try:
+    async with Child(_call, function, args, progress is not None) as child:
         async for what in child.reports():
             assert progress is not None
             progress(*what)
         return await asyncio.wrap_future(child.result)
-    finally:
-        child.close()
 
 
 def _call(parent: Parent, function: Callable[..., Any], args: tuple[Any, ...], tells: bool) -> Any:

@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 from helpers.background.ends_with_parent import OWN_GROUP
 from helpers.background.lifetime import BackgroundError
@@ -23,14 +24,13 @@ from helpers.readers_code import in_words
 class Child:
     """Runs a function in a child process, and talks with it meanwhile.
 
-        child = Child(count, "apples")
-        await asyncio.wrap_future(child.report())
-        child.tell("enough")
-        print(await asyncio.wrap_future(child.result))
-        child.close()
+        async with Child(count, "apples") as child:
+            await asyncio.wrap_future(child.report())
+            child.tell("enough")
+            print(await asyncio.wrap_future(child.result))
 
-    The child ignores interrupts of the kernel, and ends when the kernel does, even a killed one. It is
-    the owner's part to `close` it in any case.
+    It ends with the block, and with the kernel, even a killed one. Interrupting a cell is nothing to the
+    child itself, but it ends the block. Outside `async with` whoever made it must `close` it.
 
     Args:
         function: called in the child as `function(parent, *args)`, where `parent` is a
@@ -93,14 +93,31 @@ class Child:
         self._send(packed(what))
 
     def report(self) -> Future[Any]:
-        """A future of the next report; it raises `EOFError` when the child ends without another."""
+        """A future of the next report; if none comes, it raises what `result` does, or else `EOFError`."""
         return self._reports.get()
 
     async def reports(self) -> AsyncIterator[Any]:
-        """All reports, as they come, until the child ends."""
+        """All reports, as they come, until the function returns; if it raises, so does the iteration."""
         with contextlib.suppress(EOFError):
             while True:
                 yield await asyncio.wrap_future(self.report())
+
+    async def __aenter__(self) -> Self:
+        self._keep_awake(asyncio.get_running_loop())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._awake.cancel()
+        self.close()
+
+    def _keep_awake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the loop now and then: ipykernel notices an interrupt of an awaiting cell only when it wakes.
+
+        Source: https://github.com/ipython/ipykernel/issues/881
+        """
+        self._awake = loop.call_later(0.1, self._keep_awake, loop)
 
     def ended(self) -> str | None:
         """Why the child no longer runs; None while it does."""
@@ -146,7 +163,7 @@ class Child:
             if self._printed and outcome:
                 failure.add_note(self._last_words())
             self.result.set_exception(failure)
-        self._reports.close()
+        self._reports.close(failure or EOFError("the child has reported all"))
 
     def _hear_it_out(self, pipe: IO[bytes]) -> tuple[Any, Exception | None] | None:
         """What the function has returned or raised; None where the child ended before."""

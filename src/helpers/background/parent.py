@@ -61,7 +61,7 @@ class Parent:
     def _hear(self) -> None:
         while (order := receive(sys.stdin.buffer)) is not None:
             self._orders.put(unpacked(order))
-        self._orders.close()
+        self._orders.close(EOFError("the kernel has ended"))
         time.sleep(GRACE)
         os._exit(1)
 

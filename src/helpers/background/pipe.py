@@ -37,17 +37,17 @@ class Mailbox:
         self._lock = threading.Lock()
         self._items: collections.deque[Any] = collections.deque()
         self._waiting: collections.deque[Future[Any]] = collections.deque()
-        self._closed = False
+        self._end: Exception | None = None
 
     def put(self, item: object) -> None:
         with self._lock:
             self._items.append(item)
         self._hand_over()
 
-    def close(self) -> None:
-        """No more items come: who waits for one now, or later, gets an `EOFError`."""
+    def close(self, error: Exception) -> None:
+        """No more items come: whoever waits for one, now or later, gets this error."""
         with self._lock:
-            self._closed = True
+            self._end = error
         self._hand_over()
 
     def get(self) -> Future[Any]:
@@ -60,11 +60,11 @@ class Mailbox:
 
     def _hand_over(self) -> None:
         with self._lock:
-            while self._waiting and (self._items or self._closed):
+            while self._waiting and (self._items or self._end):
                 future = self._waiting.popleft()
                 if not future.set_running_or_notify_cancel():
                     continue
                 if self._items:
                     future.set_result(self._items.popleft())
                 else:
-                    future.set_exception(EOFError("the other end of the pipe is closed"))
+                    future.set_exception(self._end)

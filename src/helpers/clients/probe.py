@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import statistics
-import subprocess
-import sys
-import threading
 import time
+from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from helpers.background.child import Child
+from helpers.background.lifetime import BackgroundError
+from helpers.readers_code import in_words
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
+    from helpers.background.parent import Parent
+
 PAUSE = 0.005
 """Between an answer and the next question, in seconds."""
+
+LONGEST_WAIT = 20
+"""For the first answer, and for the last one when the block is left, in seconds."""
 
 
 class Probe:
@@ -47,6 +54,8 @@ class Probe:
         return statistics.median(self.round_trips)
 
     def __repr__(self) -> str:
+        if not self.round_trips:
+            return "no round trips yet"
         count, longest = len(self.round_trips), f"longest {1000 * self.longest:,.1f} ms"
         if count < 3:
             return f"{count} round trip{'s' if count > 1 else ''}, {longest}"
@@ -56,56 +65,42 @@ class Probe:
         """Start the client, and return after its first round trip.
 
         Raises:
-            RuntimeError: it could not connect; with what it said.
+            BackgroundError: it could not connect, and why.
         """
-        await asyncio.to_thread(self._start)
+        async with contextlib.AsyncExitStack() as stack:
+            self._child = await stack.enter_async_context(Child(_ask_until_told, self.url))
+            await self._answer(self._child.report(), "no round trip to")
+            self._ends = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        output, said = await asyncio.to_thread(self._process.communicate, timeout=20)
-        if self._process.returncode:
-            raise RuntimeError(f"the connection to {self.url} broke: {_last_line(said)}")
-        self.round_trips = json.loads(output)
+        async with self._ends:
+            if error is None:
+                self._child.tell("enough")
+                self.round_trips = await self._answer(self._child.result, "the connection broke to")
 
-    def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from helpers.experiments.probe import main; main()", self.url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        if not self._process.stdout.readline():
-            _, said = self._process.communicate()
-            raise RuntimeError(f"no round trip to {self.url}: {_last_line(said)}")
+    async def _answer(self, future: Future[Any], what_else: str) -> Any:
+        try:
+            async with asyncio.timeout(LONGEST_WAIT):
+                return await asyncio.wrap_future(future)
+        except Exception as error:
+            raise BackgroundError(f"{what_else} {self.url}: {in_words(error)}") from error
 
 
-def _last_line(said: str) -> str:
-    return said.strip().splitlines()[-1] if said.strip() else "it said nothing"
-
-
-def main() -> None:
-    """The client: ask until standard input is closed, then print how long each answer took."""
+def _ask_until_told(parent: Parent, url: str) -> list[float]:
     from websockets.sync.client import connect
 
-    ended = threading.Event()
-    threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
-    round_trips = []
-    with connect(sys.argv[1], proxy=None, compression=None) as connection:
+    enough = parent.order()
+    with connect(url, proxy=None, compression=None) as connection:
         _ask(connection)
-        print("ready", flush=True)
-        while not ended.is_set():
+        parent.report("ready")
+        round_trips = [_ask(connection)]
+        while not enough.done():
+            time.sleep(PAUSE)
             round_trips.append(_ask(connection))
-            ended.wait(PAUSE)
-    print(json.dumps(round_trips or [0.0]))
-
-
-def _wait_for_the_end(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
+    return round_trips
 
 
 def _ask(connection: ClientConnection) -> float:
