@@ -172,7 +172,7 @@ WORKS_APART = """
 )
 def test_an_interrupted_cell_takes_its_children_along(kernel, cell):
     assert kernel.run(WORKS_APART) == ("", "")
-    request = kernel.client.execute(textwrap.dedent(cell))
+    request = kernel.client.execute(textwrap.dedent(cell), stop_on_error=False)
     while kernel.client.get_iopub_msg(timeout=20)["content"].get("text") != "in it\n":
         pass
     (child,) = psutil.Process(kernel.pid).children()
