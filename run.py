@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,19 +16,21 @@ from contextlib import contextmanager
 OLDEST = (3, 11)
 
 USAGE = """\
-python3 run.py COMMAND [arguments that are passed on]
+python3 run.py COMMAND [--newest] [arguments that are passed on]
 
   lab      open JupyterLab at notebooks/00_start_here.ipynb    run.py lab --no-browser --port 8899
   test     run every notebook and every test with pytest       run.py test -k handshake
-  bench    measure the workbook's own speed                    run.py bench
+  bench    measure the workbook's own speed                    run.py bench setup
   record   run notebooks and write their outputs back          run.py record 00 04
+  app      run one of apps/ from a terminal                    run.py app chat --port 8000
+  chapter  begin a new chapter                                 run.py chapter 06 push_live_updates
   address  show or set the repository's public address         run.py address https://github.com/you/workbook
   setup    only make the environment                           run.py setup
-  lock     refresh constraints.txt with the newest versions    run.py lock
+  lock     settle the exact versions of constraints.txt        run.py lock --upgrade
 
-The first command makes .venv and installs requirements.txt into it: a minute or two, once, and again when
-the requirements change. You get the newest versions that requirements.txt allows; with the environment
-variable CI set, the exact versions of constraints.txt, which are known to work together."""
+The first command makes .venv, once, and installs the workbook into it: a few seconds, or a minute or two
+if everything has to be downloaded. Everybody gets the exact versions of constraints.txt; --newest gets the
+newest that pyproject.toml allows, until the next `run.py setup`. `run.py test --nightly` adds slow tests."""
 
 
 # Quoted, because this much has to run on the Pythons that the message is for.
@@ -51,283 +54,286 @@ if python_problem(sys.version_info[:2]):
     sys.exit(python_problem(sys.version_info[:2]))
 
 
+import sqlite3  # noqa: E402
+import tomllib  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-STAMP = VENV / "workbook.json"
-LOG = VENV / "install.log"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PROGRAMS = "Scripts" if os.name == "nt" else "bin"
 START = "notebooks/00_start_here.ipynb"
-EXTRAS = {"lab": "", "test": "test", "bench": "test", "record": "", "setup": ""}
-SPINNER = "|/-\\"
+EXTRAS = {"lab": "", "test": "test", "bench": "test", "record": "", "app": "", "chapter": "", "setup": ""}
 ON_THEIR_OWN = {"address": "tools/address.py", "lock": "tools/lock.py"}
 
-# What pip's log says -> what to do. The first that is found counts: without a network pip ends with
-# "No matching distribution" too.
-REMEDIES = [
-    (
-        (
-            "Failed to establish a new connection",
-            "NewConnectionError",
-            "name resolution",
-            "Network is unreachable",
-        ),
-        "The package index can't be reached: check the network (or your proxy), then run this again.",
+# A remedy, and the words of uv or pip that call for it. The first that is found counts.
+UNREACHABLE = "The package index can't be reached: check the network (or your proxy), then run this again."
+UNTRUSTED = "The package index's certificate isn't trusted: set SSL_CERT_FILE to your network's certificates."
+REMEDIES = {
+    UNTRUSTED: r"CERTIFICATE_VERIFY_FAILED|SSLError|invalid peer certificate",
+    UNREACHABLE: r"NewConnectionError|name resolution|Network is unreachable|dns error|tcp connect error"
+    r"|TimeoutError|timed out|network timeout|connection (aborted|reset)|ProxyError|error sending request",
+    "The disk is full: free about 1 GB, then run this again.": r"No space left|not enough space on the disk",
+    "A file can't be written, see above for which one: stop what uses .venv, then run this again.": (
+        r"Permission denied|Read-only file system|Access is denied"
     ),
-    (
-        ("ConnectTimeoutError", "ReadTimeoutError", "Read timed out", "Connection aborted", "ProxyError"),
-        "The network broke off on the way: check it (or your proxy), then run this again.",
+    "A package has no version for this Python and system: try another Python (3.11 to 3.14).": (
+        r"(different|not satisfy) Python|no version of|has no wheels|Failed (to build|building)|versions: \d"
     ),
-    (
-        ("CERTIFICATE_VERIFY_FAILED", "SSLError"),
-        "The package index's certificate isn't trusted: set PIP_CERT to your network's certificate file.",
+    "The package index can't be reached or lacks a package: check the network, then run this again.": (
+        r"\(from versions: none\)|was not found in the package registry"
     ),
-    (("No space left on device",), "The disk is full: free about 1 GB, then run this again."),
-    (
-        ("Permission denied", "Read-only file system"),
-        "A file can't be written: see the lines above for which one.",
-    ),
-    (
-        ("ResolutionImpossible", "conflicting dependencies"),
-        "The newest versions don't fit together: set the environment variable CI=1 and run this again.",
-    ),
-    (
-        ("require a different python version",),
-        "A package has no version for this Python: try another one (3.11 to 3.13).",
-    ),
-    (
-        ("(from versions: none)",),  # all that pip says of a network that is down, with PIP_RETRIES=0
-        "The package index can't be reached or lacks a package: check the network, then run this again.",
-    ),
-    (
-        ("No matching distribution found", "Could not find a version"),
-        "A package has no version for this Python and system: try another Python (3.11 to 3.13).",
-    ),
-]
+    "These versions don't fit together: run `python3 run.py lock` if you changed pyproject.toml; "
+    "otherwise try it with --newest, or without.": r"ResolutionImpossible|unsatisfiable",
+}
+# How they say that a version can't be had here: the package's name.
+UNAVAILABLE = re.compile(
+    r"no version of ([\w.-]+)==|([\w.-]+)==\S+ has no wheels|([\w.-]+)==\S+ depends on Python"
+    r"|Failed to (?:build|download(?: and build)?) [`']([\w.-]+)|Failed building wheel for ([\w.-]+)"
+    r"|\(constraint\) ([\w.-]+)=="
+)
 
 
 class Problem(Exception):
     """Something the person can mend; the message is one line that says how."""
 
 
-def check_venv_modules() -> None:
-    """Raise `Problem` when this Python can't make virtual environments."""
-    for name in ("venv", "ensurepip"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            remedy = "install Python from https://www.python.org/downloads/"
-            if shutil.which("apt-get"):
-                remedy = f"run `sudo apt-get install python{version}-venv`, then this again"
-            raise Problem(f"This Python has no module {name!r}: {remedy}.") from None
+class Failed(Problem):
+    """A step of the set-up failed."""
 
-
-def cannot_write(error: OSError) -> Problem:
-    what = error.filename or ROOT
-    return Problem(
-        f"Can't write {what} ({error.strerror}): "
-        "remove what is in the way, or move the workbook to a folder that you may write to."
-    )
-
-
-def wanted_environment(extra: str) -> dict[str, Any]:
-    """What the environment must be made from: hashes, and the names of the extras."""
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8")).get("project", {})
-    made_from = [
-        (ROOT / "requirements.txt").read_text("utf-8"),
-        json.dumps([project.get(key) for key in ("name", "dependencies", "optional-dependencies")]),
-        sys.version,
-        str(ROOT),  # an environment doesn't survive being moved
-    ]
-    constraints = (ROOT / "constraints.txt").read_text("utf-8") if os.environ.get("CI") else ""
-    return {
-        "state": "ready",
-        "made_from": hashlib.sha256("\0".join(made_from).encode()).hexdigest(),
-        "constraints": hashlib.sha256(constraints.encode()).hexdigest() if constraints else "",
-        "extras": [extra] if extra else [],
-    }
-
-
-def read_stamp() -> dict[str, Any] | None:
-    """What `run.py` wrote into the environment; None when it is not of its making."""
-    try:
-        stamp = json.loads(STAMP.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:  # killed while writing
-        return {"state": "unfinished"}
-    return stamp if isinstance(stamp, dict) else {"state": "unfinished"}
-
-
-def fits(stamp: dict[str, Any] | None, wanted: dict[str, Any], *, but_extras: bool = False) -> bool:
-    """Whether the environment serves; exact versions serve a person who didn't ask for them, too."""
-    if stamp is None or stamp.get("state") != "ready" or stamp.get("made_from") != wanted["made_from"]:
-        return False
-    if wanted["constraints"] and stamp.get("constraints") != wanted["constraints"]:
-        return False
-    return PYTHON.exists() and (but_extras or set(wanted["extras"]) <= set(stamp.get("extras", [])))
-
-
-def write_stamp(stamp: dict[str, Any]) -> None:
-    STAMP.write_text(json.dumps(stamp, indent=1) + "\n", "utf-8")
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Wait while another `run.py`, or a pip that outlived one, is at work on the environment."""
-    with open(ROOT / ".venv.lock", "a+b") as file:
-        os.set_inheritable(file.fileno(), True)
-        told = False
-        while not locked(file.fileno()):
-            if not told:
-                say("another run.py is making the environment: waiting for it")
-                told = True
-            time.sleep(0.2)
-        yield
-
-
-def locked(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    def __init__(self, said: str) -> None:
+        found = (remedy for remedy, words in REMEDIES.items() if re.search(words, said, re.I))
+        super().__init__(next(found, f"The installation failed; {VENV / 'install.log'} has the whole story."))
+        self.said = said
 
 
 def say(text: str) -> None:
     print(f"run.py: {text}", file=sys.stderr, flush=True)
 
 
-def step(title: str, command: list[str]) -> None:
-    """Run one step of the set-up: its output goes to the log, its progress to the terminal."""
-    began = time.monotonic()
-    live = sys.stderr.isatty()
-    if not live:
-        say(f"{title} ...")
-    with LOG.open("a", encoding="utf-8", errors="replace") as log:
-        log.write(f"$ {' '.join(command)}\n")
-        log.flush()
-        start = log.tell()
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, close_fds=False
-        )
-        try:
-            turn = 0
-            while True:
-                try:
-                    process.wait(timeout=0.2)
-                    break
-                except subprocess.TimeoutExpired:
-                    turn += 1
-                    if live:
-                        seconds = int(time.monotonic() - began)
-                        sys.stderr.write(f"\rrun.py: {SPINNER[turn % 4]} {title} ... {seconds} s ")
-                        sys.stderr.flush()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    if live:
-        sys.stderr.write("\r\x1b[K" if os.name != "nt" else "\r")
-    if process.returncode:
-        said = LOG.read_bytes()[start:].decode("utf-8", "replace")
-        print("\n".join("    " + line for line in said.splitlines()[-12:]), file=sys.stderr)
-        raise Problem(what_to_do(said))
-    say(f"{title}: done in {time.monotonic() - began:.0f} s")
+def program(name: str) -> str:
+    """The path of one of the environment's programs."""
+    return str(VENV / PROGRAMS / (f"{name}.exe" if os.name == "nt" else name))
 
 
-def what_to_do(said: str) -> str:
-    """The remedy for what pip said."""
-    for signs, remedy in REMEDIES:
-        if any(sign in said for sign in signs):
-            return remedy
-    return f"The installation failed; {LOG} has all that was said."
-
-
-def prepare(extra: str) -> None:
-    """Make the environment, unless the one that is there serves."""
+def succeeds(*command: str) -> bool:
     try:
-        wanted = wanted_environment(extra)
-        if not fits(read_stamp(), wanted):
+        return not subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError:
+        return False
+
+
+def find_uv() -> str:
+    """The uv on the PATH or in the environment; nothing if there is none that works."""
+    places = (shutil.which("uv"), program("uv"))
+    return next((place for place in places if place and succeeds(place, "--version")), "")
+
+
+def made_from() -> str:
+    """What the environment is made from, as a hash. When it changes, so must the environment."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8")).get("project", {})
+    parts = [json.dumps([project.get(key) for key in ("name", "dependencies", "optional-dependencies")])]
+    parts += [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "constraints.txt")]
+    parts += [sys.version, str(ROOT)]  # an environment doesn't survive being moved
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def read_stamp() -> dict[str, Any]:
+    """What `run.py` wrote into the environment; one without it was made by hand."""
+    try:
+        return dict(json.loads((VENV / "workbook.json").read_text("utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return {"by_hand": VENV.is_dir() and any(VENV.iterdir())}
+    except ValueError:  # killed while writing
+        return {}
+
+
+def write_stamp(**stamp: Any) -> None:
+    (VENV / "workbook.json").write_text(json.dumps(stamp, indent=1) + "\n", "utf-8")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait while another `run.py` is at work on the environment.
+
+    By SQLite, whose lock on a file is the same on every system, and ends with the process.
+    """
+    lock = sqlite3.connect(ROOT / ".venv.lock", timeout=0.5, isolation_level=None)
+    told = False
+    while True:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise OSError(0, str(error), str(ROOT / ".venv.lock")) from None
+            if not told:
+                say("another run.py is making the environment: waiting for it")
+                told = True
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def step(title: str, *command: str) -> None:
+    """Run one step of the set-up: all that it says goes to the log, the main lines to the terminal too."""
+    say(f"{title} ...")
+    began = time.monotonic()
+    said = []
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            if line[0].strip() and not line.startswith(("Requirement already", "error:", "ERROR:")):
+                print("    " + line.rstrip()[:100], file=sys.stderr, flush=True)
+    with (VENV / "install.log").open("a", encoding="utf-8") as log:
+        log.writelines(said)
+    if process.returncode:
+        print("".join("    " + line for line in said[-12:]), file=sys.stderr)
+        raise Failed("".join(said))
+    say(f"{title}: done in {time.monotonic() - began:.1f} s")
+
+
+def to_make(stamp: dict[str, Any], extra: str, newest: bool | None) -> str:
+    """What the environment lacks: "all", some "packages", or nothing."""
+    if stamp.get("made_from") != made_from() or not Path(program("python")).exists():
+        return "all"
+    if newest is False and stamp["newest"]:
+        return "all"
+    return "packages" if newest or not {extra} <= {"", *stamp["extras"]} else ""
+
+
+def prepare(extra: str = "", newest: bool | None = None) -> None:
+    """Make the environment, unless the one that is there serves.
+
+    Args:
+        newest: look for newer versions (True), take those of constraints.txt (False), or whichever are there.
+    """
+    try:
+        if to_make(read_stamp(), extra, newest):
             with alone():
-                make_environment(wanted)
+                make_environment(read_stamp(), extra, newest)
+        elif read_stamp()["newest"]:
+            say("these are the newest versions; `run.py setup` returns to those of constraints.txt")
     except OSError as error:
-        raise cannot_write(error) from error
+        raise Problem(
+            f"Can't write {error.filename or ROOT} ({error.strerror}): "
+            "remove what is in the way, or move the workbook to a folder that you may write to."
+        ) from error
 
 
-def make_environment(wanted: dict[str, Any]) -> None:
-    """Make or complete the environment. The stamp says "ready" only after the last step."""
-    stamp = read_stamp()
-    if fits(stamp, wanted):  # another run.py made it while this one waited
+def make_environment(stamp: dict[str, Any], extra: str, newest: bool | None) -> None:
+    """Make or complete the environment. The stamp says what it is made from only after the last step."""
+    what = to_make(stamp, extra, newest)
+    if not what:  # another run.py made it while this one waited
         return
-    extras = set(wanted["extras"])
-    by_hand = stamp.get("by_hand", False) if stamp else VENV.is_dir() and any(VENV.iterdir())
+    by_hand = stamp.get("by_hand", False)
     if by_hand:  # a person's own environment is added to, never deleted
-        if not works_here(PYTHON):
+        if not succeeds(program("python"), "-c", f"import sys; sys.exit(sys.version_info < {OLDEST})"):
             raise Problem(
                 ".venv is there, but run.py didn't make it and it doesn't work: delete it, run this again."
             )
         say("using the .venv that is there (run.py didn't make it)")
-    elif fits(stamp, wanted, but_extras=True):
-        extras.update(stamp["extras"] if stamp else [])
-    else:
-        check_venv_modules()
+    elif what == "all":
+        uv = shutil.which("uv") and find_uv()
+        check_modules("venv", *([] if uv else ["ensurepip"]))
         if VENV.exists():
-            why = "out of date" if stamp and stamp["state"] == "ready" else "unfinished"
-            say(f"the environment is {why}: making it anew")
+            why = "out of date" if stamp.get("made_from") else "unfinished"
+            say(f"the environment is {why}: making it again")
             shutil.rmtree(VENV)
         VENV.mkdir()
-        write_stamp({"state": "unfinished"})
-        step("making .venv", [sys.executable, "-m", "venv", str(VENV)])
-    if not by_hand:
-        write_stamp({"state": "unfinished"})
-    install = [
-        str(PYTHON),
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--progress-bar",
-        "off",
-        "-r",
-        "requirements.txt",
-    ]
-    if extras:
-        install += ["-e", f".[{','.join(sorted(extras))}]"]
-    if wanted["constraints"]:
-        install += ["-c", "constraints.txt"]
-    step("installing the packages (a minute or two)", install)
-    write_stamp({**wanted, "extras": sorted(extras), "by_hand": by_hand})
+        write_stamp()
+        step("making .venv", sys.executable, "-m", "venv", *(["--without-pip"] if uv else []), str(VENV))
+    had = stamp if what == "packages" else {}
+    newest = had.get("newest", False) if newest is None else newest
+    extras = sorted({extra, *had.get("extras", [])} - {""})
+    write_stamp(by_hand=by_hand)
+    install(["-r", "requirements.txt", *(["-e", f".[{','.join(extras)}]"] if extras else [])], newest)
+    write_stamp(made_from=made_from(), extras=extras, newest=newest, by_hand=by_hand)
 
 
-def works_here(python: Path) -> bool:
-    check = f"import sys, pip; sys.exit(sys.version_info < {OLDEST})"
-    return python.exists() and not subprocess.call([str(python), "-c", check], stderr=subprocess.DEVNULL)
+def check_modules(*names: str) -> None:
+    """Raise `Problem` when this Python can't make virtual environments."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            remedy = "install Python from https://www.python.org/downloads/"
+            if shutil.which("apt-get"):
+                package = "python{}.{}-venv".format(*sys.version_info[:2])
+                remedy = f"run `sudo apt-get install {package}`, then this again"
+            raise Problem(f"This Python has no module {name!r}: {remedy}.") from None
+
+
+def install(wanted: list[str], newest: bool) -> None:
+    """Install with uv, which takes seconds; where it can't be had, with pip."""
+    python = program("python")
+    pip = [python, "-m", "pip", "install", "--progress-bar", "off"]
+    uv = find_uv()
+    if not uv:
+        try:
+            step(
+                "getting uv, which installs quickly",
+                *pip,
+                "--only-binary=:all:",
+                "uv",
+                "-c",
+                "constraints.txt",
+            )
+            uv = find_uv()
+        except Failed:
+            say("uv can't be had here, so pip does it: a minute or two")
+    if uv:
+        try:  # with pip, for a reader's `%pip install`
+            command = [uv, "pip", "install", "--python", python, *(["--upgrade"] if newest else [])]
+            install_with("installing the packages", command, ["pip", *wanted], newest)
+            return
+        except Failed as failure:
+            has_pip = succeeds(python, "-m", "pip", "--version") or succeeds(python, "-m", "ensurepip")
+            if str(failure) not in (UNREACHABLE, UNTRUSTED) or not has_pip:
+                raise
+            say("uv can't reach the package index; pip may have settings of its own for it")
+    upgrade = ["--upgrade", "--upgrade-strategy", "eager"] if newest else []
+    install_with("installing the packages with pip", [*pip, *upgrade], wanted, newest)
+
+
+def install_with(title: str, command: list[str], wanted: list[str], newest: bool) -> None:
+    """Install the exact versions; for one that this Python or system can't have, the newest."""
+    pins = [] if newest else (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    chosen = VENV / "constraints.txt"
+    while True:
+        chosen.write_text("\n".join(pins) + "\n", "utf-8")
+        try:
+            step(title, *command, *wanted, "-c", str(chosen))
+            return
+        except Failed as failure:
+            found = UNAVAILABLE.findall(failure.said)
+            lost = {name.lower().replace("_", "-") for names in found for name in names}
+            gone = [pin for pin in pins if pin.partition("==")[0] in lost]
+            if not gone:
+                raise
+            names = ", ".join(pin.partition(";")[0].strip() for pin in gone)
+            say(f"this Python and system can't have {names}: trying the newest instead")
+            pins = [pin for pin in pins if pin not in gone]
 
 
 def run(command: list[str]) -> int:
     """Run a command in the foreground and return its exit code.
 
-    Ctrl-C reaches the command itself, which decides what to do; a request to end is passed on to it.
+    It finds the environment's programs first, as if that were active. Ctrl-C reaches the command itself,
+    which decides what to do; a request to end is passed on to it.
     """
-    process = subprocess.Popen(command, cwd=ROOT)
+    path = os.pathsep.join([str(VENV / PROGRAMS), os.environ.get("PATH", os.defpath)])
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path})
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
@@ -339,7 +345,7 @@ def run(command: list[str]) -> int:
 
 def command_line(command: str, arguments: list[str]) -> list[str]:
     """What a command comes to, in the environment."""
-    python = str(PYTHON)
+    python = program("python")
     if command == "lab":
         options = [
             f"--ServerApp.root_dir={ROOT}",
@@ -354,7 +360,9 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
         return [python, "-m", "pytest", "--nbval", *spread, *arguments]
     if command == "bench":
         return [python, "-m", "benchmarks", *arguments]
-    return [python, str(ROOT / "tools" / "record.py"), *arguments]
+    if command == "app":
+        return [python, "-m", f"apps.{arguments[0]}", *arguments[1:]]
+    return [python, str(ROOT / "tools" / f"{command}.py"), *arguments]
 
 
 def main(arguments: list[str]) -> int:
@@ -367,13 +375,22 @@ def main(arguments: list[str]) -> int:
     if command not in EXTRAS:
         print(f"run.py: there is no command {command!r}\n\n{USAGE}", file=sys.stderr)
         return 2
+    if command == "app":
+        apps = sorted(path.parent.name for path in (ROOT / "apps").glob("*/__main__.py"))
+        if not rest or rest[0] not in apps:
+            say(f"run.py app NAME [--port N], where NAME is one of: {', '.join(apps)}")
+            return 2
+    newest = True if "--newest" in rest else False if command == "setup" else None
+    if command == "test" and "--nightly" in rest:
+        os.environ["WORKBOOK_NIGHTLY"] = "1"
+    rest = [argument for argument in rest if argument not in ("--newest", "--nightly")]
     try:
-        prepare(EXTRAS[command])
+        prepare(EXTRAS[command], newest)
     except Problem as problem:
-        print(f"run.py: {problem}", file=sys.stderr)
+        say(str(problem))
         return 1
     except KeyboardInterrupt:
-        print("\nrun.py: stopped; the next call makes the environment anew.", file=sys.stderr)
+        print("\nrun.py: stopped; the next call makes the environment again.", file=sys.stderr)
         return 130
     return 0 if command == "setup" else run(command_line(command, rest))
 
