@@ -93,6 +93,7 @@ UNAVAILABLE = re.compile(
     r"|Failed to (?:build|download(?: and build)?) [`']([\w.-]+)|Failed building wheel for ([\w.-]+)"
     r"|\(constraint\) ([\w.-]+)=="
 )
+WORTH_SEEING = ("Resolved", "Downloading", "Prepared", "Installed", "Collecting", "Installing", "Building")
 
 
 class Problem(Exception):
@@ -193,12 +194,11 @@ def step(title: str, *command: str) -> None:
     ) as process:
         for line in process.stdout or ():
             said.append(line)
-            if line[0].strip() and not line.startswith(("Requirement already", "error:", "ERROR:")):
+            if line.startswith(WORTH_SEEING):
                 print("    " + line.rstrip()[:100], file=sys.stderr, flush=True)
     with (VENV / "install.log").open("a", encoding="utf-8") as log:
         log.writelines(said)
     if process.returncode:
-        print("".join("    " + line for line in said[-12:]), file=sys.stderr)
         raise Failed("".join(said))
     say(f"{title}: done in {time.monotonic() - began:.1f} s")
 
@@ -215,8 +215,7 @@ def to_make(stamp: dict[str, Any], extra: str, newest: bool | None) -> str:
 def prepare(extra: str = "", newest: bool | None = None) -> None:
     """Make the environment, unless the one that is there serves.
 
-    Args:
-        newest: look for newer versions (True), take those of constraints.txt (False), or whichever are there.
+    With `newest`, look for newer versions (True), take those of constraints.txt (False), or whichever it has.
     """
     try:
         if to_make(read_stamp(), extra, newest):
@@ -240,7 +239,7 @@ def make_environment(stamp: dict[str, Any], extra: str, newest: bool | None) -> 
     if by_hand:  # a person's own environment is added to, never deleted
         if not succeeds(program("python"), "-c", f"import sys; sys.exit(sys.version_info < {OLDEST})"):
             raise Problem(
-                ".venv is there, but run.py didn't make it and it doesn't work: delete it, run this again."
+                "run.py didn't make the .venv that is here, and it doesn't work: delete it yourself."
             )
         say("using the .venv that is there (run.py didn't make it)")
     elif what == "all":
@@ -313,7 +312,7 @@ def install_with(title: str, command: list[str], wanted: list[str], newest: bool
     while True:
         chosen.write_text("\n".join(pins) + "\n", "utf-8")
         try:
-            step(title, *command, *wanted, "-c", str(chosen))
+            step(title, *command, *wanted, *(["-c", str(chosen)] if pins else []))
             return
         except Failed as failure:
             found = UNAVAILABLE.findall(failure.said)
@@ -378,7 +377,7 @@ def main(arguments: list[str]) -> int:
     if command == "app":
         apps = sorted(path.parent.name for path in (ROOT / "apps").glob("*/__main__.py"))
         if not rest or rest[0] not in apps:
-            say(f"run.py app NAME [--port N], where NAME is one of: {', '.join(apps)}")
+            say(f"which app? `run.py app NAME [--port N]`, and NAME is one of: {', '.join(apps)}")
             return 2
     newest = True if "--newest" in rest else False if command == "setup" else None
     if command == "test" and "--nightly" in rest:
@@ -387,6 +386,8 @@ def main(arguments: list[str]) -> int:
     try:
         prepare(EXTRAS[command], newest)
     except Problem as problem:
+        if isinstance(problem, Failed):
+            print("".join(f"    {line}\n" for line in problem.said.splitlines()[-12:]), file=sys.stderr)
         say(str(problem))
         return 1
     except KeyboardInterrupt:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute"]
+BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute", "setup"]
+ROUNDS = {"setup": 1}  # pip takes the better part of a minute
 
 
 def main() -> None:
@@ -14,10 +15,10 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured (5)")
+    parser.add_argument("--rounds", type=int, help="how often each pair is measured (5; setup: 1)")
     chosen = parser.parse_args()
     for name in chosen.names or BENCHMARKS:
-        for line in importlib.import_module(f"benchmarks.{name}").run(chosen.rounds):
+        for line in importlib.import_module(f"benchmarks.{name}").run(chosen.rounds or ROUNDS.get(name, 5)):
             print(line, flush=True)
 
 
