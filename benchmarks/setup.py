@@ -23,7 +23,9 @@ PATH = os.pathsep.join(
 
 def call(folder: Path, *command: str) -> None:
     environment = {**os.environ, "PATH": PATH}
-    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr}")
 
 
 def with_run_py(folder: Path) -> None:
