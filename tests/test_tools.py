@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import address
+import lock
 import nbformat
 import pytest
 import record
 from nbclient.exceptions import CellExecutionError
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "lab/tree/notebooks/00_start_here.ipynb"
@@ -131,21 +134,64 @@ def names(text: str) -> set[str]:
     return {re.sub(r"[-_.]+", "-", match[0]).lower() for match in found if match}
 
 
-def test_constraints_are_exact_and_hold_all_that_is_required() -> None:
+def pins() -> list[str]:
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    pins = [line for line in lines if not line.startswith("#")]
-    assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    return [line for line in lines if not line.startswith("#")]
+
+
+def test_constraints_are_exact_and_hold_all_that_is_required() -> None:
+    assert [pin for pin in pins() if not re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; .+)?", pin)] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    required = names((ROOT / "requirements.txt").read_text("utf-8"))
+    required = names("\n".join(project["dependencies"] + project["optional-dependencies"]["test"]))
     required |= names((ROOT / "binder" / "requirements.txt").read_text("utf-8"))
-    required |= names("\n".join(project["optional-dependencies"]["test"]))
     assert len(required) > 15
-    assert required - names("\n".join(pins)) == set(), "run `python3.11 run.py lock`"
+    assert required - names("\n".join(pins())) == set(), "run `python3 run.py lock`"
+
+
+def test_constraints_are_for_every_python_and_system() -> None:
+    found = [Requirement(pin) for pin in pins()]
+    for python in ("3.11.0", "3.11.7", "3.12.1", "3.13.0", "3.14.2"):
+        for system, os_name in (("linux", "posix"), ("darwin", "posix"), ("win32", "nt")):
+            here = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+            here |= {"sys_platform": system, "os_name": os_name, "implementation_name": "cpython"}
+            valid = [pin for pin in found if not pin.marker or pin.marker.evaluate(here)]
+            assert len({pin.name for pin in valid}) == len(valid), "one version of each package"
+            assert ("pywinpty" in {pin.name for pin in valid}) == (system == "win32")
+            assert ("appnope" in {pin.name for pin in valid}) == (system == "darwin")
+
+
+def test_the_lock_keeps_what_is_there_and_says_what_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("# the old head\nkept==1\ngone==1\n")
+    monkeypatch.setattr(lock, "LOCK", constraints)
+    monkeypatch.setattr(lock, "find_uv", lambda folder: "uv")
+    calls: list[list[str]] = []
+
+    def compile_it(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        result = Path(command[command.index("-o") + 1])
+        assert "kept==1" in result.read_text(), "uv keeps the versions that it finds there"
+        result.write_text("kept==1\nnew==2 ; os_name == 'nt'\n")
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(lock.subprocess, "run", compile_it)
+    code = 1
+    assert lock.main([]) == 1
+    assert constraints.read_text().startswith("# the old head")
+    code = 0
+    assert lock.main(["--upgrade"]) == 0
+    assert "--universal" in calls[-1]
+    assert calls[-1][-1] == "--upgrade"
+    assert constraints.read_text() == lock.HEADER + "kept==1\nnew==2 ; os_name == 'nt'\n"
+    assert capsys.readouterr().out.splitlines()[:2] == ["- gone==1", "+ new==2 ; os_name == 'nt'"]
 
 
 def test_binder_installs_ours_with_the_exact_versions() -> None:
     lines = (ROOT / "binder" / "requirements.txt").read_text("utf-8").splitlines()
     assert "-c ../constraints.txt" in lines
     assert "-r ../requirements.txt" in lines
+    assert names((ROOT / "requirements.txt").read_text("utf-8")) == set()
     assert (ROOT / "requirements.txt").read_text("utf-8").splitlines()[-1] == "-e ."
     assert re.fullmatch(r"python-3\.1[1-9]\n", (ROOT / "binder" / "runtime.txt").read_text("utf-8"))
