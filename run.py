@@ -72,7 +72,7 @@ UNREACHABLE = "The package index can't be reached: check the network (or your pr
 UNTRUSTED = "The package index's certificate isn't trusted: set SSL_CERT_FILE to your network's certificates."
 REMEDIES = {
     UNTRUSTED: r"CERTIFICATE_VERIFY_FAILED|SSLError|invalid peer certificate",
-    UNREACHABLE: r"NewConnectionError|name resolution|Network is unreachable|dns error|tcp connect error"
+    UNREACHABLE: r"NewConnectionError|name resolution|Network is unreachable"
     r"|TimeoutError|timed out|network timeout|connection (aborted|reset)|ProxyError|error sending request",
     "The disk is full: free about 1 GB, then run this again.": r"No space left|not enough space on the disk",
     "A file can't be written, see above for which one: stop what uses .venv, then run this again.": (

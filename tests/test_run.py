@@ -360,7 +360,9 @@ def test_uv_names_a_version_that_cannot_be_had(project: Path) -> None:
 
 def test_pip_is_asked_where_uv_reaches_no_index(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.run, "succeeds", lambda *command: True)
-    steps.failing = {"pip install --python": "error: tcp connect error"}
+    steps.failing = {
+        "pip install --python": "cause: error sending request for url (https://pypi.org/simple/pip/)"
+    }
     steps.made()
     assert steps.taken[-1].startswith("-m pip install")
     steps.failing = {"pip install --python": "error: No space left on device"}
