@@ -28,9 +28,9 @@ _HOMES = {
     "compare_requests": "experiments.request_reply",
     "one_never_reads": "experiments.never_reads",
     # widgets
+    "AppPage": "widgets.app_page",
     "BrowserClient": "widgets.panel",
     "ClientPanel": "widgets.panel",
-    "PageLink": "widgets.page_link",
     "Race": "widgets.race",
     "StopButton": "widgets.stop_button",
     "WireTimeline": "widgets.timeline",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from helpers.figures.bars import Bars as Bars
     from helpers.figures.claims import Claims as Claims
     from helpers.figures.source import Source as Source
-    from helpers.widgets.page_link import PageLink as PageLink
+    from helpers.widgets.app_page import AppPage as AppPage
     from helpers.widgets.panel import BrowserClient as BrowserClient
     from helpers.widgets.panel import ClientPanel as ClientPanel
     from helpers.widgets.race import Race as Race

@@ -172,7 +172,9 @@ def two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_again(
     panels = page.cell(page.find_cell("HBox([ann, web])"))
     ann = panels.get_by_role("group", name="WebSocket client Ann")
     web = panels.get_by_role("group", name="WebSocket client Your browser")
-    link = page.cell(page.find_cell("Open the chat's page")).locator(".wsbook-page-link")
+    app = page.page.get_by_role("group", name="Page: The chat's page")
+    expect(app.frame_locator("iframe").get_by_label("Your name")).to_have_value("Tab")
+    link = app.get_by_role("link", name="Open in a tab")
     tabs = []
     for name in ("Tab", "Tab-2"):
         with page.page.context.expect_page() as opened:

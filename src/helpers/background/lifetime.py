@@ -65,7 +65,7 @@ class Background(ABC):
         self.host = host
         self.port = port
         self._fixed_port = port
-        self._started_at = 0.0
+        self.started_at = 0.0
         self._log: collections.deque[LogEntry] = collections.deque(maxlen=1000)
         self._failures: collections.deque[Exception] = collections.deque(maxlen=100)
         self._blocked: str | None = None
@@ -158,6 +158,11 @@ class Background(ABC):
         return id(self) in self._running and self._ended() is None
 
     @property
+    def newest(self) -> Background:
+        """Itself, or the one that has taken its name and its place."""
+        return self if self.running else self._named.get(self.name, self)
+
+    @property
     def log(self) -> list[LogEntry]:
         """What happened so far, the last 1,000 entries: peers that came and went, and what failed."""
         return list(self._log)
@@ -177,10 +182,11 @@ class Background(ABC):
             else:
                 why = self._why_ended() or "call .start() first, or use it inside `with`"
             raise BackgroundError(f"{self.name!r} is not running: {why}")
-        return self._address
+        return self.address
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
+        """Where it is reached, or was last: `url` without its errors."""
         host = _CONNECTABLE.get(self.host, self.host)
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -204,7 +210,7 @@ class Background(ABC):
         return self._ended() if id(self) in self._running else self._end
 
     def _begin(self) -> None:
-        self._started_at = time.monotonic()
+        self.started_at = time.monotonic()
         self._log.clear()
         self._failures.clear()
         self._blocked = None
@@ -225,7 +231,7 @@ class Background(ABC):
                 del self._named[self.name]
 
     def _say(self, text: str) -> None:
-        self._log.append(LogEntry(time.monotonic() - self._started_at, text))
+        self._log.append(LogEntry(time.monotonic() - self.started_at, text))
 
     def _trouble(self, text: str) -> None:
         self._blocked = text
@@ -282,7 +288,7 @@ class Background(ABC):
                 error.add_note(f"{self.name!r} failed in the background as well: {in_words(failure)}")
 
     def __repr__(self) -> str:
-        where = f"at {self._address}" if self.running else "stopped"
+        where = f"at {self.address}" if self.running else "stopped"
         return f"<{type(self).__name__} {self.name!r} {where}>"
 
 

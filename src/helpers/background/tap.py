@@ -94,8 +94,8 @@ class BackgroundTap(Background):
         return self._tap
 
     @property
-    def _address(self) -> str:
-        return self._started_tap.url
+    def address(self) -> str:
+        return self._tap.url if self._tap else super().address
 
     def _open(self) -> None:
         self._loop = hold_shared_loop(self, self._say, self._trouble)
