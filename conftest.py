@@ -1,28 +1,31 @@
 """For notebooks that run as tests: none found is an error, and a cell that nobody could run has failed.
 
-Also how pytest-xdist spreads the tests over its workers: what shares something stays together, and what
-takes longest comes first.
+Also which tests are left to the night, and how pytest-xdist spreads the others over its workers: what shares
+something stays together, and what takes longest comes first.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+NIGHTLY = bool(os.environ.get("WORKBOOK_NIGHTLY"))
+"""Whether tests that are marked `nightly` run, too; `run.py test --nightly` sets the variable."""
+
 EACH_ALONE = ("tests/browser/test_chapters.py", "tests/test_twice.py")
 """Files in which any worker may take the next test: a test for each notebook, and there are many."""
 
-LONGEST_FIRST = (
-    "tests/browser/",
-    "tests/test_fan_out.py",
-    "tests/test_experiments.py",
-    *EACH_ALONE,
-    "notebooks/",
-)
-"""The order for workers: what can't be divided, then what can; the short rest evens out the end."""
+BROWSER = "tests/browser/"
+BROWSERS = 2
+"""How many workers begin with browser tests: each of them starts a browser and a JupyterLab."""
+
+LONGEST_FIRST = ("tests/browser/test_chapters.py", BROWSER, "tests/test_twice.py", "notebooks/")
+"""The order for workers; the short rest evens out the end."""
 
 
 def _is_cell(item: pytest.Item) -> bool:
@@ -31,7 +34,9 @@ def _is_cell(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a run of the whole suite with `--nbval` that has no notebooks in it."""
+    """Leave some tests to the night; refuse a run of the whole suite with `--nbval` without notebooks."""
+    if not NIGHTLY:
+        leave_to_the_night(config, items)
     spread = getattr(config, "workerinput", None)
     whole = spread["whole"] if spread else _is_whole(config)
     if whole and config.getoption("nbval", default=False) and not any(map(_is_cell, items)):
@@ -45,13 +50,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=_turn)
 
 
+def leave_to_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is marked `nightly`."""
+    left = [item for item in items if item.get_closest_marker("nightly")]
+    if left:
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+        if hasattr(config, "workeroutput"):  # pytest-xdist doesn't tell it by itself
+            config.workeroutput["left"] = len(left)
+
+
 def _is_whole(config: pytest.Config) -> bool:
     return config.args_source == pytest.Config.ArgsSource.TESTPATHS
 
 
-def _turn(item: pytest.Item) -> int:
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    """Where an item belongs among those of its worker: its folder's place, then the size of what it runs."""
     begins = [begin for begin in LONGEST_FIRST if item.nodeid.startswith(begin)]
-    return LONGEST_FIRST.index(max(begins, key=len)) if begins else len(LONGEST_FIRST)
+    place = LONGEST_FIRST.index(max(begins, key=len)) if begins else len(LONGEST_FIRST)
+    named = re.search(r"\w+\.ipynb", item.nodeid) if item.nodeid.startswith(EACH_ALONE) else None
+    runs = item.config.rootpath / "notebooks" / named[0] if named else item.path
+    return place, -runs.stat().st_size
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,9 +81,12 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Say here what a worker refused."""
-    if problem := getattr(node, "workeroutput", {}).get("problem"):
+    """Say here what a worker refused, and once what it left to the night."""
+    told = getattr(node, "workeroutput", {})
+    if problem := told.get("problem"):
         raise pytest.UsageError(problem)
+    if (left := told.get("left")) and node.gateway.id == "gw0":
+        node.config.hook.pytest_deselected(items=[SimpleNamespace()] * left)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -83,7 +105,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file's tests on one worker: a notebook has one kernel, and modules have shared fixtures."""
+    """Keep a file's tests on one worker: a notebook has one kernel, and modules have shared fixtures.
+
+    Browser tests stay on a few workers, as long as others have something else to do.
+    """
     if config.getoption("dist") != "load":  # another way was asked for
         return None
     from xdist.scheduler import LoadScopeScheduling
@@ -91,6 +116,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return nodeid if nodeid.startswith(EACH_ALONE) else nodeid.partition("::")[0]
+
+        def _assign_work_unit(self, node: Any) -> None:
+            browsing = self.nodes.index(node) < BROWSERS
+            fitting = (scope for scope in self.workqueue if scope.startswith(BROWSER) == browsing)
+            self.workqueue.move_to_end(next(fitting, next(iter(self.workqueue))), last=False)
+            super()._assign_work_unit(node)
 
     config.option.loadscopereorder = False  # that is by number
     return ByFile(config, log)

@@ -14,6 +14,8 @@ from extras import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 
+pytestmark = pytest.mark.nightly
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -24,6 +26,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "tests" / "test_one.py").write_text("def test_one():\n    pass\n")
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\ntestpaths = notebooks tests\naddopts = --nbval-current-env --nbval-cell-timeout=2\n"
+        "markers = nightly\n"
     )
     return tmp_path
 
@@ -42,8 +45,11 @@ def notebook(project: Path, *sources: str, name: str = "00_try.ipynb") -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / name)
 
 
-def run(project: Path, *arguments: str) -> tuple[int, str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+def run(project: Path, *arguments: str, **variables: str) -> tuple[int, str]:
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "WORKBOOK_"))
+    }
+    environment |= variables
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take a second to load
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "-p", "no:cacheprovider", *arguments],
@@ -98,3 +104,14 @@ def test_workers_are_for_all_tests_and_not_for_a_selection(
     code, said = run(project, "-p", "xdist", "-n", "auto", *arguments)
     assert code == 0, said
     assert (f"{(os.cpu_count() or 1) + 1} workers" in said) == workers
+
+
+def test_what_only_a_night_needs_is_left_out_and_counted(project: Path, spread: list[str]) -> None:
+    marked = "import pytest\n\n@pytest.mark.nightly\ndef test_slow():\n    pass\n"
+    (project / "tests" / "test_night.py").write_text(marked)
+    code, said = run(project, *spread)
+    assert code == 0, said
+    assert "1 passed, 1 deselected" in said
+    code, said = run(project, *spread, WORKBOOK_NIGHTLY="1")
+    assert code == 0, said
+    assert "2 passed in" in said

@@ -13,6 +13,8 @@ from nbclient.exceptions import CellExecutionError
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
+pytestmark = pytest.mark.nightly
+
 
 def run_twice(path: Path) -> None:
     """Run all cells in order, and again in the same kernel.

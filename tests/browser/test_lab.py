@@ -1,4 +1,4 @@
-"""The harness itself: it sees what a reader sees, and tells what failed."""
+"""The driver itself: it sees what a reader sees, and tells what failed. The rest of it is for the night."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def notebooks(lab: JupyterLab) -> None:
         lab.add(f"{name}.ipynb", sources, may_raise=[0] if name == "may_raise" else [])
 
 
+@pytest.mark.nightly
 def test_widgets_talk_with_the_kernel(page: NotebookPage) -> None:
     page.open("widgets.ipynb")
     page.run_all()
@@ -84,6 +85,7 @@ def test_widgets_talk_with_the_kernel(page: NotebookPage) -> None:
     assert page.output_text(1) == "'hello there'"
 
 
+@pytest.mark.nightly
 def test_an_anywidget_runs_its_javascript(page: NotebookPage) -> None:
     page.open("anywidget.ipynb")
     page.run_cell(0)
@@ -92,6 +94,7 @@ def test_an_anywidget_runs_its_javascript(page: NotebookPage) -> None:
     assert page.output_text(1) == "True"
 
 
+@pytest.mark.nightly
 def test_the_proxy_reaches_a_server_in_the_kernel(page: NotebookPage) -> None:
     page.open("proxied.ipynb")
     page.run_all()
@@ -112,6 +115,7 @@ def test_a_raising_cell_is_reported(page: NotebookPage) -> None:
         page.run_cell(3)
 
 
+@pytest.mark.nightly
 def test_a_cell_that_may_raise_is_no_failure(page: NotebookPage) -> None:
     page.open("may_raise.ipynb")
     page.run_all()
@@ -119,6 +123,7 @@ def test_a_cell_that_may_raise_is_no_failure(page: NotebookPage) -> None:
     assert page.output_text(1) == "after"
 
 
+@pytest.mark.nightly
 def test_a_cell_runs_while_the_test_goes_on(page: NotebookPage) -> None:
     page.open("hangs.ipynb")
     page.run_cell(1, wait=False)
@@ -131,6 +136,7 @@ def test_a_cell_runs_while_the_test_goes_on(page: NotebookPage) -> None:
     assert page.output_text(0) == "first"
 
 
+@pytest.mark.nightly
 def test_restart_forgets_names(page: NotebookPage) -> None:
     page.open("state.ipynb")
     page.run_all()
@@ -141,6 +147,7 @@ def test_restart_forgets_names(page: NotebookPage) -> None:
     assert page.output_text(0) == "1"
 
 
+@pytest.mark.nightly
 def test_the_theme_changes_and_is_forgotten(
     page: NotebookPage, lab: JupyterLab, new_page: Callable[[], NotebookPage]
 ) -> None:
@@ -159,6 +166,7 @@ def test_the_theme_changes_and_is_forgotten(
     expect(later.page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
 
 
+@pytest.mark.nightly
 def test_the_whole_notebook_is_on_the_picture(page: NotebookPage, tmp_path: Path) -> None:
     page.open("long.ipynb")
     page.run_all()
@@ -200,6 +208,7 @@ def test_console_errors_are_seen(page: NotebookPage) -> None:
     page.forget_console_errors()
 
 
+@pytest.mark.nightly
 def test_a_left_notebook_is_as_it_was_when_it_is_opened_again(page: NotebookPage, lab: JupyterLab) -> None:
     page.open("state.ipynb")
     page.run_all()
@@ -216,6 +225,7 @@ def test_a_left_notebook_is_as_it_was_when_it_is_opened_again(page: NotebookPage
     assert page.output_text(0) == "1"
 
 
+@pytest.mark.nightly
 def test_closing_leaves_no_kernel(page: NotebookPage, lab: JupyterLab) -> None:
     page.open("state.ipynb")
     page.run_all()
