@@ -15,7 +15,7 @@ from websockets.asyncio.server import ServerConnection
 
 from helpers.background.server import BackgroundServer
 from helpers.clients.conversation import NotConnectedError
-from helpers.widgets.panel import BrowserClient, ClientPanel
+from helpers.widgets.panel import BrowserClient, ClientPanel, Panel
 
 
 @pytest.fixture(autouse=True)
@@ -48,49 +48,85 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-numbers = itertools.count(1)
+class FakePage:
+    """A browser that shows a panel: it keeps what the kernel shows and tells, and says what it shall say.
 
+    It knows what `widgets/protocol.md` says, and it alone knows the panel's private names.
+    """
 
-def press(panel: ClientPanel, do: str, **content: Any) -> int:
-    """What the page sends when a person presses a button."""
-    number = next(numbers)
-    panel._from_the_page(panel, {"do": do, "number": number, **content}, [])
-    return number
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self.views: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []
+        self._numbers = itertools.count(1)
+        panel.observe(lambda change: self.views.append(change["new"]), "_view")
+        if isinstance(panel, BrowserClient):
+            panel._tell = self._keep  # type: ignore[method-assign]
 
+    def _keep(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        self.told.append({**content, "buffers": buffers or []})
 
-def watch(panel: ClientPanel) -> list[dict[str, Any]]:
-    views: list[dict[str, Any]] = []
-    panel.observe(lambda change: views.append(change["new"]), "_view")
-    return views
+    @property
+    def view(self) -> dict[str, Any]:
+        return self.panel._view
 
+    @property
+    def address(self) -> str:
+        return self.panel._address
 
-def shown(panel: ClientPanel) -> list[tuple[str, str]]:
-    return [(direction, text) for _, direction, text in panel._view["log"]]
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """The log that is shown: direction and text."""
+        return [(direction, text) for _, direction, text in self.view["log"]]
+
+    def shows(self, state: str) -> bool:
+        """Whether the state is shown, and nothing is missing in the log."""
+        return self.view["state"] == state and len(self.view["log"]) == len(self.panel.log)
+
+    def says(self, do: str, *buffers: bytes, **content: Any) -> None:
+        self.panel._from_the_page(self.panel, {"do": do, **content}, [memoryview(b) for b in buffers])
+
+    def press(self, do: str, **content: Any) -> int:
+        """What a ClientPanel's page says when a person presses a button; returns the number of the wish."""
+        number = next(self._numbers)
+        self.says(do, number=number, **content)
+        return number
+
+    def state(self, state: str, detail: str = "") -> None:
+        """A BrowserClient's page tells its state."""
+        self.says("state", state=state, detail=detail, route="through Jupyter's proxy")
+
+    def batch(
+        self, *lines: tuple[str, str | None], buffers: tuple[bytes, ...] = (), skipped: int = 0
+    ) -> None:
+        """A BrowserClient's page tells what has come and gone."""
+        self.says("batch", *buffers, lines=list(lines), skipped=skipped)
 
 
 def test_a_panel_before_it_is_connected(server: BackgroundServer) -> None:
     ann = ClientPanel("Ann", server.url)
+    page = FakePage(ann)
     assert repr(ann) == "ClientPanel('Ann'): closed"
     assert (ann.state, ann.detail, ann.log, ann.sent_count, ann.received_count) == (
         *("closed", "not connected yet"),
         *([], 0, 0),
     )
-    assert ann._view["state"] == "closed"
-    assert ann._view["log"] == []
-    assert ann._address == server.url
+    assert page.view["state"] == "closed"
+    assert page.view["log"] == []
+    assert page.address == server.url
 
 
 def test_the_cell_drives_and_the_page_sees(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", server.url)
-        views = watch(ann)
+        page = FakePage(ann)
         await ann.connect()
         assert repr(ann) == "ClientPanel('Ann'): open"
         ann.send("hi")
         assert await ann.received("hi") == "hi"
-        await until(lambda: ann._view["received"] == 1)
+        await until(lambda: page.view["received"] == 1)
         await ann.disconnect()
-        assert shown(ann) == [
+        assert page.lines == [
             ("event", f"connected to {server.url}"),
             ("sent", "hi"),
             ("received", "hi"),
@@ -102,8 +138,8 @@ def test_the_cell_drives_and_the_page_sees(server: BackgroundServer) -> None:
             "sent": 1,
             "received": 1,
             "first": 0,
-        }.items() <= ann._view.items()
-        states = [state for state, _ in itertools.groupby(view["state"] for view in views)]
+        }.items() <= page.view.items()
+        states = [state for state, _ in itertools.groupby(view["state"] for view in page.views)]
         assert states[-1] == "closed"
         assert "open" in states
 
@@ -112,25 +148,27 @@ def test_the_cell_drives_and_the_page_sees(server: BackgroundServer) -> None:
 
 def test_a_page_that_only_looks_is_heard(server: BackgroundServer) -> None:
     ann = ClientPanel("Ann", server.url)
-    number = press(ann, "look")
-    assert ann._view["heard"] == number
-    assert shown(ann) == []
+    page = FakePage(ann)
+    number = page.press("look")
+    assert page.view["heard"] == number
+    assert page.lines == []
 
 
 def test_the_page_drives_and_the_cell_sees(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", "ws://127.0.0.1:1")
-        press(ann, "connect", url=server.url)
+        page = FakePage(ann)
+        page.press("connect", url=server.url)
         await until(lambda: ann.state == "open")
-        number = press(ann, "send", text="from the page")
+        number = page.press("send", text="from the page")
         assert await ann.received("from the page") == "from the page"
-        await until(lambda: ann._view["heard"] == number)
-        assert ann._address == server.url
-        press(ann, "disconnect")
+        await until(lambda: page.view["heard"] == number)
+        assert page.address == server.url
+        page.press("disconnect")
         await until(lambda: ann.state == "closed")
-        number = press(ann, "send", text="too late")
-        assert ann._view["heard"] == number
-        assert shown(ann)[-1] == (
+        number = page.press("send", text="too late")
+        assert page.view["heard"] == number
+        assert page.lines[-1] == (
             "event",
             "Ann is not connected (closed): press Connect, or await its .connect()",
         )
@@ -141,34 +179,27 @@ def test_the_page_drives_and_the_cell_sees(server: BackgroundServer) -> None:
 def test_the_page_may_ask_for_anything(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", server.url)
-        press(ann, "connect", url="")
+        page = FakePage(ann)
+        page.press("connect", url="")
         await until(lambda: len(ann.log) == 1)
         assert ann.detail == "'' is not a WebSocket address; one looks like ws://127.0.0.1:8765"
-        press(ann, "disconnect")
-        press(ann, "connect", url=server.url)
-        press(ann, "connect", url=server.url)
-        press(ann, "disconnect")
-        press(ann, "disconnect")
-        press(ann, "connect", url=server.url)
+        page.press("disconnect")
+        page.press("connect", url=server.url)
+        page.press("connect", url=server.url)
+        page.press("disconnect")
+        page.press("disconnect")
+        page.press("connect", url=server.url)
         await until(lambda: ann.state == "open")
-        press(ann, "send", text="half of a pair: \ud83d")
+        page.press("send", text="half of a pair: \ud83d")
         assert "surrogates not allowed" in str(ann.log[-1].data)
-        await until(lambda: ann._view["state"] == "open" and len(ann._view["log"]) == len(ann.log))
+        await until(lambda: page.shows("open"))
         ann.close()
 
     run(main())
 
 
-def test_a_flood_makes_few_updates_and_ends_with_the_last_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_makes_few_updates_and_ends_with_the_last_message() -> None:
     count = 50_000
-    updates: list[float] = []
-    show = ClientPanel._show
-
-    def counted(panel: ClientPanel) -> None:
-        updates.append(time.monotonic())
-        show(panel)
-
-    monkeypatch.setattr(ClientPanel, "_show", counted)
 
     async def flood(connection: ServerConnection) -> None:
         for number in range(count):
@@ -177,16 +208,16 @@ def test_a_flood_makes_few_updates_and_ends_with_the_last_message(monkeypatch: p
 
     async def main(url: str) -> float:
         ann = ClientPanel("Ann", url, compression=None)
-        views = watch(ann)
+        page = FakePage(ann)
         begin = time.monotonic()
         await ann.connect()
         await ann.received(str(count - 1), timeout=50)
         seconds = time.monotonic() - begin
-        await until(lambda: ann._view["received"] == count)
-        assert shown(ann)[-1] == ("received", str(count - 1))
-        assert len(ann._view["log"]) == 200
-        assert ann._view["first"] == count + 1 - 200
-        assert 3 <= len(views) <= len(updates) <= 20 * (seconds + 1) + 5
+        await until(lambda: page.view["received"] == count)
+        assert page.lines[-1] == ("received", str(count - 1))
+        assert len(page.view["log"]) == 200
+        assert page.view["first"] == count + 1 - 200
+        assert 3 <= len(page.views) <= 20 * (seconds + 1) + 5
         await ann.disconnect()
         return seconds
 
@@ -203,12 +234,13 @@ def test_the_last_message_before_the_end_is_shown() -> None:
     async def main(url: str) -> None:
         for _ in range(20):
             ann = ClientPanel("Ann", url)
+            page = FakePage(ann)
             await ann.connect()
             with pytest.raises(NotConnectedError, match="that was all"):
                 await ann.received("no such message", timeout=10)
-            await until(lambda ann=ann: ann._view["state"] == "closed")  # type: ignore[misc]
-            assert shown(ann)[-2:] == [("received", "299"), ("event", "closed: 4000 (that was all)")]
-            assert (ann._view["received"], ann._view["detail"]) == (300, "4000 (that was all)")
+            await until(lambda page=page: page.view["state"] == "closed")  # type: ignore[misc]
+            assert page.lines[-2:] == [("received", "299"), ("event", "closed: 4000 (that was all)")]
+            assert (page.view["received"], page.view["detail"]) == (300, "4000 (that was all)")
 
     with BackgroundServer(burst) as server:
         run(main(server.url))
@@ -219,15 +251,16 @@ def test_the_view_is_never_older_than_the_client_in_the_end(server: BackgroundSe
 
     async def main() -> None:
         ann = ClientPanel("Ann", server.url)
+        page = FakePage(ann)
         for number in range(30):
-            press(ann, "connect", url=server.url if number % 2 else "ws://127.0.0.1:1")
+            page.press("connect", url=server.url if number % 2 else "ws://127.0.0.1:1")
             if number % 3 == 0:
-                press(ann, "disconnect")
+                page.press("disconnect")
             if number % 5 == 0:
                 await until(lambda: ann.state in ("open", "closed"))
-            press(ann, "disconnect")
+            page.press("disconnect")
         await until(lambda: ann.state == "closed")
-        await until(lambda: ann._view["state"] == "closed" and len(ann._view["log"]) == len(ann.log))
+        await until(lambda: page.shows("closed"))
 
     run(main())
 
@@ -235,6 +268,7 @@ def test_the_view_is_never_older_than_the_client_in_the_end(server: BackgroundSe
 def test_long_and_binary_messages_are_cut_in_the_view_only(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", server.url)
+        page = FakePage(ann)
         await ann.connect()
         long, big = "é" * 300_000, bytes(range(256)) * 100
         ann.send(long)
@@ -244,8 +278,8 @@ def test_long_and_binary_messages_are_cut_in_the_view_only(server: BackgroundSer
         assert await ann.received(long) == long
         assert await ann.received(big) == big
         assert ann.log[1].data == long
-        await until(lambda: ann._view["received"] == 3)
-        cut = {text for direction, text in shown(ann) if direction == "received"}
+        await until(lambda: page.view["received"] == 3)
+        cut = {text for direction, text in page.lines if direction == "received"}
         assert cut == {
             "é" * 400 + "… (300,000 characters)",
             f"25,600 bytes: {' '.join(f'{n:02x}' for n in range(24))}…",
@@ -259,11 +293,12 @@ def test_long_and_binary_messages_are_cut_in_the_view_only(server: BackgroundSer
 def test_markup_goes_to_the_page_as_it_is(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", server.url)
+        page = FakePage(ann)
         await ann.connect()
         ann.send("<script>alert(1)</script>&amp;")
         await ann.received()
-        await until(lambda: ann._view["received"] == 1)
-        assert shown(ann)[-1] == ("received", "<script>alert(1)</script>&amp;")
+        await until(lambda: page.view["received"] == 1)
+        assert page.lines[-1] == ("received", "<script>alert(1)</script>&amp;")
         await ann.disconnect()
 
     run(main())
@@ -301,10 +336,11 @@ def test_closing_a_panel_closes_its_connection(server: BackgroundServer) -> None
 def test_a_stopped_server_is_shown(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", server.url)
+        page = FakePage(ann)
         await ann.connect()
         await asyncio.to_thread(server.stop)
-        await until(lambda: ann._view["state"] == "closed")
-        assert (ann.detail, ann._view["detail"]) == ("1001 (server stopped)", "1001 (server stopped)")
+        await until(lambda: page.view["state"] == "closed")
+        assert (ann.detail, page.view["detail"]) == ("1001 (server stopped)", "1001 (server stopped)")
 
     run(main())
 
@@ -312,52 +348,30 @@ def test_a_stopped_server_is_shown(server: BackgroundServer) -> None:
 def test_an_address_given_to_connect_is_shown(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", "ws://127.0.0.1:1")
+        page = FakePage(ann)
         with pytest.raises(NotConnectedError, match="nobody listens at ws:"):
             await ann.connect()
         await ann.connect(server.url)
-        assert ann._address == server.url
+        assert page.address == server.url
         await ann.disconnect()
 
     run(main())
 
 
-def test_options_pass_through(server: BackgroundServer) -> None:
-    ann = ClientPanel("Ann", server.url, subprotocols=["chat"], max_size=5)
-    assert ann.client._options["subprotocols"] == ["chat"]
-
-    async def main() -> None:
+def test_options_pass_through() -> None:
+    async def main(url: str) -> None:
+        ann = ClientPanel("Ann", url, subprotocols=["chat"], max_size=5)
         await ann.connect()
+        assert ann.client.connection.subprotocol == "chat"
         ann.send("more than five")
         with pytest.raises(NotConnectedError, match="1009"):
             await ann.received(timeout=10)
 
-    run(main())
+    with BackgroundServer(echo, subprotocols=["chat"]) as server:
+        run(main(server.url))
 
 
 # ---- BrowserClient: the page is played by the test ------------------------------------------------
-
-
-class Page:
-    """A browser that shows a `BrowserClient`: it keeps what it was told and says what it is made to say."""
-
-    def __init__(self, client: BrowserClient) -> None:
-        self.client = client
-        self.told: list[dict[str, Any]] = []
-        client._tell = self._told  # type: ignore[method-assign]
-
-    def _told(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
-        self.told.append({**content, "buffers": buffers or []})
-
-    def says(self, do: str, *buffers: bytes, **content: Any) -> None:
-        self.client._from_the_page(self.client, {"do": do, **content}, [memoryview(b) for b in buffers])
-
-    def state(self, state: str, detail: str = "") -> None:
-        self.says("state", state=state, detail=detail, route="through Jupyter's proxy")
-
-    def batch(
-        self, *lines: tuple[str, str | None], buffers: tuple[bytes, ...] = (), skipped: int = 0
-    ) -> None:
-        self.says("batch", *buffers, lines=list(lines), skipped=skipped)
 
 
 def test_a_browser_client_without_a_browser() -> None:
@@ -382,7 +396,7 @@ def test_a_mode_that_does_not_exist() -> None:
 def test_a_browser_client_connects_talks_and_disconnects() -> None:
     async def main() -> None:
         web = BrowserClient("Web", "ws://127.0.0.1:7")
-        page = Page(web)
+        page = FakePage(web)
         page.says("hello")
         assert page.told.pop()["view"]["state"] == "closed"
         opening = asyncio.ensure_future(web.connect())
@@ -431,7 +445,7 @@ def test_a_browser_client_connects_talks_and_disconnects() -> None:
 def test_a_browser_client_that_is_refused() -> None:
     async def main() -> None:
         web = BrowserClient("Web", "ws://127.0.0.1:7")
-        page = Page(web)
+        page = FakePage(web)
         page.says("hello")
         first = asyncio.ensure_future(web.connect())
         second = asyncio.ensure_future(web.connect())
@@ -450,7 +464,7 @@ def test_a_browser_client_that_is_refused() -> None:
 def test_a_page_that_does_not_answer() -> None:
     async def main() -> None:
         web = BrowserClient("Web", "ws://127.0.0.1:7")
-        page = Page(web)
+        page = FakePage(web)
         page.says("hello")
         with pytest.raises(
             NotConnectedError, match=r"the page with 'Web' did not answer in 0.05 s \(state: closed\)"
@@ -466,7 +480,7 @@ def test_a_page_that_does_not_answer() -> None:
 def test_a_page_that_is_loaded_anew_gets_the_log_and_has_no_connection() -> None:
     async def main() -> None:
         web = BrowserClient("Web", "ws://127.0.0.1:7")
-        page = Page(web)
+        page = FakePage(web)
         page.says("hello")
         page.state("open")
         page.batch(("received", "before"))
