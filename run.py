@@ -30,7 +30,8 @@ python3 run.py COMMAND [--newest] [arguments that are passed on]
 
 The first command makes .venv, once, and installs the workbook into it: a few seconds, or a minute or two
 if everything has to be downloaded. Everybody gets the exact versions of constraints.txt; --newest gets the
-newest that pyproject.toml allows, until the next `run.py setup`. `run.py test --nightly` adds slow tests."""
+newest that pyproject.toml allows, until the next `run.py setup`. `run.py test --nightly` adds slow tests,
+and the notebooks on this machine's other Pythons and with the newest versions."""
 
 
 # Quoted, because this much has to run on the Pythons that the message is for.
@@ -380,7 +381,8 @@ def main(arguments: list[str]) -> int:
             say(f"which app? `run.py app NAME [--port N]`, and NAME is one of: {', '.join(apps)}")
             return 2
     newest = True if "--newest" in rest else False if command == "setup" else None
-    if command == "test" and "--nightly" in rest:
+    nightly = command == "test" and "--nightly" in rest
+    if nightly:
         os.environ["WORKBOOK_NIGHTLY"] = "1"
     rest = [argument for argument in rest if argument not in ("--newest", "--nightly")]
     try:
@@ -393,7 +395,10 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nrun.py: stopped; the next call makes the environment again.", file=sys.stderr)
         return 130
-    return 0 if command == "setup" else run(command_line(command, rest))
+    code = 0 if command == "setup" else run(command_line(command, rest))
+    if nightly and not rest:
+        code = run(command_line("nightly", [])) or code
+    return code
 
 
 if __name__ == "__main__":

@@ -495,4 +495,8 @@ def test_commands_find_the_environments_programs_and_nightly_is_passed_on(projec
     first, second = call(project, "test", "--nightly", "-k", "a").stdout.splitlines()
     assert first == str(project / ".venv" / run.PROGRAMS)
     assert second == "1 ['--nbval', '-n', 'auto', '-k', 'a']"
+    (project / "tools" / "nightly.py").write_text("print('the night'); raise SystemExit(3)")
+    night = call(project, "test", "--nightly")
+    assert night.stdout.splitlines()[1:] == ["1 ['--nbval', '-n', 'auto']", "the night"]
+    assert night.returncode == 3
     assert call(project, "test").stdout.splitlines()[1] == "None ['--nbval', '-n', 'auto']"

@@ -32,6 +32,14 @@ IMAGE = [
 ]
 
 
+# The start, the wire, and the one that needs every package.
+NOTEBOOKS = [
+    "notebooks/00_start_here.ipynb",
+    "notebooks/02_watch_the_handshake.ipynb",
+    "notebooks/13_ship_with_fastapi_and_streamlit.ipynb",
+]
+
+
 def runtime() -> str:
     """Return the Python version of binder/runtime.txt, such as `3.13`."""
     return (ROOT / "binder" / "runtime.txt").read_text("utf-8").strip().removeprefix("python-")
@@ -58,7 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="Build Binder's environment here and run the notebooks in it."
     )
-    parser.add_argument("notebooks", nargs="*", default=["notebooks"], help="what pytest --nbval runs")
+    parser.add_argument("notebooks", nargs="*", default=NOTEBOOKS, help="what pytest --nbval runs")
     options = parser.parse_args()
     base = find_python(runtime())
     if base is None:
