@@ -64,7 +64,6 @@ from typing import Any  # noqa: E402
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PROGRAMS = "Scripts" if os.name == "nt" else "bin"
-START = "notebooks/00_start_here.ipynb"
 EXTRAS = {"lab": "", "test": "test", "bench": "test", "record": "", "app": "", "chapter": "", "setup": ""}
 ON_THEIR_OWN = {"address": "tools/address.py", "lock": "tools/lock.py"}
 
@@ -88,7 +87,7 @@ REMEDIES = {
     "These versions don't fit together: run `python3 run.py lock` if you changed pyproject.toml; "
     "otherwise try it with --newest, or without.": r"ResolutionImpossible|unsatisfiable",
 }
-# How they say that a version can't be had here: the package's name.
+# What they say when a version isn't available on this Python or system: the package's name.
 UNAVAILABLE = re.compile(
     r"no version of ([\w.-]+)==|([\w.-]+)==\S+ has no wheels|([\w.-]+)==\S+ depends on Python"
     r"|Failed to (?:build|download(?: and build)?) [`']([\w.-]+)|Failed building wheel for ([\w.-]+)"
@@ -291,7 +290,7 @@ def install(wanted: list[str], newest: bool) -> None:
             )
             uv = find_uv()
         except Failed:
-            say("uv can't be had here, so pip does it: a minute or two")
+            say("uv isn't available here: pip installs, which takes a minute or two")
     if uv:
         try:  # with pip, for a reader's `%pip install`
             command = [uv, "pip", "install", "--python", python, *(["--upgrade"] if newest else [])]
@@ -307,7 +306,7 @@ def install(wanted: list[str], newest: bool) -> None:
 
 
 def install_with(title: str, command: list[str], wanted: list[str], newest: bool) -> None:
-    """Install the exact versions; for one that this Python or system can't have, the newest."""
+    """Install the exact versions; where one isn't available on this Python or system, the newest."""
     pins = [] if newest else (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     chosen = VENV / "constraints.txt"
     while True:
@@ -321,16 +320,16 @@ def install_with(title: str, command: list[str], wanted: list[str], newest: bool
             gone = [pin for pin in pins if pin.partition("==")[0] in lost]
             if not gone:
                 raise
-            names = ", ".join(pin.partition(";")[0].strip() for pin in gone)
-            say(f"this Python and system can't have {names}: trying the newest instead")
+            say(f"not available here: {', '.join(pin.split()[0] for pin in gone)}; trying the newest")
             pins = [pin for pin in pins if pin not in gone]
+            if "uild" in failure.said:  # the newest that need not be built here
+                command = [*command, *(f"--only-binary={pin.partition('==')[0]}" for pin in gone)]
 
 
 def run(command: list[str]) -> int:
-    """Run a command in the foreground and return its exit code.
+    """Run a command in the foreground, as if the environment were active, and return its exit code.
 
-    It finds the environment's programs first, as if that were active. Ctrl-C reaches the command itself,
-    which decides what to do; a request to end is passed on to it.
+    Ctrl-C reaches the command itself, which decides what to do; a request to end is passed on to it.
     """
     path = os.pathsep.join([str(VENV / PROGRAMS), os.environ.get("PATH", os.defpath)])
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path})
@@ -349,7 +348,7 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
     if command == "lab":
         options = [
             f"--ServerApp.root_dir={ROOT}",
-            f"--LabApp.default_url=/lab/tree/{START}",
+            "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
             "--KernelManager.transport_encryption=auto",  # or ipykernel warns at every start
         ]
         if sys.platform != "win32" and os.geteuid() == 0:
