@@ -19,10 +19,14 @@ import helpers
 from helpers import tapped
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments import run
-from helpers.experiments.client_process import ClientProcess
-from helpers.experiments.plan import ALL_WAYS, PUSH_WAYS, overtaken
-from helpers.experiments.push import Arrival, PushRun, PushWay, compare_push, irregular
-from helpers.experiments.request_reply import RequestComparison, RequestRun, RequestWay, compare_requests
+from helpers.experiments.push import PUSH_WAYS, Arrival, PushRun, PushWay, compare_push, irregular
+from helpers.experiments.request_reply import (
+    ALL_WAYS,
+    RequestComparison,
+    RequestRun,
+    RequestWay,
+    compare_requests,
+)
 from helpers.experiments.ways import news_server
 from helpers.widgets import progress
 from helpers.widgets.race import Race
@@ -106,7 +110,7 @@ def test_the_browsers_request_is_what_chromium_sends():
     with news_server() as server, tapped(server) as tap:
 
         async def ask():
-            from helpers.experiments.client_session import Peer
+            from helpers.experiments.children.http_client import Peer
 
             peer = Peer(tap.url, "browser")
             await peer.post("/echo", "x" * 64)
@@ -226,7 +230,6 @@ def test_lost_doubled_and_overtaken_events_are_counted():
     assert [way(0, 1, 1).twice, way(0, 1).twice] == [1, 0]
     assert [way(0, 2, 1, 3).overtaken, way(3, 0, 1).overtaken, way(0, 1, 1, 2).overtaken] == [1, 2, 0]
     assert way().median == math.inf
-    assert overtaken([]) == 0
 
 
 @pytest.mark.parametrize(
@@ -289,32 +292,69 @@ def test_a_server_that_dies_is_told_in_words():
 
 
 def test_a_client_that_dies_is_told_in_words():
-    with nothing_left(), ClientProcess() as client:
-        os.kill(client.pid, signal.SIGTERM)
-        with pytest.raises(BackgroundError, match="the client's process ended before it was done"):
-            list(client.reports())
+    measuring = RequestRun(1000, ways=["WebSocket"])
+
+    def kill(share):
+        os.kill(measuring._child.pid, signal.SIGTERM)
+
+    with nothing_left(), pytest.raises(BackgroundError, match="the child process has ended"):
+        asyncio.run(measuring.run(kill))
 
 
-def test_a_plan_that_takes_too_long_is_told_in_words():
-    plan = {"kind": "requests", "messages": 1000, "size": 64, "headers": "least", "seconds": 0.3}
-    with nothing_left(), ClientProcess() as client, news_server() as server, tapped(server, delay=0.1) as tap:
-        client.tell({**plan, "ways": {"keep-alive": tap.url}})
-        client.tell("go")
-        with pytest.raises(BackgroundError, match=r"the client gave up: TimeoutError: not done after 0\.3 s"):
-            list(client.reports())
+class Measuring(run.Run):
+    """A run of any function; what it reports is its progress."""
+
+    def __init__(self, function, seconds=10):
+        super().__init__()
+        self.function, self.seconds = function, seconds
+
+    async def run(self, progress=run.ignore):
+        async with self._measuring(self.function, seconds=self.seconds) as child:
+            async for share in child.reports():
+                progress(share)
+            return await asyncio.wrap_future(child.result)
 
 
-def test_a_client_that_reaches_no_server_says_so():
-    plan = {"kind": "requests", "messages": 10, "size": 64, "headers": "least", "seconds": 5}
-    with (
-        nothing_left(),
-        ClientProcess() as client,
-        news_server() as server,
-        tapped(server, refuse=True) as tap,
-    ):
-        client.tell({**plan, "ways": {"WebSocket": tap.url}})
-        with pytest.raises(BackgroundError, match="the client gave up: ClientConnectorError: Cannot connect"):
-            list(client.reports())
+def half_way(parent):
+    parent.report(0.5)
+    return 7
+
+
+def refused(parent):
+    raise ConnectionRefusedError("nobody listens")
+
+
+def endless(parent):
+    parent.report(0.5)
+    parent.order().result()
+
+
+@pytest.mark.parametrize(
+    ("measuring", "words"),
+    [
+        (Measuring(endless, 0.3), r"the client gave up: not done after 0\.3 s"),
+        (Measuring(refused), "the client gave up: ConnectionRefusedError: nobody listens"),
+    ],
+)
+def test_a_client_that_gives_up_says_why(measuring, words):
+    with nothing_left(), pytest.raises(BackgroundError, match=words):
+        asyncio.run(measuring.run())
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_run_that_was_stopped_says_so(early):
+    measuring = Measuring(endless)
+    told = []
+
+    def stop(share):
+        told.append(share)
+        measuring.stop()
+
+    if early:
+        measuring.stop()
+    with nothing_left(), pytest.raises(BackgroundError, match=r"^it was broken off$"):
+        asyncio.run(measuring.run(stop))
+    assert bool(told) is not early
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -325,9 +365,7 @@ def test_server_and_client_end_with_a_killed_parent():
 
     def grown():
         commands = [" ".join(child.cmdline()) for child in family.children(recursive=True)]
-        return any("apps.news" in words for words in commands) and any(
-            "experiments.client" in words for words in commands
-        )
+        return all(any(program in words for words in commands) for program in ("apps.news", "parent"))
 
     wait_until(grown, 30)
     children = family.children(recursive=True)
@@ -437,37 +475,23 @@ def shown(monkeypatch):
     return shown
 
 
-class Measuring(run.Run):
-    """It tells its progress and asks what is shown meanwhile."""
-
-    def __init__(self, result, shown=(), *, error=None):
-        self.result, self.shown, self.error = result, shown, error
-
-    def stop(self):
-        raise NotImplementedError
-
-    def _measure(self, progress):
-        progress(0.5)
-        if self.error:
-            raise self.error
-        return self.result, [bar.value for bar in self.shown]
-
-
 measure = run.comparison("measure", Measuring)
 
 
-def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(shown):
-    assert asyncio.run(measure(7, shown)) == (7, [50])
+def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(shown, monkeypatch):
+    values = []
+    monkeypatch.setattr(progress.ProgressBar, "close", lambda bar: values.append(bar.value))
+    assert asyncio.run(measure(half_way)) == 7
     assert [repr(bar) for bar in shown] == ["Measuring …"]
-    assert shown[0].comm is None  # closed
-    with pytest.raises(ValueError, match="broke"):
-        asyncio.run(measure(7, error=ValueError("broke")))
-    assert [bar.comm for bar in shown] == [None, None]
+    assert values == [50]
+    with pytest.raises(BackgroundError, match="nobody listens"):
+        asyncio.run(measure(refused))
+    assert values == [50, 0]
 
 
 def test_outside_a_notebook_there_is_no_bar(shown, monkeypatch):
     monkeypatch.setattr(progress, "in_a_notebook", lambda: False)
-    assert asyncio.run(measure(7)) == (7, [])
+    assert asyncio.run(measure(half_way)) == 7
     assert shown == []
 
 

@@ -26,10 +26,10 @@ from helpers.background.lifetime import BackgroundError, HandlerFailedError
 from helpers.background.server import BackgroundServer
 from helpers.clients.mute import mute
 from helpers.clients.raw_client import NotOpenedError, RawClient, named
-from helpers.experiments.client_fan_out import _Listener
+from helpers.experiments.children.reach_everybody import _Listener
+from helpers.experiments.children.watch_one_mute import STALLED, listening_process
 from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutRun, FanOutWay, affordable
-from helpers.experiments.never_reads import NeverReads, NeverReadsRun, listening_process
-from helpers.experiments.plan import STALLED
+from helpers.experiments.never_reads import NeverReads
 from helpers.figures.bars import COLOURS
 
 members: dict = {}
@@ -380,29 +380,6 @@ def test_it_can_be_broken_off_and_leaves_nothing():
         asyncio.run(break_off())
 
 
-@pytest.mark.parametrize("early", [True, False])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: FanOutRun({"plain": plain}, clients=[1000], messages=1000),
-        lambda: NeverReadsRun(plain, seconds=60),
-    ],
-)
-def test_a_run_that_was_stopped_says_so(make, early):
-    run = make()
-    told: list[float] = []
-
-    def stop(share):
-        told.append(share)
-        run.stop()
-
-    if early:
-        run.stop()
-    with nothing_left(), pytest.raises(BackgroundError, match=r"^it was broken off$"):
-        asyncio.run(run.run(stop))
-    assert bool(told) is not early
-
-
 # --- one never reads
 
 
@@ -494,11 +471,13 @@ def test_what_cannot_be_known_is_said():
 
 def test_the_process_behind_a_port():
     with BackgroundServer(plain) as server:
-        assert listening_process(server.port) == os.getpid()
+        assert listening_process(server.port, psutil.Process()) == os.getpid()
     with BackgroundServer(plain, where="process") as server:
-        assert listening_process(server.port) in [c.pid for c in psutil.Process().children()]
+        assert listening_process(server.port, psutil.Process()) in [
+            c.pid for c in psutil.Process().children()
+        ]
         port = server.port
-    assert listening_process(port) is None
+    assert listening_process(port, psutil.Process()) is None
 
 
 # --- clients for a cell

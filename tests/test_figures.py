@@ -6,7 +6,7 @@ import pytest
 
 from helpers.figures.bars import COLOURS, Bars
 from helpers.figures.claims import Claims
-from helpers.figures.table import Table, in_ms, nearest_rank, times
+from helpers.figures.table import Table, in_ms, nearest_rank, overtaken, times
 
 
 def luminance(colour: str) -> float:
@@ -100,3 +100,7 @@ def test_a_table_as_text_and_as_html() -> None:
     assert "About &lt;this&gt;" in page
     assert '<th colspan="2" scope="colgroup" style="text-align: center">bytes</th>' in page
     assert page.count("<tr>") == 3
+
+
+def test_what_came_after_a_later_one_was_overtaken() -> None:
+    assert [overtaken(numbers) for numbers in ([], [0, 1, 2], [0, 2, 1, 3], [3, 0, 1])] == [0, 0, 1, 2]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from helpers.background.lifetime import BackgroundError
-from helpers.experiments.run import Progress, comparison
+from helpers.experiments.children.reach_everybody import FanOut, reach_everybody
+from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.servers import Served, ServersRun
 from helpers.figures.bars import Bars
-from helpers.figures.table import Comparison, Table, in_ms, nearest_rank, times
+from helpers.figures.table import Comparison, Table, in_ms, times
 from helpers.sockets import most_files
 
 __all__ = ["FanOut", "FanOutComparison", "FanOutRun", "FanOutWay", "compare_fan_out"]
@@ -21,33 +20,6 @@ _OTHER_FILES = 64
 """What a process holds open besides its connections, generously."""
 
 _SAME_ORDER = 4.0
-
-
-@dataclasses.dataclass(frozen=True)
-class FanOut:
-    """What was measured of one server with one number of clients.
-
-    Attributes:
-        clients: how many were connected; one of them spoke.
-        reached: so many got each message; the least of all messages.
-        times: from before the sending until the last client had the message, in seconds, one a message.
-        trouble: what went wrong, in words; empty if nothing did.
-    """
-
-    clients: int
-    reached: int
-    times: tuple[float, ...] = dataclasses.field(repr=False)
-    trouble: str = ""
-
-    @property
-    def whole(self) -> bool:
-        """Whether every message reached everybody."""
-        return not self.trouble and self.reached == self.clients
-
-    @property
-    def median(self) -> float | None:
-        """The median time until the last client had a message, in seconds; None if not all got it."""
-        return nearest_rank(self.times, 0.5) if self.whole else None
 
 
 class FanOutWay:
@@ -252,35 +224,24 @@ class FanOutRun(ServersRun[FanOutComparison]):
         self._size = size
         self._against = against or list(served)[-1]
 
-    def _measure(self, progress: Progress) -> FanOutComparison:
-        plan = {"kind": "fan-out", "clients": self._clients, "messages": self._messages, "size": self._size}
-        plan["seconds"] = 600
-        measured = self._with_servers(lambda urls: {**plan, "ways": urls}, progress)
+    async def run(self, progress: Progress = ignore) -> FanOutComparison:
+        measured = await self._with_servers(
+            reach_everybody, self._clients, self._messages, self._size, seconds=600, progress=progress
+        )
+        for name, (fewest, *_) in measured.items():
+            if not fewest.times and (fewest.trouble or not fewest.reached):
+                why = fewest.trouble or (
+                    f"none of {fewest.clients:,} clients got what one of them said: "
+                    "does the server send each message to all of them?"
+                )
+                raise BackgroundError(f"{name!r}: {why}")
         return FanOutComparison(
-            {name: self._way(name, rows) for name, rows in measured.items()},
+            {name: FanOutWay(name, found) for name, found in measured.items()},
             messages=self._messages,
             size=self._size,
             against=self._against,
             note=self._note,
         )
-
-    def _way(self, name: str, rows: list[dict[str, Any]]) -> FanOutWay:
-        """
-        Raises:
-            BackgroundError: nobody was reached.
-        """
-        found = [
-            FanOut(count, row["reached"], tuple(row["times"]), row["trouble"])
-            for count, row in zip(self._clients, rows, strict=False)
-        ]
-        fewest = found[0]
-        if not fewest.times and (fewest.trouble or not fewest.reached):
-            why = fewest.trouble or (
-                f"none of {fewest.clients:,} clients got what one of them said: "
-                "does the server send each message to all of them?"
-            )
-            raise BackgroundError(f"{name!r}: {why}")
-        return FanOutWay(name, found)
 
 
 compare_fan_out = comparison("compare_fan_out", FanOutRun)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-from urllib.parse import urlsplit
 
-from helpers.experiments.run import Progress, comparison
+from helpers.experiments.children.watch_one_mute import watch_one_mute
+from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.servers import Served, ServersRun
 
 __all__ = ["NeverReads", "NeverReadsRun", "one_never_reads"]
@@ -112,40 +111,14 @@ class NeverReadsRun(ServersRun[NeverReads]):
             raise ValueError("rate is messages a second, 1 to 1,000")
         self._name = getattr(server, "__name__", "the server")
         super().__init__({self._name: server})
-        self._plan = {"kind": "never reads", "healthy": healthy, "size": size, "rate": rate}
-        self._plan |= {"watch": seconds, "seconds": seconds + 60}
+        self._seconds = seconds
+        self._talk = (healthy, size, rate, seconds)
 
-    def _measure(self, progress: Progress) -> NeverReads:
-        def plan(urls: dict[str, str]) -> dict[str, Any]:
-            url = urls[self._name]
-            return {**self._plan, "url": url, "pid": listening_process(urlsplit(url).port)}
-
-        seen = self._with_servers(plan, progress)
-        return NeverReads(**{**seen, "got": tuple(seen["got"]), "gone": tuple(seen["gone"])})
+    async def run(self, progress: Progress = ignore) -> NeverReads:
+        seen = await self._with_servers(
+            watch_one_mute, *self._talk, seconds=self._seconds + 60, progress=progress
+        )
+        return NeverReads(**seen)
 
 
 one_never_reads = comparison("one_never_reads", NeverReadsRun)
-
-
-def listening_process(port: int | None) -> int | None:
-    """Which process listens on a port of this machine: this one, a child of it, or one that the system names.
-
-    Returns:
-        Its number; None where there is none or the system doesn't tell.
-    """
-    import psutil
-
-    def listens(connection: Any) -> bool:
-        return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
-
-    me = psutil.Process()
-    for process in (me, *me.children(recursive=True)):
-        try:
-            if any(map(listens, process.net_connections("tcp"))):
-                return int(process.pid)
-        except psutil.Error:
-            continue
-    try:
-        return next((each.pid for each in psutil.net_connections("tcp") if listens(each)), None)
-    except psutil.AccessDenied:  # on macOS only an administrator sees others' connections
-        return None

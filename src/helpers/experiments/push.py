@@ -6,17 +6,18 @@ import dataclasses
 import random
 import threading
 from collections.abc import Sequence
-from typing import Any
 
-from helpers.experiments.http_headers import HeaderSet
-from helpers.experiments.plan import PATIENCE, PUSH_WAYS, SMALLEST_EVENT, overtaken
-from helpers.experiments.run import Progress, comparison
+from helpers.experiments.children.hear_events import PATIENCE, SMALLEST_EVENT, Heard, hear_events
+from helpers.experiments.children.http_headers import HeaderSet
+from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.taps_by_way import Traffic
 from helpers.experiments.ways import WaysRun
 from helpers.figures.bars import Bars
-from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, times
+from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, overtaken, times
 
 __all__ = ["Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
+
+PUSH_WAYS = ("polling", "long polling", "SSE", "WebSocket")
 
 _BURST_GAP = 0.002
 
@@ -201,7 +202,7 @@ class PushRun(WaysRun[PushComparison]):
             f"{events} events of {size} bytes{f' in bursts of {burst}' if burst > 1 else ''}, round trip "
             f"{1000 * round_trip:g} ms, polling every {poll_every:g} s, headers: {headers}"
         )
-        self._heard: dict[str, list[list[float]]] = {way: [] for way in self.ways}
+        self._heard: dict[str, list[Heard]] = {way: [] for way in self.ways}
         self._origin: float | None = None
         self._now = 0.0
         self._lock = threading.Lock()
@@ -219,28 +220,33 @@ class PushRun(WaysRun[PushComparison]):
             origin = self._origin or 0.0
             return {
                 way: [
-                    Arrival(int(n), published - origin, arrived - origin) for n, published, arrived in heard
+                    Arrival(number, published - origin, arrived - origin)
+                    for number, published, arrived in heard
                 ]
                 for way, heard in self._heard.items()
             }
 
-    def _measure(self, progress: Progress) -> PushComparison:
+    async def run(self, progress: Progress = ignore) -> PushComparison:
         count = len(self.moments)
 
-        def told(kind: str, content: Any) -> None:
+        def heard(report: tuple[float, dict[str, list[Heard]]]) -> None:
             with self._lock:
-                self._now = content["now"]
-                for way, heard in content["ways"].items():
-                    self._heard[way] += heard
+                self._now, fresh = report
+                for way, events in fresh.items():
+                    self._heard[way] += events
                     if self._origin is None:
-                        self._origin = heard[0][1]
+                        self._origin = events[0].published
                 arrived = sum(map(len, self._heard.values()))
             progress(min(1.0, arrived / (count * len(self.ways))))
 
-        plan: dict[str, Any] = {"kind": "push", "moments": self.moments, "size": self._size}
-        plan |= {"headers": self.headers, "poll_every": self.poll_every}
-        plan["seconds"] = self.moments[-1] + self.poll_every + PATIENCE + 15
-        troubles, traffic = self._over_taps(plan, messages=count, events=100 * count + 10_000, told=told)
+        troubles, traffic = await self._over_taps(
+            hear_events,
+            *(self.moments, self._size, self.headers, self.poll_every),
+            messages=count,
+            events=100 * count + 10_000,
+            seconds=self.moments[-1] + self.poll_every + PATIENCE + 15,
+            heard=heard,
+        )
         arrivals = self.arrivals
         return PushComparison(
             {

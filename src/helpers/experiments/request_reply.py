@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from helpers.experiments.http_headers import HeaderSet
-from helpers.experiments.plan import ALL_WAYS, MANY_AT_A_TIME, REQUEST_WAYS
-from helpers.experiments.run import Progress, comparison
+from helpers.experiments.children.exchange_messages import exchange_messages
+from helpers.experiments.children.http_headers import HeaderSet
+from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.taps_by_way import Traffic
 from helpers.experiments.ways import WaysRun
 from helpers.figures.bars import Bars
 from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, times
 
-__all__ = ["RequestComparison", "RequestRun", "RequestWay", "compare_requests"]
+__all__ = ["ALL_WAYS", "RequestComparison", "RequestRun", "RequestWay", "compare_requests"]
+
+REQUEST_WAYS = ("new connection", "keep-alive", "six connections", "WebSocket", "pipelined")
+ALL_WAYS = (*REQUEST_WAYS[:3], "long polling", "SSE", *REQUEST_WAYS[3:])
+MANY_AT_A_TIME = ("six connections", "pipelined")
+"""Ways in which messages go out without waiting: HTTP over six connections, and one WebSocket."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,13 +210,15 @@ class RequestRun(WaysRun[RequestComparison]):
         self._messages = messages
         self._size = size
 
-    def _measure(self, progress: Progress) -> RequestComparison:
+    async def run(self, progress: Progress = ignore) -> RequestComparison:
         count = self._messages
-        plan: dict[str, Any] = {"kind": "requests", "messages": count, "size": self._size}
-        plan |= {"headers": self.headers}
-        plan["seconds"] = 20 + len(self.ways) * count * (4 * self.round_trip + 0.05)
-        measured, traffic = self._over_taps(
-            plan, messages=count, events=30 * count + 1000, told=lambda kind, share: progress(share)
+        measured, traffic = await self._over_taps(
+            exchange_messages,
+            *(count, self._size, self.headers),
+            messages=count,
+            events=30 * count + 1000,
+            seconds=20 + len(self.ways) * count * (4 * self.round_trip + 0.05),
+            heard=progress,
         )
         return RequestComparison(
             {way: RequestWay(**vars(traffic[way]), messages=count, **measured[way]) for way in self.ways},

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import wraps
 from inspect import Signature, signature
 from typing import Any, Generic, ParamSpec, TypeVar
+
+from helpers.background.child import Child
+from helpers.background.lifetime import BackgroundError
+from helpers.readers_code import in_words
 
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
 
 Progress = Callable[[float], None]
-"""Is called now and then, in any thread, with the share that is done, 0 to 1."""
+"""Is called now and then with the share that is done, 0 to 1."""
 
 
 def ignore(share: float) -> None:
@@ -39,8 +43,13 @@ class Run(ABC, Generic[Result]):
     A subclass takes the options, and refuses with a `ValueError` what makes no sense.
     """
 
+    def __init__(self) -> None:
+        self._child: Child | None = None
+        self._stopped = False
+
+    @abstractmethod
     async def run(self, progress: Progress = ignore) -> Result:
-        """Measure. Cancelling it ends the child processes.
+        """Measure. What it has started ends when it is cancelled.
 
         Args:
             progress: is called with the share that is done.
@@ -48,19 +57,41 @@ class Run(ABC, Generic[Result]):
         Raises:
             BackgroundError: a server or a client has failed, and why.
         """
-        try:
-            return await asyncio.to_thread(self._measure, progress)
-        except asyncio.CancelledError:
-            self.stop()
-            raise
 
-    @abstractmethod
     def stop(self) -> None:
         """Break it off, from any thread; `run` then raises a `BackgroundError`."""
+        self._stopped = True
+        if self._child is not None:
+            self._child.close()
 
-    @abstractmethod
-    def _measure(self, progress: Progress) -> Result:
-        """Carry it out, in a thread of its own."""
+    @asynccontextmanager
+    async def _measuring(
+        self, function: Callable[..., Any], *args: object, seconds: float
+    ) -> AsyncIterator[Child]:
+        """A child process that runs a function of `experiments.children`; it ends with the block.
+
+        Args:
+            function: what the child does.
+            *args: for the function, after the child's `Parent`.
+            seconds: how long the block may take.
+
+        Raises:
+            BackgroundError: the child gave up, and why; or the run was broken off.
+        """
+        limit = asyncio.timeout(seconds)
+        try:
+            async with Child(function, *args) as child, limit:
+                self._child = child
+                if self._stopped:
+                    raise BackgroundError
+                yield child
+        except Exception as error:
+            if self._stopped:
+                raise BackgroundError("it was broken off") from None
+            if isinstance(error, BackgroundError):
+                raise
+            why = f"not done after {seconds:g} s" if limit.expired() else in_words(error)
+            raise BackgroundError(f"the client gave up: {why}") from error
 
 
 def comparison(

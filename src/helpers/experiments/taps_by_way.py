@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from helpers.background.tap import BackgroundTap, tapped
 from helpers.wire.events import HttpRequest
@@ -78,8 +78,10 @@ class Taps:
         )
 
 
-@contextmanager
-def taps_by_way(url: str, ways: Sequence[str], *, round_trip: float, events: int) -> Iterator[Taps]:
+@asynccontextmanager
+async def taps_by_way(
+    url: str, ways: Sequence[str], *, round_trip: float, events: int
+) -> AsyncIterator[Taps]:
     """Put taps before one server, all with the same round-trip time.
 
     Args:
@@ -88,10 +90,10 @@ def taps_by_way(url: str, ways: Sequence[str], *, round_trip: float, events: int
         round_trip: from a packet to the answer to it, in seconds.
         events: most events that each tap keeps.
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         yield Taps(
             {
-                way: stack.enter_context(
+                way: await stack.enter_async_context(
                     tapped(
                         url,
                         name=f"tap of {way}",

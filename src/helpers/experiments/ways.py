@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
-from helpers.background.lifetime import BackgroundError
+from helpers.background.child import Child
 from helpers.background.process import BackgroundProcess
-from helpers.experiments.client_process import ClientProcess, ClientRun
-from helpers.experiments.http_headers import HeaderSet
-from helpers.experiments.run import Result
+from helpers.experiments.children.http_headers import HeaderSet
+from helpers.experiments.run import Result, Run
 from helpers.experiments.taps_by_way import Taps, Traffic, taps_by_way
 
 
@@ -21,7 +21,7 @@ def news_server() -> BackgroundProcess:
     return BackgroundProcess(command, ready="News at", name="news server")
 
 
-class WaysRun(ClientRun[Result]):
+class WaysRun(Run[Result]):
     """What is measured of several ways, all to one news server.
 
     Args:
@@ -53,16 +53,24 @@ class WaysRun(ClientRun[Result]):
         self.headers: HeaderSet = headers
         self.taps: Taps | None = None
 
-    def _over_taps(
-        self, plan: dict[str, Any], *, messages: int, events: int, told: Callable[[str, Any], None]
+    async def _over_taps(
+        self,
+        function: Callable[..., Any],
+        *args: object,
+        messages: int,
+        events: int,
+        seconds: float,
+        heard: Callable[[Any], object],
     ) -> tuple[Any, dict[str, Traffic]]:
-        """Have a client carry out a plan against a news server, each way through its tap.
+        """Run a client against a news server, each way through its tap.
 
         Args:
-            plan: for the client.
+            function: what the client does. Its first order is the addresses: of each way, and of the server.
+            *args: for the function.
             messages: the bytes are shared out among so many.
             events: most events that each tap keeps.
-            told: is called with what the client tells meanwhile.
+            seconds: how long it may take.
+            heard: is called with what the client reports, besides `"opened"` and `"done"`.
 
         Returns:
             The client's result, and what went over the wire in each way.
@@ -70,30 +78,30 @@ class WaysRun(ClientRun[Result]):
         Raises:
             BackgroundError: the client gave up; if the server has ended, that is said instead.
         """
-        with self._client() as client, news_server() as server:
-            with taps_by_way(server.url, self.ways, round_trip=self.round_trip, events=events) as self.taps:
-                client.tell({**plan, "ways": self.taps.urls, "server": server.url})
+        async with self._measuring(function, *args, seconds=seconds) as child, news_server() as server:
+            async with taps_by_way(
+                server.url, self.ways, round_trip=self.round_trip, events=events
+            ) as self.taps:
+                child.tell((self.taps.urls, server.url))
                 try:
-                    result = _follow(client, self.taps, told)
-                except BackgroundError:
-                    _check(server)
+                    await _follow(child, self.taps, heard)
+                except Exception:
+                    await asyncio.to_thread(_check, server)
                     raise
+            result = await asyncio.wrap_future(child.result)
             return result, {way: self.taps.traffic(way, messages) for way in self.ways}
 
 
-def _follow(client: ClientProcess, taps: Taps, told: Callable[[str, Any], None]) -> Any:
-    for kind, content in client.reports():
-        if kind == "opened":
+async def _follow(child: Child, taps: Taps, heard: Callable[[Any], object]) -> None:
+    async for report in child.reports():
+        if report == "opened":
             taps.opened()
-            client.tell("go")
-        elif kind == "done":
+            child.tell("go")
+        elif report == "done":
             taps.done()
-            client.tell("close")
-        elif kind == "result":
-            return content
+            child.tell("close")
         else:
-            told(kind, content)
-    raise AssertionError("reports end with a result")
+            heard(report)
 
 
 def _check(server: BackgroundProcess) -> None:

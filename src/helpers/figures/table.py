@@ -1,8 +1,9 @@
-"""Figures in rows and columns, as text and as HTML, and what is calculated from many times."""
+"""Figures in rows and columns, as text and as HTML, and what is calculated from many of them."""
 
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
@@ -50,6 +51,12 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
         share: 0.5 for the median, 0.99 for the 99th percentile.
     """
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def overtaken(numbers: Sequence[int]) -> int:
+    """How many came after one that was sent later."""
+    highest = itertools.accumulate(numbers, max)
+    return sum(number < before for number, before in zip(numbers, highest, strict=True))
 
 
 def in_ms(seconds: float | None) -> str:

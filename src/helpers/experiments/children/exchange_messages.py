@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.client_session import FAILURES, Peer
-from helpers.experiments.http_headers import HeaderSet
-from helpers.experiments.plan import overtaken
+from helpers.background.parent import Parent
+from helpers.experiments.children.http_client import Peer
+from helpers.experiments.children.http_headers import HeaderSet
+from helpers.figures.table import overtaken
 
-__all__ = ["FAILURES", "run"]
+__all__ = ["exchange_messages"]
 
 Exchange = Callable[[str], Awaitable[str]]
 SIX = 6
@@ -103,7 +103,7 @@ class Lane:
         place = {text: number for number, text in enumerate(texts)}
         return {
             "first": self.opening + self.first,
-            "times": self.times,
+            "times": tuple(self.times),
             "wall": self.wall,
             "lost": (Counter(texts) - Counter(self.replies)).total(),
             "overtaken": overtaken([place.get(reply, -1) for reply in self.replies]),
@@ -115,22 +115,26 @@ def message_text(number: int, size: int) -> str:
     return f"{number:06d}"[-size:].ljust(size, "x")
 
 
-async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, Any]:
-    """Exchange the messages in turn over all ways, and then in a crowd over those that can.
+async def exchange_messages(
+    parent: Parent, messages: int, size: int, headers: HeaderSet
+) -> dict[str, dict[str, Any]]:
+    """Exchange messages in turn over all ways, and then in a crowd over those that can.
 
     In turn, so that whatever else the machine does disturbs all ways alike.
 
     Args:
-        plan: `ways` (their URLs), `messages`, `size` (bytes), `headers`.
-        report: is told `opened` (all connections that need an opening have theirs), `progress` (share).
-        orders: an order is awaited after `opened`.
+        parent: gives the address of each way; is told `"opened"` (all connections that need an opening have
+            theirs), how far it is, and `"done"`. An order is awaited after `"opened"` and after `"done"`.
+        messages: how many in each way.
+        size: bytes of each.
+        headers: what the client sends along.
 
     Returns:
         For each way the time of the first reply from nothing, the times of the others, in seconds,
         the time for all of them together, how many replies were lost or came after a later one.
     """
-    urls, headers, size = plan["ways"], plan["headers"], plan["size"]
-    texts = [message_text(number, size) for number in range(plan["messages"])]
+    urls, _ = await asyncio.wrap_future(parent.order())
+    texts = [message_text(number, size) for number in range(messages)]
     lanes = {way: Lane() for way in urls}
     single = [way for way in urls if way in ONE_AT_A_TIME]
     async with AsyncExitStack() as stack:
@@ -148,8 +152,8 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
             begin = time.perf_counter()
             crowd = await stack.enter_async_context(peer.websocket("/echo"))
             lanes["pipelined"].opening = time.perf_counter() - begin
-        report("opened", None)
-        await asyncio.to_thread(orders.next)
+        parent.report("opened")
+        await asyncio.wrap_future(parent.order())
         shown = 0.0
         for number, text in enumerate(texts):
             for way in single:
@@ -163,13 +167,13 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
                     lanes[way].first = took
             if time.perf_counter() - shown > 0.05:
                 shown = time.perf_counter()
-                report("progress", (number + 1) / len(texts))
+                parent.report((number + 1) / len(texts))
         if "six connections" in urls:
             await _six_connections(six, texts, lanes["six connections"])
         if crowd is not None:
             await _pipelined(crowd, texts, lanes["pipelined"])
-        report("done", None)
-        await asyncio.to_thread(orders.next)
+        parent.report("done")
+        await asyncio.wrap_future(parent.order())
     return {way: lane.measured(texts) for way, lane in lanes.items()}
 
 

@@ -3,26 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import secrets
 import selectors
 import time
-from typing import Any
 
 from websockets.frames import Opcode
 
+from helpers.background.parent import Parent
 from helpers.clients.raw_client import NotOpenedError, RawClient, named
-from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.plan import LONGEST_SILENCE, LONGEST_WAIT, WARM_UPS
+from helpers.figures.table import nearest_rank
 from helpers.readers_code import in_words
 from helpers.sockets import raise_file_limit
 
-__all__ = ["FAILURES", "run"]
+__all__ = ["FanOut", "reach_everybody"]
 
-FAILURES = (OSError,)
+WARM_UPS = 3
+"""So many messages may get lost on a client whom the server has not yet taken in."""
+
+LONGEST_SILENCE = 1.0
+"""Seconds without a byte from the server after which a message counts as lost."""
+
+LONGEST_WAIT = 10.0
+"""Seconds after which it counts as lost although the server says something."""
 
 _AT_A_TIME = 32
 """Handshakes underway with one server: fewer than a listening socket keeps waiting (100 with asyncio)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FanOut:
+    """What was measured of one server with one number of clients.
+
+    Attributes:
+        clients: how many were connected; one of them spoke.
+        reached: so many got each message; the least of all messages.
+        times: from before the sending until the last client had the message, in seconds, one a message.
+        trouble: what went wrong, in words; empty if nothing did.
+    """
+
+    clients: int
+    reached: int
+    times: tuple[float, ...] = dataclasses.field(repr=False)
+    trouble: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message reached everybody."""
+        return not self.trouble and self.reached == self.clients
+
+    @property
+    def median(self) -> float | None:
+        """The median time until the last client had a message, in seconds; None if not all got it."""
+        return nearest_rank(self.times, 0.5) if self.whole else None
 
 
 class _Listener:
@@ -196,27 +230,26 @@ class Measurement:
             closed = self._audience.closed
             self.trouble = f"the server closed {len(closed):,} of {self.clients:,} connections ({closed[0]})"
 
-    def as_json(self) -> dict[str, Any]:
-        return {"reached": self.reached, "times": self.times, "trouble": self.trouble}
+    def result(self) -> FanOut:
+        return FanOut(self.clients, self.reached, tuple(self.times), self.trouble)
 
 
-async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, list[dict[str, Any]]]:
-    """Measure the servers in turn, with few clients first. Nothing else runs here, so it may block.
+def reach_everybody(parent: Parent, counts: list[int], messages: int, size: int) -> dict[str, list[FanOut]]:
+    """Measure servers in turn, with few clients first.
 
     Args:
-        plan: `ways` (their URLs), `clients` (numbers of them, rising), `messages` measured with each number,
-            `size` (bytes).
-        report: is told `progress` (the share that is done).
-        orders: an order is awaited after the measuring, before the clients leave.
+        parent: gives the servers' addresses, by their names; is told how far it is, and `"done"`; its next
+            order lets the clients leave.
+        counts: numbers of clients, rising.
+        messages: how many are measured with each number.
+        size: bytes of each message.
 
     Returns:
-        For each way, a measurement for each number of clients, as far as it came: how many clients each
-        message `reached`, the `times`, and the `trouble` in words, or "".
+        For each server what was measured with each number of clients, as far as it came.
     """
     raise_file_limit()
     gc.disable()  # a collection among thousands of clients would count as the server's time
-    counts, messages, size = plan["clients"], plan["messages"], plan["size"]
-    audiences = {way: Audience(url) for way, url in plan["ways"].items()}
+    audiences = {name: Audience(url) for name, url in parent.order().result().items()}
     measured: dict[str, list[Measurement]] = {way: [] for way in audiences}
     whole = len(audiences) * sum(count + messages * (10 + count // 10) for count in counts)
     done = 0
@@ -224,7 +257,7 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
     def did(work: int) -> None:
         nonlocal done
         done += work
-        report("progress", min(done / whole, 1.0))
+        parent.report(min(done / whole, 1.0))
 
     with contextlib.ExitStack() as stack:
         for audience in audiences.values():
@@ -253,6 +286,6 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
                     if measured[way][-1].whole:
                         measured[way][-1].measure(size)
                         did(10 + count // 10)
-        report("done", None)
-        orders.next()
-    return {way: [each.as_json() for each in measurements] for way, measurements in measured.items()}
+        parent.report("done")
+        parent.order().result()
+    return {way: [each.result() for each in measurements] for way, measurements in measured.items()}

@@ -6,16 +6,31 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
-from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.client_session import FAILURES, Peer
-from helpers.experiments.plan import NUMBER, PATIENCE, STAMP
+from helpers.background.parent import Parent
+from helpers.experiments.children.http_client import Peer
+from helpers.experiments.children.http_headers import HeaderSet
 from helpers.readers_code import in_words
 
-__all__ = ["FAILURES", "run"]
+__all__ = ["PATIENCE", "SMALLEST_EVENT", "Heard", "hear_events"]
+
+PATIENCE = 5.0
+"""Seconds after the last publication in which an event may still come."""
+
+NUMBER, STAMP = 6, 17
+SMALLEST_EVENT = NUMBER + STAMP + 2
+"""Bytes: an event carries its number and the moment of its publication."""
+
+
+class Heard(NamedTuple):
+    """An event that came: its number, and when it was published and came, by `time.perf_counter`."""
+
+    number: int
+    published: float
+    arrived: float
 
 
 class Ear:
@@ -23,14 +38,10 @@ class Ear:
 
     def __init__(self, way: str, events: int) -> None:
         self.way = way
-        self.heard: list[tuple[int, float, float]] = []
-        self.fresh: list[tuple[int, float, float]] = []
+        self.seen = 0
+        self.fresh: list[Heard] = []
         self.broken = ""
         self._missing = set(range(events))
-
-    @property
-    def seen(self) -> int:
-        return len(self.heard)
 
     @property
     def finished(self) -> bool:
@@ -39,10 +50,9 @@ class Ear:
     def hear(self, text: str) -> None:
         arrived = time.perf_counter()
         number, published = text.split(" ", 2)[:2]
-        arrival = int(number), float(published), arrived
-        self.heard.append(arrival)
-        self.fresh.append(arrival)
-        self._missing.discard(arrival[0])
+        self.seen += 1
+        self.fresh.append(Heard(int(number), float(published), arrived))
+        self._missing.discard(int(number))
 
 
 async def _polling(peer: Peer, ear: Ear, every: float) -> None:
@@ -72,22 +82,27 @@ async def _websocket(websocket: Any, ear: Ear) -> None:
         ear.hear(await websocket.receive_str())
 
 
-async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, Any]:
-    """Hear the events in all ways at once, until all have come or nothing more can.
+async def hear_events(
+    parent: Parent, moments: list[float], size: int, headers: HeaderSet, poll_every: float
+) -> dict[str, str]:
+    """Publish events, and hear them in all ways at once, until all have come or nothing more can.
 
     Args:
-        plan: `ways` (their URLs), `server` (the server's own URL), `moments` of publication (seconds),
-            `size` (bytes), `poll_every` (seconds), `headers`.
-        report: is told `opened`, `arrivals` (twenty times a second) and `done`.
-        orders: an order is awaited after `opened`, and one after `done`.
+        parent: gives the address of each way, and of the server itself; is told `"opened"`, twenty times a
+            second the moment and what was heard in each way, and `"done"`. An order is awaited after
+            `"opened"` and after `"done"`.
+        moments: when to publish, in seconds.
+        size: bytes of each event.
+        headers: what the client sends along.
+        poll_every: how often polling asks, in seconds.
 
     Returns:
         For each way, in words, why it heard no more; empty if it heard all.
     """
-    urls, moments = plan["ways"], plan["moments"]
+    urls, server = await asyncio.wrap_future(parent.order())
     ears = {way: Ear(way, len(moments)) for way in urls}
     async with AsyncExitStack() as stack:
-        peers = {way: Peer(url, plan["headers"]) for way, url in urls.items()}
+        peers = {way: Peer(url, headers) for way, url in urls.items()}
         for peer in peers.values():
             stack.push_async_callback(peer.close)
         hear: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -100,23 +115,23 @@ async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str,
                 websocket = await stack.enter_async_context(peer.websocket("/websocket"))
                 hear[way] = lambda websocket=websocket, ear=ear: _websocket(websocket, ear)  # type: ignore[misc]
             elif way == "polling":
-                hear[way] = lambda peer=peer, ear=ear: _polling(peer, ear, plan["poll_every"])  # type: ignore[misc]
+                hear[way] = lambda peer=peer, ear=ear: _polling(peer, ear, poll_every)  # type: ignore[misc]
             else:
                 hear[way] = lambda peer=peer, ear=ear: _long_polling(peer, ear)  # type: ignore[misc]
-        report("opened", None)
-        await asyncio.to_thread(orders.next)
-        publisher = Peer(plan["server"], "least")
+        parent.report("opened")
+        await asyncio.wrap_future(parent.order())
+        publisher = Peer(server, "least")
         stack.push_async_callback(publisher.close)
-        telling = asyncio.create_task(_tell(ears, report))
+        telling = asyncio.create_task(_tell(ears, parent))
         tasks = [asyncio.create_task(_until_broken(hear[way], ears[way])) for way in urls]
-        await _publish(publisher, moments, plan["size"])
-        _, late = await asyncio.wait(tasks, timeout=plan["poll_every"] + PATIENCE)
+        await _publish(publisher, moments, size)
+        _, late = await asyncio.wait(tasks, timeout=poll_every + PATIENCE)
         for task in late:
             task.cancel()
         telling.cancel()
-        _tell_once(ears, report)
-        report("done", None)
-        await asyncio.to_thread(orders.next)
+        _tell_once(ears, parent)
+        parent.report("done")
+        await asyncio.wrap_future(parent.order())
     return {way: ear.broken or ("" if ear.finished else "no more came") for way, ear in ears.items()}
 
 
@@ -136,14 +151,14 @@ async def _until_broken(hear: Callable[[], Awaitable[None]], ear: Ear) -> None:
         ear.broken = in_words(error)
 
 
-async def _tell(ears: dict[str, Ear], report: Report) -> None:
+async def _tell(ears: dict[str, Ear], parent: Parent) -> None:
     while True:
         await asyncio.sleep(0.05)
-        _tell_once(ears, report)
+        _tell_once(ears, parent)
 
 
-def _tell_once(ears: dict[str, Ear], report: Report) -> None:
+def _tell_once(ears: dict[str, Ear], parent: Parent) -> None:
     fresh = {way: ear.fresh for way, ear in ears.items() if ear.fresh}
     for ear in ears.values():
         ear.fresh = []
-    report("arrivals", {"now": time.perf_counter(), "ways": fresh})
+    parent.report((time.perf_counter(), fresh))

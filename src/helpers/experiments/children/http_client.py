@@ -8,10 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from helpers.experiments.http_headers import HeaderSet, What, headers_for
-
-FAILURES = (aiohttp.ClientError, OSError)
-"""What a client's program may end with, and says in words."""
+from helpers.experiments.children.http_headers import HeaderSet, What, headers_for
 
 _AUTOMATIC = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 

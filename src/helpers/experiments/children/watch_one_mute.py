@@ -13,22 +13,19 @@ from urllib.parse import urlsplit
 
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed
 
+from helpers.background.lifetime import BackgroundError
+from helpers.background.parent import Parent
 from helpers.clients.mute import mute
 from helpers.clients.raw_client import named
-from helpers.experiments.client_process import Orders, Report
-from helpers.experiments.plan import LONGEST_SILENCE, STALLED, WARM_UPS
+from helpers.experiments.children.reach_everybody import LONGEST_SILENCE, WARM_UPS
 from helpers.readers_code import in_words
 
-__all__ = ["FAILURES", "run"]
+__all__ = ["watch_one_mute"]
 
-
-class UnheardError(Exception):
-    """The healthy clients don't get what is said, without any mute client."""
-
-
-FAILURES = (OSError, WebSocketException, UnheardError)
+STALLED = 1.5
+"""Seconds without a message, though some are due, after which the healthy clients of a room hear nothing."""
 
 _LOOK_EVERY = 0.05
 
@@ -129,7 +126,7 @@ class Talk:
         """Make sure that all healthy clients get what is said.
 
         Raises:
-            UnheardError: they don't.
+            BackgroundError: they don't.
         """
         lost = 0
         for number in range(-1, -WARM_UPS - 10, -1):
@@ -142,7 +139,7 @@ class Talk:
                 gone = "".join(
                     {f"; the server closed a connection: {ear.gone}" for ear in self._ears if ear.gone}
                 )
-                raise UnheardError(
+                raise BackgroundError(
                     f"{got} of {len(self._ears)} healthy clients got what one of them said, {self._size:,} "
                     "characters, with nobody mute: does the server send each message to all of them, and "
                     f"does it take messages of this size{gone}?"
@@ -178,57 +175,65 @@ class Talk:
             await self._ears[0].connection.send(f"{self._token}-{number}-".ljust(self._size, "."))
 
 
-async def run(plan: dict[str, Any], report: Report, orders: Orders) -> dict[str, Any]:
-    """Connect the clients, have the first of them talk, and see who hears it.
+async def watch_one_mute(
+    parent: Parent, healthy: int, size: int, rate: float, seconds: float
+) -> dict[str, Any]:
+    """Connect clients, one of them mute, have the first of the others talk, and see who hears it.
 
     Args:
-        plan: `url`, `healthy` (clients), `size` (bytes), `rate` (messages a second), `watch` (seconds), `pid`
-            of the server or None.
-        report: is told `progress` (the share that is done) and `done`.
-        orders: an order is awaited after the watching, before the clients leave.
+        parent: gives the server's address, by a name; is told how far it is, and `"done"`; its next order
+            lets the clients leave.
+        healthy: how many clients read.
+        size: bytes of each message.
+        rate: messages a second.
+        seconds: how long the talk goes on.
 
     Returns:
-        `watched` (seconds); whether they `stalled`; `sent`; `got` of each healthy client; the longest
-        `silence` of one (seconds); `gone`, why healthy ones were disconnected; `cut_after` (seconds; None for
-        never) and `grown` (bytes; None where it isn't known).
+        The attributes of `NeverReads`.
+
+    Raises:
+        BackgroundError: the healthy clients don't hear each other even without a mute one.
+        OSError: nobody listens there.
+        WebSocketException: a connection could not be opened.
     """
-    url, watch = plan["url"], plan["watch"]
+    (url,) = (await asyncio.wrap_future(parent.order())).values()
+    port = urlsplit(url).port or 80
     token = secrets.token_hex(4)
     pattern = re.compile(rf"{token}-(-?\d+)-")
     async with contextlib.AsyncExitStack() as stack:
         ears: list[Ear] = []
-        for number in range(plan["healthy"]):
+        for number in range(healthy):
             connecting = connect(
                 named(url, f"healthy-{number + 1}"), proxy=None, compression=None, close_timeout=0.3
             )
             ears.append(Ear(await stack.enter_async_context(connecting), pattern))
             stack.callback(asyncio.create_task(ears[-1].listen()).cancel)
-        talk = Talk(ears, plan["size"], token)
+        talk = Talk(ears, size, token)
         await talk.warm_up()
-        look = Look(plan["pid"], urlsplit(url).port or 80)
+        look = Look(listening_process(port, psutil.Process().parent()), port)
         dumb = await stack.enter_async_context(mute(url))
         stack.callback(asyncio.create_task(look.watch(dumb.getsockname()[1])).cancel)
         begin = time.perf_counter()
-        talking = asyncio.create_task(talk.go_on(plan["rate"], watch))
+        talking = asyncio.create_task(talk.go_on(rate, seconds))
         stack.callback(talking.cancel)
-        while time.perf_counter() < begin + watch:
+        while time.perf_counter() < begin + seconds:
             await asyncio.sleep(0.1)
-            report("progress", min(1.0, (time.perf_counter() - begin) / watch))
+            parent.report(min(1.0, (time.perf_counter() - begin) / seconds))
         talking.cancel()
         stalled = not await talk.last_arrives()
-        end = time.perf_counter() if stalled else begin + watch
+        end = time.perf_counter() if stalled else begin + seconds
         result = {
             "watched": end - begin,
             "stalled": stalled,
             "sent": talk.sent,
-            "got": [sum(0 <= number < talk.sent for number in ear.arrivals) for ear in ears],
+            "got": tuple(sum(0 <= number < talk.sent for number in ear.arrivals) for ear in ears),
             "silence": max(longest_silence(ear, begin, end) for ear in ears),
-            "gone": [ear.gone for ear in ears if ear.gone],
+            "gone": tuple(ear.gone for ear in ears if ear.gone),
             "cut_after": None if look.cut_at is None else look.cut_at - begin,
             "grown": look.grown,
         }
-        report("done", None)
-        await asyncio.to_thread(orders.next)
+        parent.report("done")
+        await asyncio.wrap_future(parent.order())
     return result
 
 
@@ -236,3 +241,29 @@ def longest_silence(ear: Ear, begin: float, end: float) -> float:
     """The longest time without a message between two moments, in seconds."""
     moments = [begin, *sorted(moment for moment in ear.arrivals.values() if begin < moment < end), end]
     return max(later - before for before, later in pairwise(moments))
+
+
+def listening_process(port: int, family: psutil.Process | None) -> int | None:
+    """Which process listens on a port of this machine.
+
+    Args:
+        port: the port.
+        family: a process that is asked first, with its children; others only as far as the system tells.
+
+    Returns:
+        Its number; None where there is none or the system doesn't tell.
+    """
+
+    def listens(connection: Any) -> bool:
+        return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
+
+    for process in (family, *family.children(recursive=True)) if family else ():
+        try:
+            if any(map(listens, process.net_connections("tcp"))):
+                return int(process.pid)
+        except psutil.Error:
+            continue
+    try:
+        return next((each.pid for each in psutil.net_connections("tcp") if listens(each)), None)
+    except psutil.AccessDenied:  # on macOS only an administrator sees others' connections
+        return None
