@@ -104,7 +104,7 @@ def test_a_page_through_a_tap(server: BackgroundServer) -> None:
 
 def test_looking_takes_no_failure_from_the_reader(server: BackgroundServer) -> None:
     page = AppPage(server)
-    server._fail(ValueError("of the handler"))
+    server._journal.fail(ValueError("of the handler"))
     page.look()
     with pytest.raises(HandlerFailedError, match="of the handler"):
         server.check()

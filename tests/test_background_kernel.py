@@ -229,8 +229,9 @@ def test_the_cell_shows_the_readers_own_line(kernel, where):
     assert kernel.run("print(server.url == server.url); server.stop()") == ("True\n", "")
 
 
-def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(kernel):
-    cell = """
+@pytest.mark.parametrize("where", ["shared", "process"])
+def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(kernel, where):
+    cell = f"""
         import asyncio, time
         from helpers.background.server import BackgroundServer
         from websockets.asyncio.client import connect
@@ -238,7 +239,7 @@ def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_show
         async def naps(connection):
             time.sleep(1.2)
 
-        server = BackgroundServer(naps).start()
+        server = BackgroundServer(naps, where="{where}").start()
         print(server.port)
         async with connect(server.url, proxy=None) as client:
             await client.wait_closed()

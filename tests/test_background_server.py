@@ -488,7 +488,7 @@ def test_blocking_is_warned_about_each_time():
         async def echo(connection): ...
         server = BackgroundServer(echo)
         for _ in range(2):
-            server._trouble("the loop is blocked")
+            server._journal.block("the loop is blocked")
             server.check()
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -858,7 +858,7 @@ def test_prints_of_a_process_are_events_whatever_they_look_like(capfd):
 
 
 def child_of(server):
-    return psutil.Process(server._child._child.pid)
+    return psutil.Process(server._served._child.pid)
 
 
 def test_a_killed_process_is_noticed_at_the_next_call():

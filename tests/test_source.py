@@ -8,13 +8,13 @@ import textwrap
 import pytest
 
 from helpers import BackgroundServer, Source
-from helpers.background import lifetime
+from helpers.background import journal
 
 
 def test_a_function_a_method_and_a_class_with_their_decorators() -> None:
-    shown = Source("helpers.background.lifetime:LogEntry", "helpers.background.lifetime:Background.start")
+    shown = Source("helpers.background.journal:LogEntry", "helpers.background.lifetime:Background.start")
     entry, start = shown.text.split("\n\n\n")
-    assert entry == inspect.getsource(lifetime.LogEntry).strip("\n")
+    assert entry == inspect.getsource(journal.LogEntry).strip("\n")
     assert entry.startswith("@dataclass")
     assert start == textwrap.dedent(inspect.getsource(BackgroundServer.start)).strip("\n")
     assert repr(shown) == shown.text

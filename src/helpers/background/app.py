@@ -50,7 +50,7 @@ class BackgroundApp(Background):
         except OSError as error:
             raise self._port_error(error) from None
         self.port = sock.getsockname()[1]
-        self._loop = hold_shared_loop(self, self._say, self._trouble)
+        self._loop = hold_shared_loop(self, self._journal.say, self._journal.block)
         try:
             self._loop.call(self._until_started(sock), timeout=20)
         except BaseException:
@@ -74,9 +74,9 @@ class BackgroundApp(Background):
         try:
             await self._server.serve(sockets=[sock])
         except SystemExit:
-            self._say("uvicorn gave up")
+            self._journal.say("uvicorn gave up")
         except Exception as error:
-            self._say(in_words(error))
+            self._journal.say(in_words(error))
         finally:
             logger.removeHandler(teller)
 
@@ -85,7 +85,7 @@ class BackgroundApp(Background):
         try:
             self._loop.call(self._until_stopped(), timeout=4, insist=True)
         except LoopBlockedError as error:
-            self._say(str(error))
+            self._journal.say(str(error))
         finally:
             self._let_go()
 
@@ -117,4 +117,4 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if _app_served_here.get(None) is self._app:
-            self._app._say(self.format(record))
+            self._app._journal.say(self.format(record))

@@ -1,18 +1,18 @@
-"""A `websockets` server in a child process."""
+"""A `websockets` server in a child process: both ends, the kernel's and the child's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from helpers.background.child import Child
+from helpers.background.journal import Reporter
 from helpers.background.lifetime import BackgroundError
-from helpers.background.loops import BackgroundLoop, LoopBlockedError
+from helpers.background.loop_server import LoopServer
 from helpers.background.parcel import packed_error, unpacked_error
 from helpers.background.parent import Parent
-from helpers.background.serving import Handler, Serving
-from helpers.sockets import listening_socket, raise_file_limit
+from helpers.background.serving import Handler
+from helpers.sockets import raise_file_limit
 
 
 class ChildServer:
@@ -22,9 +22,7 @@ class ChildServer:
         handler: called for each connection, in the child.
         address: host, port, and whether any free port will do where that one is taken.
         options: for `websockets.asyncio.server.serve`.
-        say: takes a sentence about what happened.
-        fail: takes what the handler raised.
-        blocked: takes a sentence about what blocks the child's loop.
+        reporter: takes what happens.
 
     Raises:
         BackgroundError: the handler can't be copied, or the child ended before it listened.
@@ -32,69 +30,72 @@ class ChildServer:
     """
 
     def __init__(
-        self,
-        handler: Handler,
-        address: tuple[str, int, bool],
-        options: dict[str, Any],
-        say: Callable[[str], None],
-        fail: Callable[[Exception], None],
-        blocked: Callable[[str], None],
+        self, handler: Handler, address: tuple[str, int, bool], options: dict[str, Any], reporter: Reporter
     ) -> None:
-        self._say = say
-        listens: Future[int] = Future()
-        takes: dict[str, Callable[[Any], object]] = {
-            "port": listens.set_result,
-            "event": say,
-            "blocked": blocked,
-            "failure": lambda error: fail(unpacked_error(error)),
-        }
+        self._reporter = reporter
+        self._listens: Future[int] = Future()
         self._child = Child(
             _serve,
             handler,
             address,
             options,
-            heard=lambda report: takes[report[0]](report[1]),
-            printed=lambda text: say(f"the child process printed: {text}"),
+            heard=self._hear,
+            printed=lambda text: reporter.say(f"the child process printed: {text}"),
         )
         try:
-            wait([listens, self._child.result], 20, return_when=FIRST_COMPLETED)
+            wait([self._listens, self._child.result], 20, return_when=FIRST_COMPLETED)
         finally:
-            if not listens.done():
+            if not self._listens.done():
                 self._child.close()
-        if not listens.done():
+        if not self._listens.done():
             raise self._child.result.exception() or BackgroundError("the child process does not listen")
-        self.port = listens.result()
+        self.port = self._listens.result()
 
     def ended(self) -> str | None:
         """Why the child no longer runs; None while it does."""
         return self._child.ended()
 
-    def close(self, seconds: float = 1, reason: str = "") -> None:
+    def close(self, seconds: float, reason: str) -> None:
         """End the child: politely, and after `seconds` by force."""
         self._child.tell((seconds, reason))
         if not self._child.close(seconds + 1.5):
-            self._say("the child process did not end in time and was killed")
+            self._reporter.say("the child process did not end in time and was killed")
+
+    def _hear(self, report: tuple[str, Any]) -> None:
+        kind, content = report
+        if kind == "port":
+            self._listens.set_result(content)
+        elif kind == "say":
+            self._reporter.say(content)
+        elif kind == "block":
+            self._reporter.block(content)
+        else:
+            self._reporter.fail(unpacked_error(content))
+
+
+class _ToTheKernel:
+    """A `Reporter` in the child."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+
+    def say(self, text: str) -> None:
+        self._parent.report(("say", text))
+
+    def fail(self, error: Exception) -> None:
+        self._parent.report(("fail", packed_error(error)))
+
+    def block(self, text: str) -> None:
+        self._parent.report(("block", text))
 
 
 def _serve(parent: Parent, handler: Handler, address: tuple[str, int, bool], options: dict[str, Any]) -> None:
-    """What the child does: serve until the kernel says stop, or ends."""
-
-    def told(kind: str) -> Callable[[Any], None]:
-        return lambda content: parent.report((kind, content))
-
     raise_file_limit()  # a measured server may hold a thousand connections
-    host, port, or_any = address
-    sock = listening_socket(host, port, or_any=or_any)
-    loop = BackgroundLoop("loop of the child process")
-    loop.hold(parent, told("event"), told("blocked"))
-    serving = Serving(handler, told("event"), lambda error: parent.report(("failure", packed_error(error))))
-    loop.call(serving.open(options | {"sock": sock}), timeout=10)
-    parent.report(("port", sock.getsockname()[1]))
+    reporter = _ToTheKernel(parent)
+    server = LoopServer(handler, address, options, reporter, own_loop="loop of the child process")
+    parent.report(("port", server.port))
     try:
         seconds, reason = parent.order().result()
     except EOFError:
         seconds, reason = 0, "the kernel has ended"
-    try:
-        loop.call(serving.close(seconds, reason), timeout=seconds + 1, insist=True)
-    except LoopBlockedError as error:
-        parent.report(("event", str(error)))
+    server.close(seconds, reason)

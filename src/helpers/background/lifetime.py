@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import collections
 import contextlib
 import errno
 import threading
-import time
-import traceback
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Self
 
+from helpers.background.journal import Journal, LogEntry
 from helpers.background.loops import on_background_loop
-from helpers.readers_code import in_words, readers_line
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """Something that happened in the background: when, in seconds since the start, and what."""
-
-    seconds: float
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.seconds:8.3f} s  {self.text}"
+from helpers.readers_code import in_words
 
 
 class BackgroundError(RuntimeError):
@@ -65,10 +51,7 @@ class Background(ABC):
         self.host = host
         self.port = port
         self._fixed_port = port
-        self.started_at = 0.0
-        self._log: collections.deque[LogEntry] = collections.deque(maxlen=1000)
-        self._failures: collections.deque[Exception] = collections.deque(maxlen=100)
-        self._blocked: str | None = None
+        self._journal = Journal()
         self._replaced = False
         self._end: str | None = None
         self._end_told = False
@@ -94,8 +77,9 @@ class Background(ABC):
                 before._halt()
             self._halt()
             self._begin()
-            if before is not None and before is not self and before._failures:
-                self._say(f"the one before had failed: {in_words(before._failures[0])}")
+            failed = before._journal.first_failure if before is not self and before is not None else None
+            if failed is not None:
+                self._journal.say(f"the one before had failed: {in_words(failed)}")
             self._named[self.name] = self
         return self
 
@@ -140,17 +124,12 @@ class Background(ABC):
     @property
     def failures(self) -> list[Exception]:
         """What handlers raised since you last asked. Reading it clears it."""
-        failures = []
-        with contextlib.suppress(IndexError):
-            while True:
-                failures.append(self._failures.popleft())
-        return failures
+        return self._journal.take_failures()
 
     @property
     def blocked(self) -> str | None:
         """What blocked the handler's loop since you last asked, in words. Reading it clears it."""
-        blocked, self._blocked = self._blocked, None
-        return blocked
+        return self._journal.take_blocked()
 
     @property
     def running(self) -> bool:
@@ -163,9 +142,14 @@ class Background(ABC):
         return self if self.running else self._named.get(self.name, self)
 
     @property
+    def started_at(self) -> float:
+        """When it was started last, as `time.monotonic` counts."""
+        return self._journal.begun
+
+    @property
     def log(self) -> list[LogEntry]:
         """What happened so far, the last 1,000 entries: peers that came and went, and what failed."""
-        return list(self._log)
+        return self._journal.log
 
     @property
     def url(self) -> str:
@@ -210,10 +194,7 @@ class Background(ABC):
         return self._ended() if id(self) in self._running else self._end
 
     def _begin(self) -> None:
-        self.started_at = time.monotonic()
-        self._log.clear()
-        self._failures.clear()
-        self._blocked = None
+        self._journal.begin()
         self._replaced = False
         self._end = None
         self._end_told = False
@@ -229,19 +210,6 @@ class Background(ABC):
                 self._close(0.2 if hurry or _loop_runs_here() else None)
             if self._named.get(self.name) is self:
                 del self._named[self.name]
-
-    def _say(self, text: str) -> None:
-        self._log.append(LogEntry(time.monotonic() - self.started_at, text))
-
-    def _trouble(self, text: str) -> None:
-        self._blocked = text
-        self._say(text)
-
-    def _fail(self, error: Exception) -> None:
-        self._failures.append(error)
-        where = readers_line(traceback.extract_tb(error.__traceback__))
-        places = [f"at {where}"] if where else getattr(error, "__notes__", [])
-        self._say(", ".join([f"the handler failed: {in_words(error)}", *places]))
 
     def _port_error(self, error: OSError) -> BackgroundError:
         running = list(self._running.values())

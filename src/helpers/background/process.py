@@ -95,7 +95,9 @@ class BackgroundProcess(Background):
             except BackgroundError:
                 if self._fixed_port or attempt == ATTEMPTS or not self._port_was_lost():
                     raise
-            self._say(f"port {self.port} was taken before the program listened on it; another one is tried")
+            self._journal.say(
+                f"port {self.port} was taken before the program listened on it; another one is tried"
+            )
             self.port = 0
 
     def _port_was_lost(self) -> bool:
@@ -177,4 +179,4 @@ class BackgroundProcess(Background):
         if not self._is_ready.is_set():
             self._process.wait()
             self._is_ready.set()
-        self._say("the program has ended")
+        self._journal.say("the program has ended")

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import socket
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from websockets.asyncio.server import ServerConnection
 
 from helpers.background.lifetime import Background, BackgroundError
-from helpers.background.loops import (
-    BackgroundLoop,
-    LoopBlockedError,
-    hold_shared_loop,
-)
+from helpers.background.loop_server import LoopServer
 from helpers.background.page import ServedPage
-from helpers.background.serving import Handler, Serving
-from helpers.sockets import listening_socket
+from helpers.background.serving import Handler
+
+if TYPE_CHECKING:
+    from helpers.background.child_server import ChildServer
 
 
 class BackgroundServer(Background):
@@ -79,10 +76,7 @@ class BackgroundServer(Background):
         self.where = where
         self._close_timeout = close_timeout
         self._options = options
-        self._loop: BackgroundLoop | None = None
-        self._serving: Serving | None = None
-        self._socket: socket.socket | None = None
-        self._child: Any = None
+        self._served: LoopServer | ChildServer | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -91,10 +85,10 @@ class BackgroundServer(Background):
         Raises:
             BackgroundError: the server doesn't run, or runs in another process.
         """
-        if self._loop is None:
-            why = "runs in a child process" if self._child else "is not running"
+        if not isinstance(self._served, LoopServer):
+            why = "runs in a child process" if self._served else "is not running"
             raise BackgroundError(f"{self.name!r} has no loop here: it {why}")
-        return self._loop.asyncio_loop
+        return self._served.loop
 
     @property
     def connections(self) -> set[ServerConnection]:
@@ -105,74 +99,37 @@ class BackgroundServer(Background):
         """
         if self.where == "process":
             raise BackgroundError(f"{self.name!r} runs in a child process: its connections are there")
-        return self._serving.connections if self._serving else set()
+        return self._served.connections if isinstance(self._served, LoopServer) else set()
 
     @property
     def _scheme(self) -> str:
         return "wss" if self._options.get("ssl") else "ws"
 
     def _open(self) -> None:
-        if self.where == "process":
-            from helpers.background.child_server import ChildServer
-
-            address = (self.host, self.port, not self._fixed_port)
-            options = {"close_timeout": self._close_timeout, **self._options}
-            try:
-                self._child = ChildServer(
-                    self.handler, address, options, self._say, self._fail, self._trouble
-                )
-            except OSError as error:
-                raise self._port_error(error) from None
-            self.port = self._child.port
-            return
-        self._loop = self._hold_loop()
+        address = (self.host, self.port, not self._fixed_port)
+        options = {"close_timeout": self._close_timeout, **self._options}
         try:
-            self._socket = listening_socket(self.host, self.port, or_any=not self._fixed_port)
-            self.port = self._socket.getsockname()[1]
-            self._serving = Serving(self.handler, self._say, self._fail)
-            options = {"close_timeout": self._close_timeout, **self._options, "sock": self._socket}
-            self._loop.call(self._serving.open(options), timeout=10)
+            if self.where == "process":
+                from helpers.background.child_server import ChildServer
+
+                self._served = ChildServer(self.handler, address, options, self._journal)
+            else:
+                own_loop = f"loop of {self.name!r}" if self.where == "own" else None
+                self._served = LoopServer(self.handler, address, options, self._journal, own_loop=own_loop)
         except OSError as error:
-            self._let_go()
             raise self._port_error(error) from None
-        except BaseException:
-            self._let_go()
-            raise
+        self.port = self._served.port
 
     def _close(self, seconds: float | None) -> None:
+        assert self._served is not None
         seconds = self._close_timeout if seconds is None else min(seconds, self._close_timeout)
-        reason = "replaced by a newer server" if self._replaced else "server stopped"
-        if self._child is not None:
-            self._child.close(seconds, reason)
-            self._child = None
-            return
-        assert self._loop is not None
-        assert self._serving is not None
         try:
-            self._loop.call(self._serving.close(seconds, reason), timeout=seconds + 2, insist=True)
-        except LoopBlockedError as error:
-            self._say(str(error))
+            self._served.close(seconds, "replaced by a newer server" if self._replaced else "server stopped")
         finally:
-            self._let_go()
-
-    def _hold_loop(self) -> BackgroundLoop:
-        if self.where == "shared":
-            return hold_shared_loop(self, self._say, self._trouble)
-        loop = BackgroundLoop(f"loop of {self.name!r}")
-        loop.hold(self, self._say, self._trouble)
-        return loop
-
-    def _let_go(self) -> None:
-        loop, self._loop, self._serving = self._loop, None, None
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            sock.close()  # where the loop is blocked, nobody else frees the port
-        if loop is not None:
-            loop.release(self)
+            self._served = None
 
     def _ended(self) -> str | None:
-        why: str | None = self._child.ended() if self._child else None
-        return why
+        return self._served.ended() if self._served else None
 
 
 def _check_handler(handler: object) -> None:

@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from helpers.background.journal import Reporter
 from helpers.background.loops import Abandoned
 from helpers.background.page import wants_websocket
 from helpers.readers_code import in_words
@@ -28,16 +29,13 @@ class Serving:
 
     Args:
         handler: called for each connection.
-        say: takes a sentence about what happened.
-        fail: takes what a handler raised.
+        reporter: takes what happens.
     """
 
-    def __init__(
-        self, handler: Handler, say: Callable[[str], None], fail: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, handler: Handler, reporter: Reporter) -> None:
         self._handler = handler
-        self._say = say
-        self._fail = fail
+        self._say = reporter.say
+        self._fail = reporter.fail
         self._numbers = itertools.count(1)
         self._made: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
         self._server: Server | None = None

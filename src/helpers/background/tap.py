@@ -98,7 +98,7 @@ class BackgroundTap(Background):
         return self._tap.url if self._tap else super().address
 
     def _open(self) -> None:
-        self._loop = hold_shared_loop(self, self._say, self._trouble)
+        self._loop = hold_shared_loop(self, self._journal.say, self._journal.block)
         options = self._options.copy()
         options["listen_port"] = self.port
         try:
@@ -118,10 +118,10 @@ class BackgroundTap(Background):
         try:
             self._loop.call(self._started_tap.aclose(), timeout=4, insist=True)
         except LoopBlockedError as error:
-            self._say(str(error))
+            self._journal.say(str(error))
         except Exception as error:  # what a listener raised
-            self._say(f"a listener failed: {in_words(error)}")
-            self._fail(error)
+            self._journal.say(f"a listener failed: {in_words(error)}")
+            self._journal.fail(error)
         finally:
             self._let_go()
 

@@ -1,0 +1,82 @@
+"""A `websockets` server on a background loop of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+
+from helpers.background.journal import Reporter
+from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
+from helpers.background.serving import Handler, Serving
+from helpers.sockets import listening_socket
+
+
+class LoopServer:
+    """Serves a handler on another thread. Returns from its construction when it listens.
+
+    Args:
+        handler: called for each connection.
+        address: host, port, and whether any free port will do where that one is taken.
+        options: for `websockets.asyncio.server.serve`.
+        reporter: takes what happens.
+        own_loop: the name of a loop of its own; None for the loop that all share.
+
+    Raises:
+        OSError: the port can't be used.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        address: tuple[str, int, bool],
+        options: dict[str, Any],
+        reporter: Reporter,
+        *,
+        own_loop: str | None = None,
+    ) -> None:
+        self._reporter = reporter
+        self._serving = Serving(handler, reporter)
+        self._socket: socket.socket | None = None
+        if own_loop is None:
+            self._loop = hold_shared_loop(self, reporter.say, reporter.block)
+        else:
+            self._loop = BackgroundLoop(own_loop)
+            self._loop.hold(self, reporter.say, reporter.block)
+        try:
+            host, port, or_any = address
+            self._socket = listening_socket(host, port, or_any=or_any)
+            self.port: int = self._socket.getsockname()[1]
+            self._loop.call(self._serving.open(options | {"sock": self._socket}), timeout=10)
+        except BaseException:
+            self._let_go()
+            raise
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop.asyncio_loop
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """The open connections; touch them only from the loop."""
+        return self._serving.connections
+
+    def ended(self) -> str | None:
+        """None: it does not end by itself."""
+        return None
+
+    def close(self, seconds: float, reason: str) -> None:
+        """Close with 1001 (going away); after `seconds` break off what has not answered."""
+        try:
+            self._loop.call(self._serving.close(seconds, reason), timeout=seconds + 2, insist=True)
+        except LoopBlockedError as error:
+            self._reporter.say(str(error))
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._socket is not None:
+            self._socket.close()  # where the loop is blocked, nobody else frees the port
+        self._loop.release(self)
