@@ -34,6 +34,20 @@ def test_a_message_is_given_out_once(ann: Conversation) -> None:
     run(main())
 
 
+def test_heard_says_whether_a_text_came(ann: Conversation) -> None:
+    async def main() -> None:
+        ann.came(b"fire!")
+        ann.came("Dan: fire! fire!")
+        assert await ann.heard("fire!", timeout=0.01)
+        assert not await ann.heard("fire!", timeout=0.01)
+        assert await ann.received() == b"fire!"
+        ann.enter("closed", "1000")
+        with pytest.raises(NotConnectedError, match="1000"):
+            await ann.heard("fire!", timeout=0.01)
+
+    run(main())
+
+
 def test_two_who_wait_get_one_message_each(ann: Conversation) -> None:
     async def main() -> None:
         first = asyncio.ensure_future(ann.received())

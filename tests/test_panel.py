@@ -123,7 +123,7 @@ def test_the_cell_drives_and_the_page_sees(server: BackgroundServer) -> None:
         await ann.connect()
         assert repr(ann) == "ClientPanel('Ann'): open"
         ann.send("hi")
-        assert await ann.received("hi") == "hi"
+        assert await ann.heard("hi")
         await until(lambda: page.view["received"] == 1)
         await ann.disconnect()
         assert page.lines == [

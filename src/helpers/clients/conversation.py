@@ -169,6 +169,22 @@ class Conversation:
             raise claim.outcome
         return claim.outcome
 
+    async def heard(self, text: str, *, timeout: float = 1) -> bool:
+        """Whether a message with `text` in it has come, or comes in time; like `received`, it takes it.
+
+        Args:
+            text: what to look for in text messages.
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            NotConnectedError: the connection is closed, or was closed meanwhile.
+        """
+        try:
+            await self.received(lambda data: isinstance(data, str) and text in data, timeout=timeout)
+        except TimeoutError:
+            return False
+        return True
+
     def _claimed(self, data: Data) -> bool:
         for claim in self._waiting.copy():
             try:

@@ -84,6 +84,18 @@ class Panel(anywidget.AnyWidget):
         """
         return await self._conversation.received(wanted, timeout=timeout)
 
+    async def heard(self, text: str, *, timeout: float = 1) -> bool:
+        """Whether a message with `text` in it has come, or comes in time; like `received`, it takes it.
+
+        Args:
+            text: what to look for in text messages.
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            NotConnectedError: the connection is closed, or was closed meanwhile.
+        """
+        return await self._conversation.heard(text, timeout=timeout)
+
     def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
         raise NotImplementedError
 
