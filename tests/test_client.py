@@ -19,6 +19,7 @@ import psutil
 import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection
 
+from helpers.background.lifetime import BlockedLoopWarning
 from helpers.background.server import BackgroundServer
 from helpers.clients.client import Client
 from helpers.clients.conversation import Message, NotConnectedError
@@ -602,7 +603,7 @@ def test_a_loop_blocked_by_a_handler_does_not_hold_the_client() -> None:
             ann.send("go")
             assert await ann.received("late", timeout=10) == "late"
 
-    with BackgroundServer(block, where="own") as server:
+    with pytest.warns(BlockedLoopWarning, match="'block'"), BackgroundServer(block, where="own") as server:
         run(main(server.url))
 
 

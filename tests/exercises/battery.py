@@ -83,6 +83,8 @@ class Exercise:
     thorough: ClassVar[bool] = False
     """Whether all this is tried, as with one exercise of a kind; otherwise one of each."""
     keyword = "async def"
+    pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+    """It is what a reader forgets most often."""
 
     @classmethod
     def chapter(cls) -> str:
