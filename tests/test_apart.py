@@ -366,6 +366,15 @@ def _answers(parent):
     return asked
 
 
+def test_an_order_that_can_not_be_unpacked_ends_the_child():
+    child = Child(_answers)
+    child.tell(LoadsBadly())
+    with pytest.raises(EOFError) as caught:
+        child.result.result(10)
+    assert "an order can't be unpacked in the child process: ValueError" in notes(caught.value)
+    child.close()
+
+
 def test_reports_end_with_the_child():
     async def main():
         async with Child(_answers) as child:

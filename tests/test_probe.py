@@ -45,7 +45,7 @@ def test_an_error_in_the_block_ends_it(error):
         async with Probe(server.url):
             raise error
 
-    with nothing_left(), BackgroundServer(echo) as server, pytest.raises(error):
+    with BackgroundServer(echo) as server, nothing_left(), pytest.raises(error):
         asyncio.run(main(server))
 
 

@@ -44,10 +44,11 @@ class ChildServer:
         )
         try:
             wait([self._listens, self._child.result], 20, return_when=FIRST_COMPLETED)
-        finally:
-            if not self._listens.done():
-                self._child.close()
+        except BaseException:  # the kernel was interrupted
+            self._child.close()
+            raise
         if not self._listens.done():
+            self._child.close()
             raise self._child.result.exception() or BackgroundError("the child process does not listen")
         self.port = self._listens.result()
 

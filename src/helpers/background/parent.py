@@ -50,7 +50,7 @@ class Parent:
     def order(self) -> Future[Any]:
         """The next thing that the kernel tells: `.result()` waits for it, in a coroutine `wrap_future` does.
 
-        Where the kernel has ended, the future raises `EOFError`; soon after the child is ended.
+        Where the kernel has ended, the future raises `EOFError`, and the process ends two seconds later.
         """
         return self._orders.get()
 
@@ -59,9 +59,12 @@ class Parent:
             send(self._reports, kind.encode() + b" " + content)
 
     def _hear(self) -> None:
-        while (order := receive(sys.stdin.buffer)) is not None:
-            self._orders.put(unpacked(order))
-        self._orders.close(EOFError("the kernel has ended"))
+        try:
+            while (order := receive(sys.stdin.buffer)) is not None:
+                self._orders.put(unpacked(order))
+        except Exception as error:
+            print(f"an order can't be unpacked in the child process: {in_words(error)}", file=sys.stderr)
+        self._orders.close(EOFError("no more orders can come"))
         time.sleep(GRACE)
         os._exit(1)
 
