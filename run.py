@@ -156,10 +156,7 @@ def write_stamp(**stamp: Any) -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Wait while another `run.py` is at work on the environment.
-
-    By SQLite, whose lock on a file is the same on every system, and ends with the process.
-    """
+    """Wait while another `run.py` makes the environment. SQLite's lock works everywhere and dies with us."""
     lock = sqlite3.connect(ROOT / ".venv.lock", timeout=0.5, isolation_level=None)
     told = False
     while True:
@@ -213,10 +210,7 @@ def to_make(stamp: dict[str, Any], extra: str, newest: bool | None) -> str:
 
 
 def prepare(extra: str = "", newest: bool | None = None) -> None:
-    """Make the environment, unless the one that is there serves.
-
-    With `newest`, look for newer versions (True), take those of constraints.txt (False), or whichever it has.
-    """
+    """Make the environment, if need be: the newest versions (True), the exact ones (False), or either."""
     try:
         if to_make(read_stamp(), extra, newest):
             with alone():
