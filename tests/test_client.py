@@ -277,7 +277,7 @@ def test_disconnecting_while_connecting() -> None:
         await asyncio.to_thread(accepted.wait, 5)
         await ann.disconnect()
         assert ann.state == "closed"
-        with pytest.raises(NotConnectedError, match="Ann could not connect: given up before it was open"):
+        with pytest.raises(NotConnectedError, match="Ann could not connect: abandoned before it was open"):
             await opening
 
     def silent(peer: socket.socket) -> None:
@@ -298,7 +298,7 @@ def test_a_cancelled_connect_gives_up() -> None:
             await asyncio.wait_for(ann.connect(), 0.1)
         assert ann.state in ("closing", "closed")
         await ann.disconnect()
-        assert (ann.state, ann.detail) == ("closed", "given up before it was open")
+        assert (ann.state, ann.detail) == ("closed", "abandoned before it was open")
 
     def silent(peer: socket.socket) -> None:
         with peer:
@@ -430,7 +430,7 @@ def test_nobody_listens(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     url = f"ws://{host}:{port}"
-    assert failure(url) == f"nobody listens at {url}; start the server, or mend the address"
+    assert failure(url) == f"nothing is listening at {url}: start the server, or correct the address"
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_no_websocket_address(url: str) -> None:
 
 def test_no_such_computer() -> None:
     url = "ws://no-such-computer.invalid"
-    assert failure(url) == f"no computer of that name is found: {url}"
+    assert failure(url) == f"there is no host of that name: {url}"
 
 
 def test_the_server_refuses() -> None:

@@ -86,7 +86,7 @@ def test_a_predicate_waits_for_its_message(ann: Conversation) -> None:
 
 def test_text_and_bytes_are_not_the_same(ann: Conversation) -> None:
     ann.came("hi")
-    with pytest.raises(TimeoutError, match=r"did not receive b'hi' in 0.01 s; .*nobody took: 'hi'"):
+    with pytest.raises(TimeoutError, match=r"did not receive b'hi' in 0.01 s; .*unclaimed messages: 'hi'"):
         run(ann.received(b"hi", timeout=0.01))
 
 
@@ -96,7 +96,7 @@ def test_the_timeout_says_what_came_and_how_things_stand(ann: Conversation) -> N
     with pytest.raises(TimeoutError) as failed:
         run(ann.received("hi", timeout=0.01))
     assert str(failed.value) == (
-        "Ann did not receive 'hi' in 0.01 s; what came and nobody took: "
+        "Ann did not receive 'hi' in 0.01 s; unclaimed messages: "
         f"'two', 'three', '{'x' * 60}'…; the state is open"
     )
 
@@ -105,7 +105,7 @@ def test_the_timeout_of_one_who_never_connected_says_so() -> None:
     with pytest.raises(TimeoutError) as failed:
         run(Conversation("Bob").received(timeout=0.01))
     assert str(failed.value) == (
-        "Bob did not receive a message in 0.01 s; nothing else is there to take; "
+        "Bob did not receive a message in 0.01 s; no other messages are waiting; "
         "the state is closed (not connected yet)"
     )
 

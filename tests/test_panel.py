@@ -350,7 +350,7 @@ def test_an_address_given_to_connect_is_shown(server: BackgroundServer) -> None:
     async def main() -> None:
         ann = ClientPanel("Ann", "ws://127.0.0.1:1")
         page = FakePage(ann)
-        with pytest.raises(NotConnectedError, match="nobody listens at ws:"):
+        with pytest.raises(NotConnectedError, match="nothing is listening at ws:"):
             await ann.connect()
         await ann.connect(server.url)
         assert page.address == server.url

@@ -79,7 +79,7 @@ def _port() -> str:
                 return f"a server can listen on this machine, and be reached: port {port} just did"
     except OSError as error:
         raise EnvironmentProblem(
-            f"no server can be reached on 127.0.0.1 ({error}): does a firewall forbid it?"
+            f"no server can be reached on 127.0.0.1 ({error}): is a firewall blocking it?"
         ) from None
 
 

@@ -216,7 +216,7 @@ def test_people_talk_with_mouse_and_keys(page: NotebookPage) -> None:
     ann.address.fill("ws://127.0.0.1:1")
     ann.address.press("Enter")
     expect(ann.state).to_have_text(
-        "closed: nobody listens at ws://127.0.0.1:1; start the server, or mend the address"
+        "closed: nothing is listening at ws://127.0.0.1:1: start the server, or correct the address"
     )
     assert [cell["source"] for cell in page._cells()] == list(CELLS.values())
 

@@ -32,7 +32,7 @@ class TestShout(Thorough, Handler):
         """,
     ]
     wrong: ClassVar = [
-        (but(".upper()", ""), "after `hello` there came `'hello'`, expected was `'HELLO'`", "`upper()`"),
+        (but(".upper()", ""), "after `hello`: got `'hello'`, expected `'HELLO'`", "`upper()`"),
         (
             but("    async for message in connection:\n    ", "    message = await connection.recv()\n"),
             "after `Goodbye`, the connection was closed",
@@ -58,11 +58,11 @@ class TestShout(Thorough, Handler):
                     for each in everybody:
                         await each.send(message.upper())
             """,
-            "after `is anybody there?` there came `'HELLO'`",
+            "after `is anybody there?`: got `'HELLO'`",
         ),
         (
             but("    async for", '    await connection.send("WELCOME")\n    async for'),
-            "there came `'WELCOME'`",
+            "got `'WELCOME'`",
         ),
         (
             but("await connection.send(message.upper())", "return message.upper()"),
@@ -106,7 +106,7 @@ class TestAsk(Thorough, Function):
         (
             but("        await connection.send(question)\n", ""),
             "did not return",
-            "the server was asked nothing",
+            "the server never received a question",
             "await connection.send(question)",
         ),
         (

@@ -41,14 +41,14 @@ class TestAcceptKey(Thorough, Computation):
         (
             but(".digest()", ".hexdigest()", "base64.b64encode(digest).decode()", "digest"),
             "for the key `dGhlIHNhbXBsZSBub25jZQ==` you returned `'b37a4f2c",
-            "expected was `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
+            "expected `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
             "`digest()`",
         ),
         (but(".decode()", ""), "you returned bytes, `b's3pPLMBiTxaQ9kYGzzhZRbK+xOo='`", "`decode()`"),
         (but("(key + GUID)", "key"), "the hash of the key alone", "`key + GUID`"),
         (
             but("(key + GUID).encode()", "base64.b64decode(key) + GUID.encode()"),
-            "expected was `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
+            "expected `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
             "`(key + GUID).encode()`",
         ),
         (
@@ -67,7 +67,7 @@ class TestAcceptKey(Thorough, Computation):
             def accept_key(key):
                 return "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
             """,
-            "you returned `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`, expected was",
+            "you returned `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`, expected",
             "`(key + GUID).encode()`",
         ),
     ]
@@ -179,7 +179,7 @@ class TestDecode(Computation):
             """,
             "for `81 85",
             "you found payload",
-            "expected was `b'Hello'`",
+            "expected `b'Hello'`",
             "`frame[2:6]`",
         ),
         (
@@ -193,20 +193,20 @@ class TestDecode(Computation):
             "not masked",
             "`frame[2:]`",
         ),
-        (but("frame[0] & 0x0F", "frame[0]"), "you found opcode `129`, expected was `1`", "last four bits"),
+        (but("frame[0] & 0x0F", "frame[0]"), "you found opcode `129`, expected `1`", "last four bits"),
         (
             but("bool(frame[0] & 0x80)", "frame[0] & 0x80"),
-            "you found fin `128`, expected was `True`",
+            "you found fin `128`, expected `True`",
             "`bool(",
         ),
-        (but("bool(frame[0] & 0x80)", "True"), "you found fin `True`, expected was `False`", "first bit"),
+        (but("bool(frame[0] & 0x80)", "True"), "you found fin `True`, expected `False`", "first bit"),
         (but("bool(frame[0] & 0x80), ", ""), "`decode` returned `(1, b'Hello')`", "return three things"),
         (
             """
             def decode(frame):
                 return True, 1, frame[2:].decode()
             """,
-            "you found payload `'Hello'`, expected was `b'Hello'`",
+            "you found payload `'Hello'`, expected `b'Hello'`",
         ),
         (but("mask[index % 4]", "mask[index]"), "IndexError", "mask[index]"),
     ]

@@ -64,7 +64,7 @@ class TestLibrarian(Handler):
                 "await connection.send(await asyncio.to_thread(look_up, word))",
                 "await asyncio.to_thread(look_up, word)\n        await connection.send(word)",
             ),
-            "after `stressed` there came `'stressed'`, expected was `'desserts'`",
+            "after `stressed`: got `'stressed'`, expected `'desserts'`",
             "look_up(word)",
         ),
         (
@@ -146,7 +146,7 @@ class TestTell(Thorough, Call):
         ),
         (
             "def tell(loop, queue, text): loop.call_soon_threadsafe(queue.put_nowait, 'text')",
-            "`'text'` arrived, expected was `'first'`",
+            "`'text'` arrived, expected `'first'`",
         ),
         (
             "def tell(loop, queue, text):\n"

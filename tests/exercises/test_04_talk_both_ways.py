@@ -65,7 +65,7 @@ class TestThermostat(Handler):
             """,
             "while Ann said nothing",
             "nothing came",
-            "a task of its own",
+            "a separate task",
         ),
         (
             """
@@ -75,7 +75,7 @@ class TestThermostat(Handler):
                     await asyncio.sleep(0.1)
             """,
             "after `set 23`",
-            "without `ok`",
+            "none was `ok`",
         ),
         (
             but(
@@ -92,7 +92,7 @@ class TestThermostat(Handler):
                 "reporting.cancel()",
                 "pass",
             ),
-            "there still runs `report`",
+            "`report` is still running",
             "cancel",
         ),
         (but("sleep(0.1)", "sleep(0.7)"), "came after", "every 0.1 s"),
@@ -108,7 +108,7 @@ class TestThermostat(Handler):
                 "finally:",
                 "if True:",
             ),
-            "there still runs `report`",
+            "`report` is still running",
             "`finally`",
         ),
         (but("send(str(temperature))", "send(temperature)"), "TypeError", "of report()", "must be a text"),

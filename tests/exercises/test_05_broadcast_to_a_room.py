@@ -87,7 +87,7 @@ class TestByRoom(Handler):
         ),
         (
             but("broadcast(members, text)", "broadcast(members - {connection}, text)"),
-            "at Ann's",
+            "; Ann",
             "nothing came",
             "the speaker's as well",
         ),
@@ -152,5 +152,5 @@ class TestOffer(Computation):
             "offered message 2",
             "`['message 1', 'message 2']`",
         ),
-        (but("queue.full()", "queue.qsize() >= 3"), "a queue for 1", "QueueFull"),
+        (but("queue.full()", "queue.qsize() >= 3"), "a queue of size 1", "QueueFull"),
     ]

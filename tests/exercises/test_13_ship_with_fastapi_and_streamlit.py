@@ -115,7 +115,7 @@ class TestTicketHolder(Function):
             "accepted too early",
             "the endpoint accepts",
         ),
-        (but("return tickets[token]", "return token"), "`'blue'`", "expected was `'Ann'`"),
+        (but("return tickets[token]", "return token"), "`'blue'`", "expected `'Ann'`"),
         (
             but("    if token not in tickets:\n        raise", "    raise"),
             "with the token `blue`",
@@ -200,14 +200,14 @@ class TestTellAll(Function):
                 return []
             """,
             "WebSocketDisconnect",
-            "ended it for all",
+            "stopped the sending for everybody",
         ),
         (
             but(
                 "await asyncio.gather(*(tell(websocket) for websocket in websockets))",
                 "tasks = [asyncio.create_task(tell(websocket)) for websocket in websockets]",
             ),
-            "await all that you have started",
+            "await every task you start",
         ),
         (but("await websocket.send_text", "websocket.send_text"), "nothing came", "needs an `await`"),
         (

@@ -23,13 +23,13 @@ def shout(handler: Any) -> Verdict:
             answer = await peer.hears(f"after `{message}`")
             if answer == "HELLO" and message != "hello":
                 raise NotYet(
-                    f"after `{message}` there came {shown(answer)}, which belongs to another message",
-                    "answer what `message` says, and only to the `connection` that it came from",
+                    f"after `{message}`: got {shown(answer)}, which belongs to another message",
+                    "answer with the text of `message`, and only to the `connection` that it came from",
                 )
             if answer != message.upper():
                 raise NotYet(
-                    f"after `{message}` there came {shown(answer)}, expected was `{message.upper()!r}`",
-                    "a text has a method `upper()`; send what it returns, and nothing else",
+                    f"after `{message}`: got {shown(answer)}, expected `{message.upper()!r}`",
+                    "a string has a method `upper()`; send what it returns, and nothing else",
                 )
             await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
         await ann.leaves()
@@ -63,15 +63,15 @@ def ask(function: Any) -> Verdict:
                     if heard or not_yet.sure:
                         raise
                     raise NotYet(
-                        f"{not_yet.verdict.said}, and the server was asked nothing",
+                        f"{not_yet.verdict.said}, and the server never received a question",
                         "send the question first, with `await connection.send(question)`; "
                         "without `await` nothing is sent",
                     ) from not_yet
                 if question not in heard:
                     asked = shown(heard[0]) if heard else "nothing"
-                    quotes = "; without quotes it is the argument" if heard == ["question"] else ""
+                    quotes = "; write it without quotes: it is the parameter" if heard == ["question"] else ""
                     raise NotYet(
-                        f"the server heard {asked}, expected was `{question!r}`",
+                        f"the server heard {asked}, expected `{question!r}`",
                         f"send it with `await connection.send(question)`{quotes}",
                     )
                 if inspect.iscoroutine(returned):

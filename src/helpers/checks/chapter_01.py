@@ -28,7 +28,7 @@ REASONS = {
 QUESTIONS = {
     "a page with the weather of today": "nobody speaks unasked, and one answer is enough; "
     "which way is a plain request?",
-    "a news ticker in a browser": "only the server speaks, and news shall come at once; "
+    "a news ticker in a browser": "only the server speaks, and news must arrive at once; "
     "which way goes in one direction, over plain HTTP, and reconnects by itself?",
     "a shooting game": "both sides speak unasked, many times a second; "
     "which way has the fewest bytes around a small message?",

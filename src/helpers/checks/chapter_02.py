@@ -42,12 +42,13 @@ def accept_key(function: Any) -> Verdict:
             returned = await answer(key)
             if isinstance(returned, bytes) and returned.decode(errors="replace") == right_accept_key(key):
                 raise NotYet(
-                    f"for `{key}` you returned bytes, {shown(returned)}", "`decode()` makes a text of them"
+                    f"for `{key}` you returned bytes, {shown(returned)}",
+                    "`decode()` turns them into a string",
                 )
             if returned != right_accept_key(key):
                 raise NotYet(
                     f"for the key `{key}` you returned {shown(returned)}, "
-                    f"expected was `{right_accept_key(key)!r}`",
+                    f"expected `{right_accept_key(key)!r}`",
                     _key_hint(returned, key),
                 )
         return "all four keys were answered as a server answers them"
@@ -66,7 +67,7 @@ def encode(function: Any) -> Verdict:
             if not isinstance(returned, bytes | bytearray):
                 raise NotYet(
                     f"{which} you returned {shown(returned)}",
-                    "return `bytes`: the header, and `payload` behind it",
+                    "return `bytes`: the header followed by `payload`",
                 )
             if returned != right:
                 header = right[: len(right) - len(text.encode())]
@@ -107,7 +108,7 @@ def decode(function: Any) -> Verdict:
                 if came != right:
                     raise NotYet(
                         f"for `{frame[:16].hex(' ')}{' …' if len(frame) > 16 else ''}` you found "
-                        f"{name} {shown(came)}, expected was {shown(right)}",
+                        f"{name} {shown(came)}, expected {shown(right)}",
                         hint,
                     )
         return "text, binary, fragments and a ping, masked and not: all six are right"
@@ -136,11 +137,9 @@ def _sixteen(seed: int) -> bytes:
 
 def _key_hint(returned: object, key: str) -> str:
     if returned is None:
-        return "end with `return`, and what you computed behind it"
+        return "end with `return` and the value you computed"
     if returned == key:
-        return (
-            "don't return the key itself: put the GUID behind it, hash that with SHA-1, and encode in base64"
-        )
+        return "don't return the key itself: append the GUID, hash that with SHA-1, and encode in base64"
     if isinstance(returned, str) and re.fullmatch("[0-9a-f]{40}", returned):
         return "that is the hash in hexadecimal: take its 20 bytes, `digest()`, and put them into base64"
     without = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()

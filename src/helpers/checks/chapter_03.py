@@ -30,7 +30,7 @@ def librarian(handler: Any) -> Verdict:
             answer = await peer.hears(f"after `{word}`", within=2.7)
             if answer != word[::-1]:
                 raise NotYet(
-                    f"after `{word}` there came {shown(answer)}, expected was `{word[::-1]!r}`",
+                    f"after `{word}`: got {shown(answer)}, expected `{word[::-1]!r}`",
                     "send what `look_up(word)` returns",
                 )
         waited = time.monotonic() - asked
@@ -139,12 +139,10 @@ async def _expect(reading: Future[str], text: str, loop: asyncio.AbstractEventLo
             )
         raise NotYet(
             f"`{text}` did not arrive in the queue",
-            "a coroutine function, like `queue.put`, does nothing without `await`; `put_nowait` is none",
+            "a coroutine function, like `queue.put`, does nothing without `await`; `put_nowait` isn't one",
         )
     if arriving.result() != text:
-        raise NotYet(
-            f"{shown(arriving.result())} arrived, expected was `{text!r}`", "put `text` into the queue"
-        )
+        raise NotYet(f"{shown(arriving.result())} arrived, expected `{text!r}`", "put `text` into the queue")
 
 
 class _Selector(selectors.DefaultSelector):

@@ -15,11 +15,12 @@ from websockets.exceptions import ConnectionClosed
 from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
-UNASKED = "readings come unasked: a task of its own sends them, beside the loop that reads"
-TOO_SELDOM = "one is wanted every 0.1 s: `await asyncio.sleep(0.1)`"
-CANCEL_IT = "cancel the task in a `finally`, or let an `asyncio.TaskGroup` own it"
+UNASKED = "readings must come unprompted: send them from a separate task, next to the loop that reads"
+TOO_SELDOM = "send one every 0.1 s: `await asyncio.sleep(0.1)`"
+CANCEL_IT = "cancel the task in a `finally`, or cancel it where the reading loop ends"
 CATCH_IT = (
-    "only 1000, 1001 and 1005 end `async for` quietly, every other code raises, and `recv()` with each: "
+    "only 1000, 1001 and 1005 end `async for` quietly, every other code makes it raise, "
+    "and `recv()` raises on all of them: "
     "catch `ConnectionClosed`, of which `ConnectionClosedOK` and `ConnectionClosedError` are the two kinds"
 )
 
@@ -69,7 +70,7 @@ async def _obeys(ann: Peer, order: str, wanted: str) -> None:
             break
     else:
         raise NotYet(
-            f"{when} there came twelve messages, without `ok`",
+            f"{when}, twelve messages came and none was `ok`",
             'in the loop that reads: `await connection.send("ok")`',
         )
     for _ in range(3):
@@ -106,7 +107,7 @@ def collect(function: Any) -> Verdict:
             if returned[1] != code:
                 raise NotYet(
                     f"{_ended(code)}; you returned {shown(returned[1])}",
-                    "when it is over, `connection.close_code` tells",
+                    "when it is over, `connection.close_code` tells you",
                 )
         return "you had every message and the close code, whether the end was 1000, 4000, 1011 or 1006"
 
@@ -155,7 +156,7 @@ async def _left_behind() -> str:
     names = ", ".join(sorted({f"`{_code(task).co_name}`" for task in left}))
     ended, running = await asyncio.wait(left, timeout=1)
     if running:
-        return f"there still runs {names}"
+        return f"{names} is still running"
     died = any(not task.cancelled() and isinstance(task.exception(), ConnectionClosed) for task in ended)
     return f"{names} went on until its next `send` raised" if died else ""
 
@@ -167,6 +168,6 @@ def _code(task: asyncio.Task[Any]) -> CodeType:
 def _is(came: str | bytes, wanted: str, when: str) -> None:
     if came != wanted:
         raise NotYet(
-            f"{when}: there came {shown(came)}, expected was the reading `{wanted!r}`",
+            f"{when}: got {shown(came)}, expected the reading `{wanted!r}`",
             "keep the temperature in a variable of this one connection, and send it as a text like `20`",
         )

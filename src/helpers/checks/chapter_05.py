@@ -23,7 +23,7 @@ WAIT_FOR_NOBODY = (
 )
 FORGET = (
     "take the connection out in a `finally`, and when its room's set is empty, `del places[room]`; "
-    "the stub's `places` must be what you use"
+    "and use the stub's `places`"
 )
 PUT_IN = (
     "if it is full, `queue.get_nowait()` takes the oldest out; `queue.put_nowait(message)` then, in any case"
@@ -45,7 +45,7 @@ def by_room(handler: Any) -> Verdict:
         for number in range(PICTURES):
             await ann.says(f"{number} {PICTURE}")
             for name, peer in (("Ann", ann), ("Bob", bob)):
-                when = f"Dora is in the kitchen and reads nothing; Ann sent picture {number}; at {name}'s"
+                when = f"Dora is in the kitchen and reads nothing; Ann sent picture {number}; {name}"
                 await _comes(name, peer, f"{number} ", when)
         dora.vanishes()
         await bob.leaves()
@@ -70,7 +70,7 @@ def offer(function: Any) -> Verdict:
             queue: asyncio.Queue[str] = asyncio.Queue(maxsize=size)
             for number in range(1, size + 3):
                 await _offered(answer, queue, number)
-        return "the newest were there, oldest first, also in a queue for one; and you counted what was lost"
+        return "the newest were there, oldest first, even in a queue of size 1; and you counted what was lost"
 
     return try_function(function, scenario, arguments="queue, message", coroutine=False)
 
@@ -79,7 +79,7 @@ async def _offered(answer: Answer, queue: asyncio.Queue[str], number: int) -> No
     size = queue.maxsize
     kept = range(max(1, number - size + 1), number + 1)
     right, lost = [f"message {each}" for each in kept], int(number > size)
-    offered = f"a queue for {size} was offered message {number}"
+    offered = f"a queue of size {size} was offered message {number}"
     try:
         returned = await answer(queue, f"message {number}")
     except NotYet as not_yet:
@@ -89,14 +89,14 @@ async def _offered(answer: Answer, queue: asyncio.Queue[str], number: int) -> No
         raise NotYet(said, "the queue was full: make room first", sure=True) from not_yet
     held = list(queue._queue)  # type: ignore[attr-defined]
     if held != right:
-        wrong = f"it holds `{held}`, expected was `{right}`; you returned {shown(returned)}"
+        wrong = f"it holds `{held}`, expected `{right}`; you returned {shown(returned)}"
         raise NotYet(f"{offered}: {wrong}", PUT_IN)
     if returned != lost:
-        raise NotYet(f"{offered}, and you returned {shown(returned)}; expected was `{lost}`", COUNT)
+        raise NotYet(f"{offered}, and you returned {shown(returned)}; expected `{lost}`", COUNT)
 
 
 async def _hears(name: str, peer: Peer, text: str, when: str) -> None:
-    heard = await peer.hears(f"{when}; at {name}'s", hint=TO_ALL)
+    heard = await peer.hears(f"{when}; {name}", hint=TO_ALL)
     if heard != text:
         hint = UNCHANGED if text in str(heard) else SAME_ROOM
         raise NotYet(f"{when}; {name} heard {shown(heard)}", hint, sure=True)
@@ -110,7 +110,7 @@ async def _comes(name: str, peer: Peer, begins: str, when: str) -> None:
         stalled.sure = stalled.verdict.hint == WAIT_FOR_NOBODY
         raise
     if not str(heard).startswith(begins):
-        raise NotYet(f"{when} there came {shown(heard[:20])}", SAME_ROOM, sure=True)
+        raise NotYet(f"{when}: got {shown(heard[:20])}", SAME_ROOM, sure=True)
 
 
 async def _are_left(handler: Any, rooms: list[str], when: str) -> None:

@@ -21,8 +21,8 @@ from helpers.checks.verdict import NotYet, Verdict, shown
 FULL = 2**23
 """In bytes: more than the buffers of both systems hold."""
 
-FOR_EACH = "one that failed ended it for all: `try` and `except` belong inside, around each one's `send_text`"
-FINISH = "none of the slow ones: await all that you have started, and note each `TimeoutError`"
+FOR_EACH = "one failure stopped the sending for everybody: put `try`/`except` inside, around each `send_text`"
+FINISH = "your list has none of the slow ones: await every task you start, and note each `TimeoutError`"
 NOT_SENT = "each `send_text` needs an `await`, and what goes wrong for one must not end it for the others"
 
 SLOW = ("slow", "slower", "slowest")
@@ -33,7 +33,10 @@ HUNG_UP = 'Cannot call "send" once a close message has been sent.'
 
 REFUSE = 'refuse with `raise WebSocketException(1008, "the reason")`, the class from `fastapi`'
 TOO_EARLY = {
-    "websocket.accept": ("accepted", "the endpoint accepts; your function says who it is, or raises"),
+    "websocket.accept": (
+        "accepted",
+        "the endpoint accepts; your function only returns whose ticket it is, or raises",
+    ),
     "websocket.close": ("closed", REFUSE),
 }
 """What an ASGI message does to a connection, and the hint where the reader's function sent it."""
@@ -58,13 +61,13 @@ def ticket_holder(function: Any) -> Verdict:
             outcome = await asyncio.to_thread(_handshake, answer, function, f"?token={token}")
             if outcome != who:
                 raise NotYet(
-                    f"with the token `{token}` there came {_told(outcome)}, expected was `{who!r}`",
+                    f"with the token `{token}`: got {_told(outcome)}, expected `{who!r}`",
                     RETURN_WHO,
                 )
         for query, which in (("?token=green", "the token `green`, which nobody has,"), ("", "no token")):
             outcome = await asyncio.to_thread(_handshake, answer, function, query)
             if not isinstance(outcome, tuple):
-                raise NotYet(f"with {which} there came {_told(outcome)}, and nobody was refused", REFUSE)
+                raise NotYet(f"with {which}: got {_told(outcome)}, and nobody was refused", REFUSE)
             if outcome[0] != 1008:
                 raise NotYet(f"with {which} the connection was refused with {outcome[0]}, not 1008", REFUSE)
             if query and not outcome[1]:
@@ -96,9 +99,7 @@ def tell_all(function: Any) -> Verdict:
                     raise _with_a_hint(not_yet, answer.error) from not_yet
                 took = time.monotonic() - begin
                 for name, peer in (("Ann", ann), ("Bob", bob)):
-                    heard = await peer.hears(
-                        f"three are too slow and two are gone; at {name}'s", hint=NOT_SENT
-                    )
+                    heard = await peer.hears(f"three are too slow and two are gone; {name}", hint=NOT_SENT)
                     if heard != "tea is ready":
                         raise NotYet(f"{name} heard {shown(heard)}", "send the text as it is")
                 _right_ones(returned, [sockets[name] for name in (*SLOW, *GONE)])

@@ -36,7 +36,7 @@ def unfit(
         return Verdict(
             False,
             f"`{name}` has nothing for {_listed(missing)}",
-            f"keep the keys as the stub has them, and put {wanted} behind each",
+            f"keep the keys as the stub has them, and give each one {wanted}",
         )
     if more := [key for key in answer if key not in keys]:
         return Verdict(
@@ -51,7 +51,7 @@ def unfit(
         if not isinstance(answer[key], str) or answer[key] not in words:
             return Verdict(
                 False,
-                f"for {shown(key)} you wrote {shown(answer[key])}, which is none of the words to choose from",
+                f"for {shown(key)} you wrote {shown(answer[key])}, which isn't one of the choices",
                 f"write one of these, letter for letter: {_listed(words)}",
             )
     return None

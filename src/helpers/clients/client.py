@@ -211,7 +211,7 @@ class _Talk:
             self._opener.cancel()
 
     async def _converse(self) -> None:
-        detail = "given up before it was open"
+        detail = "abandoned before it was open"
         try:
             self._opener = asyncio.ensure_future(self._open())
             if self._hung_up.is_set():
@@ -293,9 +293,9 @@ def _why_not(error: Exception, url: str) -> str:
         return f"{url!r} is not a WebSocket address; one looks like ws://127.0.0.1:8765"
     refused = f"[Errno {errno.ECONNREFUSED}]"  # of a name with several addresses, asyncio raises an OSError
     if isinstance(error, ConnectionRefusedError) or refused in str(error):
-        return f"nobody listens at {url}; start the server, or mend the address"
+        return f"nothing is listening at {url}: start the server, or correct the address"
     if isinstance(error, socket.gaierror):
-        return f"no computer of that name is found: {url}"
+        return f"there is no host of that name: {url}"
     if isinstance(error, TimeoutError):
         return f"{url} did not answer in time"
     if isinstance(error, InvalidHandshake):

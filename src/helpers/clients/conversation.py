@@ -211,7 +211,7 @@ class Conversation:
         if isinstance(wanted, Data):
             what = _brief(wanted)
         came = ", ".join([_brief(message.data) for message in self._unclaimed][-3:])
-        but = f"what came and nobody took: {came}" if came else "nothing else is there to take"
+        but = f"unclaimed messages: {came}" if came else "no other messages are waiting"
         state = f"{self.state} ({self.detail})" if self.detail else self.state
         return f"{self.name} did not receive {what} in {timeout:g} s; {but}; the state is {state}"
 
