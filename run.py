@@ -374,6 +374,8 @@ def main(arguments: list[str]) -> int:
             say(f"which app? `run.py app NAME [--port N]`, and NAME is one of: {', '.join(apps)}")
             return 2
     newest = True if "--newest" in rest else False if command == "setup" else None
+    if command == "test":  # it starts hundreds of Pythons, which would all compile the packages again
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     nightly = command == "test" and "--nightly" in rest
     if nightly:
         os.environ["WORKBOOK_NIGHTLY"] = "1"
