@@ -21,6 +21,7 @@ from background_tools import nothing_left, wait_until
 from helpers import apart
 from helpers.background.child import Child
 from helpers.background.lifetime import BackgroundError
+from helpers.background.pipe import Mailbox
 
 
 def run(function, *args, **options):
@@ -373,6 +374,14 @@ def test_an_order_that_can_not_be_unpacked_ends_the_child():
         child.result.result(10)
     assert "an order can't be unpacked in the child process: ValueError" in notes(caught.value)
     child.close()
+
+
+def test_who_no_longer_waits_takes_no_report():
+    mailbox = Mailbox()
+    gone, waiting = mailbox.get(), mailbox.get()
+    gone.cancel()
+    mailbox.put("news")
+    assert waiting.result(0) == "news"
 
 
 def test_reports_end_with_the_child():

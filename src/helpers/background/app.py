@@ -1,4 +1,4 @@
-"""An ASGI application under uvicorn, beside the kernel."""
+"""An ASGI application under uvicorn, alongside the kernel."""
 
 from __future__ import annotations
 

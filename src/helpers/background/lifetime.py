@@ -36,7 +36,7 @@ _CONNECTABLE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Background(ABC):
-    """Keeps something alive beside the kernel, from `start()` to `stop()` or for a `with` block.
+    """Keeps something alive alongside the kernel, from `start()` to `stop()` or for a `with` block.
 
     Started with `start()`, it is known by its name: starting another of that name (you run the
     cell again) stops the first and takes over its port. What is still running when the kernel

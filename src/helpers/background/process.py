@@ -1,4 +1,4 @@
-"""A program in a child process beside the kernel, which ends with the kernel."""
+"""A program in a child process alongside the kernel, which ends with the kernel."""
 
 from __future__ import annotations
 

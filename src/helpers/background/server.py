@@ -1,4 +1,4 @@
-"""A `websockets` server beside the kernel, from a handler written in a cell."""
+"""A `websockets` server alongside the kernel, from a handler written in a cell."""
 
 from __future__ import annotations
 
