@@ -27,7 +27,7 @@ def says(background: object, text: str) -> bool:
 
 
 def descriptors() -> int:
-    return psutil.Process().num_fds() if os.name == "posix" else psutil.Process().num_handles()
+    return int(psutil.Process().num_fds() if os.name == "posix" else psutil.Process().num_handles())
 
 
 @contextlib.contextmanager

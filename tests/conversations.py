@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import (
@@ -14,6 +14,7 @@ from websockets.extensions.permessage_deflate import (
 )
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
@@ -45,7 +46,7 @@ def handshake(extensions: str | None = None, offer: str | None = None) -> Conver
 class Peers:
     """A client and a server of `websockets` without sockets; what they say is recorded."""
 
-    def __init__(self, **deflate: int | bool) -> None:
+    def __init__(self, **deflate: Any) -> None:
         offers = [ClientPerMessageDeflateFactory(**deflate)] if deflate else None
         accepts = [ServerPerMessageDeflateFactory()] if deflate else None
         self.client = ClientProtocol(parse_uri("ws://localhost/chat"), extensions=offers, max_size=None)
@@ -54,6 +55,7 @@ class Peers:
         self.client.send_request(self.client.connect())
         self.move()
         (request,) = self.server.events_received()
+        assert isinstance(request, Request)
         self.server.send_response(self.server.accept(request))
         self.move()
 

@@ -128,11 +128,11 @@ def test_a_blocked_shared_loop_is_not_given_to_the_next():
         other.release(two)
 
 
+NUMBERS = [random.random() for _ in range(1_200_000)]
 BUSY = {
     "a pure-Python loop": lambda: sum(i * i for i in range(2_000_000)),
     "a long call into C": lambda: sorted(NUMBERS),
 }
-NUMBERS = [random.random() for _ in range(1_200_000)]
 
 
 @pytest.mark.parametrize("what", BUSY)

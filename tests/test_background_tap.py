@@ -124,7 +124,7 @@ class TestBackgroundTap:
         async def main() -> None:
             with BackgroundServer(echo) as server:
                 tap = tapped(server).start()
-                tap.listen(lambda events: 1 / 0)  # type: ignore[arg-type, return-value]
+                tap.listen(lambda events: 1 / 0)  # type: ignore[arg-type]
                 async with connect(tap.url, proxy=None):
                     pass
                 with pytest.raises(HandlerFailedError, match="ZeroDivisionError"):

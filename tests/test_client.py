@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import socket
 import subprocess
 import sys
@@ -15,9 +14,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from http import HTTPStatus
 from typing import Any
 
-import psutil
 import pytest
-from websockets.asyncio.server import Request, Response, ServerConnection
+from background_tools import descriptors
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from helpers.background.lifetime import BlockedLoopWarning
 from helpers.background.server import BackgroundServer
@@ -76,7 +76,7 @@ def standstill(server: BackgroundServer) -> Iterator[None]:
 @contextlib.contextmanager
 def listener(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """A TCP server that does to each peer whatever `answer` does."""
-    threads = []
+    threads: list[threading.Thread] = []
 
     def serve() -> None:
         with contextlib.suppress(OSError):
@@ -363,9 +363,6 @@ def test_connecting_elsewhere_leaves_the_first_server(server: BackgroundServer) 
 
 
 def test_a_hundred_connections_leave_nothing(server: BackgroundServer) -> None:
-    def descriptors() -> int:
-        return psutil.Process().num_fds() if os.name == "posix" else psutil.Process().num_handles()
-
     def tasks() -> int:
         async def count() -> int:
             return len(asyncio.all_tasks())
@@ -565,9 +562,9 @@ def test_options_reach_the_server() -> None:
         async with connected(url + "/room?id=7", **options) as ann:
             assert ann._talk is not None
             assert ann._talk.connection is not None
-            assert ann._talk.connection.subprotocol == "chat.v2"  # type: ignore[comparison-overlap]
+            assert ann._talk.connection.subprotocol == "chat.v2"
 
-    with BackgroundServer(look, subprotocols=["chat.v1", "chat.v2"]) as server:  # type: ignore[list-item]
+    with BackgroundServer(look, subprotocols=["chat.v1", "chat.v2"]) as server:
         run(main(server.url))
     assert seen == [("chat.v2", "ann", "/room?id=7")]
 

@@ -140,7 +140,7 @@ def test_closing_ends_every_wait(ann: Conversation) -> None:
 
 def test_a_predicate_that_raises_fails_its_own_caller_only(ann: Conversation) -> None:
     async def main() -> None:
-        picky = asyncio.ensure_future(ann.received(lambda data: data["type"] == "x"))  # type: ignore[call-overload]
+        picky = asyncio.ensure_future(ann.received(lambda data: data["type"] == "x"))  # type: ignore[index, call-overload]
         patient = asyncio.ensure_future(ann.received("hi"))
         await asyncio.sleep(0)
         ann.came("hi")

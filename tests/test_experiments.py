@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from itertools import pairwise
+from typing import Any
 
 import psutil
 import pytest
@@ -301,7 +302,7 @@ def test_a_client_that_dies_is_told_in_words():
         asyncio.run(measuring.run(kill))
 
 
-class Measuring(run.Run):
+class Measuring(run.Run[Any]):
     """A run of any function; what it reports is its progress."""
 
     def __init__(self, function, seconds=10):

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,8 +19,6 @@ from background_tools import nothing_left, takes_at_most, wait_until
 from websockets.asyncio.server import broadcast, serve
 from websockets.server import ServerProtocol
 
-from benchmarks import mute as mute_benchmark
-from benchmarks import room as room_benchmark
 from benchmarks.tagged_cells import run_tagged_cells
 from helpers import compare_fan_out, one_never_reads
 from helpers.background.lifetime import BackgroundError, HandlerFailedError
@@ -32,7 +31,7 @@ from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutRun, Fan
 from helpers.experiments.never_reads import NeverReads
 from helpers.figures.bars import COLOURS
 
-members: dict = {}
+members: dict[Any, Any] = {}
 
 STAND_IN = """
 import json
@@ -561,7 +560,7 @@ def test_names_go_into_the_query():
     assert named("ws://a:1/ws?room=x&name=B", "A n") == "ws://a:1/ws?room=x&name=A+n"
 
 
-# --- the notebook's room, and the benchmarks
+# --- the notebook's room
 
 
 def test_tagged_cells_run_in_order_and_only_they(room, tmp_path):
@@ -569,17 +568,3 @@ def test_tagged_cells_run_in_order_and_only_they(room, tmp_path):
     assert result["room"].whole
     with pytest.raises(ValueError, match=r"05_a_room.ipynb has no code cell with the tag 'hall'"):
         run_tagged_cells(tmp_path / "05_a_room.ipynb", "hall")
-
-
-def test_the_benchmarks_compare_the_rooms(room):
-    ratios = room_benchmark.compare(1, room, clients=20)
-    assert [len(each) for each in ratios.values()] == [1, 1, 1]
-    seen = mute_benchmark.watch(1, room, seconds=2)
-    assert {name: [each.stalled for each in found] for name, found in seen.items()} == {
-        "our room": [False],
-        mute_benchmark.OUR_APP: [False],
-        "a loop of await send": [True],
-        mute_benchmark.NAIVE_APP: [True],
-    }
-    assert "longest silence" in mute_benchmark.line("our room", seen["our room"])
-    assert "cut 0 times of 1" in mute_benchmark.line(mute_benchmark.NAIVE_APP, seen[mute_benchmark.NAIVE_APP])

@@ -30,7 +30,8 @@ def test_bars_are_to_one_scale_and_in_one_colour() -> None:
 
 
 def test_bars_take_words_for_all_or_for_one() -> None:
-    bars = Bars({"a": 1200.0, "b": (None, "lost")}, words=lambda count: f"{count:,.0f} bytes")
+    values: dict[str, float | tuple[float | None, str]] = {"a": 1200.0, "b": (None, "lost")}
+    bars = Bars(values, words=lambda count: f"{count:,.0f} bytes")
     assert repr(bars).splitlines() == [f"a  1,200 bytes  {40 * '█'}", "b         lost"]
 
 

@@ -168,7 +168,7 @@ def said(text: str) -> list[dict[str, Any]]:
     return [{"output_type": "stream", "name": "stdout", "text": text}]
 
 
-BROKEN: dict[str, tuple[Callable[[Notebook], None], str]] = {
+BROKEN: dict[str, tuple[Callable[[Notebook], object], str]] = {
     "never run": (put(3, "execution_count", None), "every_code_cell_was_run: the cell `server ="),
     "run out of order": (put(3, "execution_count", 7), "has the count 7, not 2"),
     "widgets": (lambda n: n.json["metadata"].update(widgets={}), "no_widget_state: "),

@@ -261,7 +261,7 @@ class Steps:
 
     def pins(self) -> list[str]:
         """The exact versions that the last step was given."""
-        return (self.run.VENV / "constraints.txt").read_text().split("\n")[:-1]
+        return Path(self.run.VENV, "constraints.txt").read_text().split("\n")[:-1]
 
 
 @pytest.fixture

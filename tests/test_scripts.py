@@ -85,7 +85,7 @@ def test_messages_are_written_down(widget: str) -> None:
 
 
 def shown_by(widget: anywidget.AnyWidget) -> dict[str, Any]:
-    view = widget._view  # type: ignore[attr-defined]
+    view = widget._view
     return json.loads(view) if isinstance(view, str) else dict(view)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -22,11 +24,13 @@ def test_a_function_a_method_and_a_class_with_their_decorators() -> None:
 
 
 def test_a_module_and_a_file_beside_one() -> None:
-    assert Source("helpers.figures.source").text == inspect.getsource(inspect.getmodule(Source)).strip("\n")
+    assert Source("helpers.figures.source").text == inspect.getsource(sys.modules[Source.__module__]).strip(
+        "\n"
+    )
     assert Source("helpers.widgets:panel.css")._repr_markdown_().startswith("```css\n")
 
 
-def test_nothing_is_run(tmp_path, monkeypatch) -> None:
+def test_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "explosive.py").write_text(
         'def fuse():\n    return "short"\n\n\nraise RuntimeError("boom")\n'
     )

@@ -176,7 +176,7 @@ def test_the_lock_keeps_what_is_there_and_says_what_it_changed(
         result.write_text("kept==1\nnew==2 ; os_name == 'nt'\n")
         return subprocess.CompletedProcess(command, code)
 
-    monkeypatch.setattr(lock.subprocess, "run", compile_it)
+    monkeypatch.setattr("lock.subprocess.run", compile_it)
     code = 1
     assert lock.main([]) == 1
     assert constraints.read_text().startswith("# the old head")

@@ -24,7 +24,7 @@ from helpers.wire import events
 from helpers.wire.decode import Decoder
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event
 
-directions = st.sampled_from([TO_SERVER, TO_CLIENT])
+directions: st.SearchStrategy[Direction] = st.sampled_from([TO_SERVER, TO_CLIENT])
 
 
 def after_handshake(

@@ -44,7 +44,7 @@ class Peer:
     async def _read(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for text in self.connection:
-                await self._add(json.loads(text) if text.startswith("{") else text)
+                await self._add(json.loads(text) if str(text).startswith("{") else text)
         await self._add(("closed", self.connection.close_code, self.connection.close_reason))
 
     async def _add(self, what: Any) -> None:
@@ -75,7 +75,8 @@ class Peer:
     async def closed(self) -> tuple[str, int, str]:
         """Wait for the end of the connection; return its code and reason."""
         await asyncio.wait_for(asyncio.shield(self._reader), 20)
-        return self.got[-1]
+        ended: tuple[str, int, str] = self.got[-1]
+        return ended
 
     async def until_quiet(self, seconds: float = 1) -> None:
         """Wait until nothing has come for a while."""

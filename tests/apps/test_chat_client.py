@@ -25,7 +25,7 @@ def tasks() -> set[asyncio.Task[Any]]:
     loop = chat_client.shared_loop()
 
     async def look() -> set[asyncio.Task[Any]]:
-        return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+        return asyncio.all_tasks() - {asyncio.current_task()}
 
     return asyncio.run_coroutine_threadsafe(look(), loop).result(5)
 

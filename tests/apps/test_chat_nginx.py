@@ -57,7 +57,8 @@ def behind_nginx(tmp_path):
             (tmp_path / "nginx.conf").write_text(text, "utf-8")
             command = [program(), "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
             nginx = BackgroundProcess(command, ready="start worker process", port=port, name="nginx")
-            return stack.enter_context(nginx).url
+            url: str = stack.enter_context(nginx).url
+            return url
 
         yield start
 

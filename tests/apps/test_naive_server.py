@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from background_tools import says, wait_until
 from chat_peers import in_one_write, joined, mute
 
@@ -13,6 +14,8 @@ from helpers.background.app import BackgroundApp
 BIG = "x" * 65_536
 MANY = 200  # times BIG is more than all buffers between two processes hold
 PRESENT = naive_server.manager.active_connections
+
+pytestmark = pytest.mark.nightly  # chapters 05 and 13 show the same faults, and assert them
 
 
 def open_connections(server):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from extras import needs
 
 needs("playwright")
 needs("streamlit")
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, WebSocketRoute, expect
 from small_room import SmallRoom
 from websockets.sync.client import ClientConnection, connect
 
@@ -102,12 +103,16 @@ def open_tab(
         if message.type == "error" and HARMLESS not in message.text:
             errors.append(f"{message.text} {message.location}")
 
+    def dismiss(dialog: Dialog) -> None:
+        errors.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     def open_tab(url: str, **options: Any) -> Page:
         size = {"width": 900, "height": 800}
         tab = browser.new_context(viewport=size, locale="en-US", **options).new_page()  # type: ignore[arg-type]
         tab.on("console", note)
         tab.on("pageerror", lambda error: errors.append(f"uncaught: {error}"))
-        tab.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        tab.on("dialog", dismiss)
         tabs.append(tab)
         tab.goto(url)
         return tab
@@ -128,6 +133,20 @@ def join(open_tab: Callable[..., Page], chat_page: BackgroundProcess) -> Callabl
         return Tab(open_tab(f"{chat_page.url}/?name={name}", **options)).join(name)
 
     return join
+
+
+def heard(room: SmallRoom, words: str) -> bool:
+    return words in str(room.history)
+
+
+def wait_on(page: Page, condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds, while the page goes on: what a test routes needs its turns."""
+
+    def holds() -> bool:
+        page.wait_for_timeout(20)
+        return condition()
+
+    wait_until(holds, 15, what)
 
 
 def visitor(room: SmallRoom, name: str) -> ClientConnection:
@@ -215,7 +234,7 @@ def test_what_is_typed_while_the_fragment_runs_is_sent(
         for number in range(12):
             ann.page.wait_for_timeout(50 * number)  # another place in the fragment's turn
             ann.say(f"number {number}")
-            wait_until(lambda said=f"number {number}": said in str(room.history), 20, f"number {number}")
+            wait_until(partial(heard, room, f"number {number}"), 20, f"number {number}")
         assert page.output.count("the whole script runs") == runs > 0
         ann.page.close()
 
@@ -282,7 +301,7 @@ def test_streamlits_own_connection_is_cut(
     expect(ann.log).to_contain_text("before")
     arrivals = len(room.came_at)
     cables[-1].close(code=1001)
-    wait_until(lambda: page.wait_for_timeout(20) or len(room.came_at) == arrivals + 1, 15, "coming back")
+    wait_on(page, lambda: len(room.came_at) == arrivals + 1, "coming back")
     ann.shows("Connected as Ann.")
     ann.say("after")
     expect(ann.log).to_contain_text("after")
@@ -299,7 +318,7 @@ def test_a_flood_leaves_the_page_usable(join: Callable[..., Tab], room: SmallRoo
         if start == 1_000:
             ann.say("in between")
         ann.page.wait_for_timeout(40)
-    wait_until(lambda: ann.page.wait_for_timeout(20) or "in between" in room.heard, 10, "being heard")
+    wait_on(ann.page, lambda: "in between" in room.heard, "being heard")
     expect(ann.log).to_contain_text("2000 of 2000")
     numbered = [line for line in ann.lines() if line not in ("Bob", "Ann", "in between")]
     assert numbered == [f"{n} of 2000" for n in range(2001 - len(numbered), 2001)]
@@ -470,9 +489,10 @@ def naive(
 def threads(page: BackgroundProcess) -> int:
     assert page._process is not None
     program = psutil.Process(page._process.pid).children()[0]
-    return program.num_threads()
+    return int(program.num_threads())
 
 
+@pytest.mark.nightly
 def test_naive_any_touch_ends_the_listening(naive: NaiveTab, room: SmallRoom) -> None:
     naive.button("Connect").click()
     wait_until(lambda: len(room.members) == 1)
@@ -496,6 +516,7 @@ def test_naive_any_touch_ends_the_listening(naive: NaiveTab, room: SmallRoom) ->
     assert naive.text.input_value() == "hello"
 
 
+@pytest.mark.nightly
 def test_naive_five_clicks_leave_five_connections(
     naive: NaiveTab, naive_page: BackgroundProcess, room: SmallRoom
 ) -> None:

@@ -10,7 +10,7 @@ from extras import needs
 from websockets.asyncio.server import ServerConnection
 
 from driver.lab import JupyterLab
-from driver.notebook_page import NotebookPage
+from driver.notebook_page import NotebookPage, Theme
 from helpers import BackgroundServer
 
 needs("playwright")
@@ -221,8 +221,9 @@ def test_people_talk_with_mouse_and_keys(page: NotebookPage) -> None:
     assert [cell["source"] for cell in page._cells()] == list(CELLS.values())
 
     grounds = []
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        page.set_theme(theme)  # type: ignore[arg-type]
+    themes: tuple[Theme, ...] = ("JupyterLab Light", "JupyterLab Dark")
+    for theme in themes:
+        page.set_theme(theme)
         assert {what: contrast for what, contrast in contrasts(ann, bob, web).items() if contrast < 4.5} == {}
         grounds.append(ann.whole.evaluate("node => getComputedStyle(node).backgroundColor"))
     assert grounds[0] != grounds[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driver.lab import JupyterLab
-from driver.notebook_page import NotebookPage
+from driver.notebook_page import NotebookPage, Theme
 
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
@@ -47,8 +47,9 @@ def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path:
     page.run_cell(2)
     assert "keep-alive" in page.output_text(2)
     assert page.page.locator(".widget-hprogress").count() == 0
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        page.set_theme(theme)  # type: ignore[arg-type]
+    themes: tuple[Theme, ...] = ("JupyterLab Dark", "JupyterLab Light")
+    for theme in themes:
+        page.set_theme(theme)
         page.screenshot(tmp_path / f"{theme}.png", whole=True)
         ink, ground = race.evaluate(
             "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
