@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import textwrap
 
 import psutil
@@ -158,6 +159,26 @@ WORKS_APART = """
 """
 
 
+def interrupted(kernel, cell, meanwhile=lambda: None):
+    """Interrupt a cell when it has printed `in it`; returns the name of the error that ends it."""
+    request = kernel.client.execute(textwrap.dedent(cell), stop_on_error=False)
+    while kernel.client.get_iopub_msg(timeout=20)["content"].get("text") != "in it\n":
+        pass
+    meanwhile()
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=10)
+    assert reply["parent_header"]["msg_id"] == request
+    return reply["content"]["ename"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals don't wake a loop on Windows")
+@pytest.mark.parametrize("waits", ["asyncio.sleep(60)", "asyncio.Event().wait()"])
+def test_an_interrupt_ends_a_cell_that_awaits(kernel, waits):
+    kernel.run("import asyncio, helpers")
+    assert interrupted(kernel, f"print('in it')\nawait {waits}") == "CancelledError"
+    assert kernel.run("print(await asyncio.sleep(0.01, 'in order'))") == ("in order\n", "")
+
+
 @pytest.mark.parametrize(
     "cell",
     [
@@ -172,14 +193,13 @@ WORKS_APART = """
 )
 def test_an_interrupted_cell_takes_its_children_along(kernel, cell):
     assert kernel.run(WORKS_APART) == ("", "")
-    request = kernel.client.execute(textwrap.dedent(cell), stop_on_error=False)
-    while kernel.client.get_iopub_msg(timeout=20)["content"].get("text") != "in it\n":
-        pass
-    (child,) = psutil.Process(kernel.pid).children()
-    kernel.manager.interrupt_kernel()
-    reply = kernel.client.get_shell_msg(timeout=10)
-    assert reply["parent_header"]["msg_id"] == request
-    assert reply["content"]["ename"] in ("CancelledError", "KeyboardInterrupt")
+    before: list[psutil.Process] = []
+    children = psutil.Process(kernel.pid).children
+    assert interrupted(kernel, cell, lambda: before.extend(children())) in (
+        "CancelledError",
+        "KeyboardInterrupt",
+    )
+    (child,) = before
     assert not psutil.pid_exists(child.pid)
     out, red = kernel.run("print(await apart(sum, [1, 2]))")
     assert (out, red) == ("3\n", "")

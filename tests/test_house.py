@@ -23,6 +23,7 @@ FLOORS = {
     "readers_code": 0,
     "sockets": 0,
     "environment": 0,
+    "interrupts": 0,
     "wire": 1,
     "figures": 1,
     "background": 2,

@@ -6,6 +6,7 @@ Nothing heavy is loaded before it is used.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
@@ -75,3 +76,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *_HOMES]
+
+
+if "ipykernel" in sys.modules:  # the reader's ■ ends a cell that awaits, in every chapter
+    importlib.import_module("helpers.interrupts").wake_the_kernel_on_interrupts()

@@ -103,21 +103,12 @@ class Child:
                 yield await asyncio.wrap_future(self.report())
 
     async def __aenter__(self) -> Self:
-        self._keep_awake(asyncio.get_running_loop())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._awake.cancel()
         self.close()
-
-    def _keep_awake(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake the loop now and then: ipykernel notices an interrupt of an awaiting cell only when it wakes.
-
-        Source: https://github.com/ipython/ipykernel/issues/881
-        """
-        self._awake = loop.call_later(0.1, self._keep_awake, loop)
 
     def ended(self) -> str | None:
         """Why the child no longer runs; None while it does."""

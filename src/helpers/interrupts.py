@@ -1,0 +1,39 @@
+"""Lets the reader's ■ end a cell that awaits.
+
+ipykernel 7 answers an interrupt by cancelling the cell's task. A loop that waits for the operating system
+doesn't notice that until something else wakes it: `await asyncio.sleep(8)` ran on for its eight seconds, and
+a cell that waited for a message went on until one came. A loop that handles any signal itself is woken by
+every signal, so it is enough to have it handle one that nobody sends.
+
+Sources: https://github.com/ipython/ipykernel/issues/881 and
+https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_signal_handler
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+
+
+def wake_the_kernel_on_interrupts() -> None:
+    """Have signals wake the loop that runs the reader's cells; does nothing where no kernel runs this.
+
+    On Windows signals don't wake a loop; there an interrupt still waits for the next event.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is None or sys.platform == "win32":
+        return
+    if threading.current_thread() is not threading.main_thread():
+        return
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    loop.add_signal_handler(signal.SIGUSR2, _ignore)
+
+
+def _ignore() -> None:
+    """Nobody sends this signal; it would end the kernel otherwise."""
