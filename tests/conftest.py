@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -16,3 +17,11 @@ def background_is_stopped() -> Iterator[None]:
     for background in left:
         background._halt()
     assert left == []
+
+
+@pytest.fixture
+def nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    yield
+    gc.collect()  # a future whose exception nobody asked for complains when it is collected
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")

@@ -16,7 +16,7 @@ import types
 import cloudpickle
 import psutil
 import pytest
-from background_tools import nothing_left, wait_until
+from shared import nothing_left, wait_until
 
 from helpers import apart
 from helpers.background.child import Child

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from background_tools import echo
+from shared import echo
 
 from helpers.background.lifetime import BackgroundError, HandlerFailedError
 from helpers.background.server import BackgroundServer

@@ -6,7 +6,7 @@ import asyncio
 import urllib.request
 
 import pytest
-from background_tools import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
+from shared import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
 
 from helpers.background.app import BackgroundApp
 from helpers.background.lifetime import BackgroundError

@@ -8,8 +8,8 @@ import textwrap
 
 import psutil
 import pytest
-from background_tools import talk, wait_until
 from jupyter_client.manager import KernelManager
+from shared import talk, wait_until
 
 
 class Kernel:

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from background_tools import echo, nothing_left, says, sync_pings, takes_at_most, wait_until
+from shared import echo, nothing_left, says, sync_pings, takes_at_most, wait_until
 
 from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
 from helpers.background.server import BackgroundServer

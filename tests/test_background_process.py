@@ -11,7 +11,7 @@ import urllib.request
 
 import psutil
 import pytest
-from background_tools import nothing_left, takes_at_most, wait_until
+from shared import nothing_left, takes_at_most, wait_until
 
 from helpers.background.lifetime import BackgroundError
 from helpers.background.process import BackgroundProcess

@@ -17,7 +17,7 @@ import warnings
 import psutil
 import pytest
 import websockets.sync.client
-from background_tools import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
+from shared import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

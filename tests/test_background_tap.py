@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from background_tools import echo, nothing_left
+from shared import echo, nothing_left
 from websockets.asyncio.client import connect
 
 from helpers import BackgroundServer, StopButton, WireTimeline, tapped

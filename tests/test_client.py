@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 import pytest
-from background_tools import descriptors
+from shared import descriptors, echo, run
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
@@ -24,22 +24,7 @@ from helpers.background.server import BackgroundServer
 from helpers.clients.client import Client
 from helpers.clients.conversation import Message, NotConnectedError
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    yield
-    gc.collect()  # a future whose exception nobody asked for complains when it is collected
-    out, err = capfd.readouterr()
-    assert (out, err) == ("", "")
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
+pytestmark = pytest.mark.usefixtures("nothing_is_printed")
 
 
 @pytest.fixture

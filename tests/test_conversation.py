@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
+from shared import run
 
 from helpers.clients import conversation as module
 from helpers.clients.conversation import SHOWN, UNCLAIMED, Conversation, NotConnectedError
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(coroutine, 30))
 
 
 @pytest.fixture

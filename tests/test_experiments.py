@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from background_tools import nothing_left, takes_at_most, wait_until
+from shared import nothing_left, takes_at_most, wait_until
 
 import helpers
 from helpers import tapped

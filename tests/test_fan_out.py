@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from background_tools import nothing_left, takes_at_most, wait_until
+from shared import nothing_left, takes_at_most, wait_until
 from websockets.asyncio.server import broadcast, serve
 from websockets.server import ServerProtocol
 

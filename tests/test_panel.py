@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from shared import echo, run, until
 from websockets.asyncio.server import ServerConnection
 
 from helpers.background.server import BackgroundServer
 from helpers.clients.conversation import NotConnectedError
 from helpers.widgets.panel import BrowserClient, ClientPanel, Panel
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    yield
-    gc.collect()
-    out, err = capfd.readouterr()
-    assert (out, err) == ("", "")
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
+pytestmark = pytest.mark.usefixtures("nothing_is_printed")
 
 
 @pytest.fixture
 def server() -> Iterator[BackgroundServer]:
     with BackgroundServer(echo) as server:
         yield server
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 class FakePage:

@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from background_tools import echo, nothing_left
+from shared import echo, nothing_left
 from websockets.asyncio.server import serve
 
 from helpers.background.lifetime import BackgroundError

@@ -10,7 +10,7 @@ from typing import Any
 
 import anywidget
 import pytest
-from background_tools import echo
+from shared import echo
 
 from helpers.background.server import BackgroundServer
 from helpers.background.tap import tapped

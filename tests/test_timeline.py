@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from background_tools import echo
 from conversations import Peers, decode, handshake
+from shared import echo
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Opcode
 

@@ -15,14 +15,14 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 import pytest
-from background_tools import echo
 from conversations import only
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shared import echo, until
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
-from wire_tools import ask, echo_server, in_loop, linked, tcp_server, until
+from wire_tools import ask, echo_server, in_loop, linked, tcp_server
 
 from helpers.wire import events
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction

@@ -8,11 +8,11 @@ import threading
 import tracemalloc
 
 import pytest
-from background_tools import echo
 from conversations import handshake, only
+from shared import echo, until
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
-from wire_tools import ask, echo_server, in_loop, linked, tcp_server, until
+from wire_tools import ask, echo_server, in_loop, linked, tcp_server
 
 from helpers.wire import events
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Event

@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
-from background_tools import echo
+from shared import echo
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
@@ -81,13 +81,6 @@ async def linked(**options: Any) -> AsyncIterator[tuple[Tap, Streams, Streams]]:
         finally:
             client[1].close()
             done.set()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def ask(url: str, *texts: str) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from background_tools import wait_until
+from shared import wait_until
 from websockets.asyncio.server import ServerConnection, broadcast
 
 from helpers import BackgroundServer

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from background_tools import takes_at_most, wait_until
+from shared import takes_at_most, wait_until
 from small_room import SmallRoom
 
 from apps.chat import client as chat_client

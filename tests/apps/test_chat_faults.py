@@ -10,9 +10,9 @@ import signal
 import urllib.request
 
 import pytest
-from background_tools import descriptors, takes_at_most, wait_until
 from chat_peers import in_one_write, itself, joined, mute, uvicorn
 from extras import needs
+from shared import descriptors, takes_at_most, wait_until
 from websockets.exceptions import ConnectionClosedError
 
 from apps.chat import server as chat_server

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn.config as uvicorn_config
-from background_tools import wait_until
 from chat_peers import ROOT, joined, uvicorn
 from extras import needs
+from shared import wait_until
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 

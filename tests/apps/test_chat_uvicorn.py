@@ -9,8 +9,8 @@ import shutil
 import socket
 
 import pytest
-from background_tools import wait_until
 from chat_peers import ROOT, joined, uvicorn
+from shared import wait_until
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from background_tools import says, wait_until
 from chat_peers import in_one_write, joined, mute
+from shared import says, wait_until
 
 from apps.chat import naive_server
 from helpers.background.app import BackgroundApp

@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from background_tools import wait_until
 from extras import needs
+from shared import wait_until
 
 needs("playwright")
 needs("streamlit")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from background_tools import nothing_left, takes_at_most
 from changes import Change, solution
+from shared import nothing_left, takes_at_most
 
 from helpers.checks.verdict import Verdict
 

@@ -1,4 +1,4 @@
-"""What the tests of `helpers.background` share: counting what is left, waiting for what must come."""
+"""What many tests share: peers that echo or ask, waiting for what must come, counting what is left."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import psutil
+from websockets.asyncio.server import ServerConnection
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10, what: str = "it") -> None:
@@ -72,9 +74,20 @@ def ws_by_hand(port: int) -> socket.socket:
     return peer
 
 
-async def echo(connection):  # type: ignore[no-untyped-def]
+async def echo(connection: ServerConnection) -> None:
     async for message in connection:
         await connection.send(message)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds, and let the loop go on meanwhile."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def talk(url: str, message: str = "hi") -> str | bytes:
