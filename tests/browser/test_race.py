@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 CELLS = [
     "from helpers import Race, compare_requests\nrace = Race(8, gap=0.15, poll_every=0.5, seed=1)\nrace",
     "result = await race.run()\nresult.counts()",
-    "compare_requests(10, round_trip=0.02)",
+    "await compare_requests(10, round_trip=0.02)",
 ]
 
 

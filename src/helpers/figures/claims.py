@@ -76,4 +76,5 @@ class Claims:
             f'<td style="{left}"><b>{html.escape(row.verdict)}</b></td></tr>'
             for row in self.rows
         )
-        return f'<table style="width: 100%"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        style = "table-layout: auto; width: 100%; max-width: 720px"  # JupyterLab's own layout is fixed
+        return f'<table style="{style}"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'

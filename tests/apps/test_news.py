@@ -1,0 +1,164 @@
+"""The news server: what one publishes is heard in four ways, whoever comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from apps.news import server
+
+Client = TestClient[web.Request, web.Application]
+
+
+@asynccontextmanager
+async def news() -> AsyncIterator[Client]:
+    async with TestClient(TestServer(server.make_app(), handler_cancellation=True)) as client:
+        yield client
+
+
+async def say(client: Client, text: str, channel: str = "news") -> None:
+    answer = await client.post(f"/say?channel={channel}", data=text)
+    assert answer.status == 204
+
+
+async def text_of(client: Client, path: str) -> str:
+    answer = await client.get(path)
+    assert answer.status == 200
+    return await answer.text()
+
+
+def test_a_poll_is_answered_at_once() -> None:
+    async def polls() -> list[str]:
+        async with news() as client:
+            nothing = await text_of(client, "/poll")
+            await say(client, "one\ntwo")
+            return [nothing, await text_of(client, "/poll"), await text_of(client, "/poll?after=1")]
+
+    assert asyncio.run(polls()) == ["", "one\ntwo", "two"]
+
+
+def test_a_long_poll_is_answered_when_there_is_news() -> None:
+    async def polls() -> list[str]:
+        async with news() as client:
+            waiting = asyncio.create_task(text_of(client, "/long-poll"))
+            done, _ = await asyncio.wait([waiting], timeout=0.1)
+            assert not done
+            await say(client, "one")
+            return [await waiting, await text_of(client, "/long-poll?after=0")]
+
+    assert asyncio.run(polls()) == ["one", "one"]
+
+
+def test_a_long_poll_without_news_ends_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LONG_POLL_SECONDS", 0.05)
+
+    async def polls() -> str:
+        async with news() as client:
+            return await text_of(client, "/long-poll")
+
+    assert asyncio.run(polls()) == ""
+
+
+def test_server_sent_events_go_on_in_one_answer() -> None:
+    async def hears() -> list[bytes]:
+        async with news() as client:
+            await say(client, "one")
+            await say(client, "two")
+            async with client.get("/events?after=1") as answer:
+                assert answer.headers["Content-Type"] == "text/event-stream"
+                heard = [await answer.content.readline(), await answer.content.readline()]
+                await say(client, "three")
+                return [*heard, await answer.content.readline()]
+
+    assert asyncio.run(hears()) == [b"data: two\n", b"\n", b"data: three\n"]
+
+
+def test_a_websocket_hears_and_publishes() -> None:
+    async def talks() -> list[str]:
+        async with news() as client, client.ws_connect("/websocket") as ann:
+            async with client.ws_connect("/websocket") as bob:
+                await ann.send_bytes(b"not for the news")
+                await ann.send_str("hi")
+                heard = [await ann.receive_str(), await bob.receive_str()]
+            await say(client, "Bob has gone")
+            return [*heard, await ann.receive_str(), await text_of(client, "/poll")]
+
+    assert asyncio.run(talks()) == ["hi", "hi", "Bob has gone", "hi\nBob has gone"]
+
+
+@pytest.mark.parametrize("path", ["/events", "/websocket"])
+def test_nothing_is_kept_of_who_has_left(path: str) -> None:
+    async def leave() -> None:
+        async with news() as client:
+            before = asyncio.all_tasks()
+            for _ in range(5):
+                if path == "/websocket":
+                    websocket = await client.ws_connect(path)
+                    websocket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                else:
+                    (await client.get(path)).close()
+            if tasks := asyncio.all_tasks() - before:
+                _, left = await asyncio.wait(tasks, timeout=5)
+                assert not left
+
+    asyncio.run(leave())
+
+
+def test_channels_are_apart() -> None:
+    async def hears() -> list[str]:
+        async with news() as client:
+            await say(client, "goal", channel="sport")
+            return [await text_of(client, "/poll"), await text_of(client, "/poll?channel=sport")]
+
+    assert asyncio.run(hears()) == ["", "goal"]
+
+
+def test_an_echo_returns_what_it_gets_by_post_and_over_a_websocket() -> None:
+    async def echoes() -> list[str]:
+        async with news() as client, client.ws_connect("/echo") as websocket:
+            await websocket.send_str("one")
+            answer = await client.post("/echo", data="two")
+            return [await websocket.receive_str(), await answer.text()]
+
+    assert asyncio.run(echoes()) == ["one", "two"]
+
+
+def test_every_answer_names_the_server_in_the_same_way() -> None:
+    async def names() -> set[str]:
+        async with news() as client, client.ws_connect("/websocket") as websocket:
+            answers = [await client.get("/"), await client.get("/poll"), await client.post("/say", data="x")]
+            return {answer.headers["Server"] for answer in [*answers, websocket._response]}
+
+    assert asyncio.run(names()) == {server.SERVER}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_from_a_terminal_it_prints_its_address_and_ends_with_control_c() -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "apps.news", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert program.stdout is not None
+    url = program.stdout.readline().split()[-1]
+
+    async def asks() -> str:
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return await answer.text()
+
+    assert "/long-poll" in asyncio.run(asks())
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=10)[0] == ""
+    assert program.returncode == 0
