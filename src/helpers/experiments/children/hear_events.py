@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -107,17 +108,16 @@ async def hear_events(
             stack.push_async_callback(peer.close)
         hear: dict[str, Callable[[], Awaitable[None]]] = {}
         for way, peer in peers.items():
-            ear = ears[way]
             if way == "SSE":
                 events = await stack.enter_async_context(peer.events("/events"))
-                hear[way] = lambda events=events, ear=ear: _events(events, ear)  # type: ignore[misc]
+                hear[way] = partial(_events, events, ears[way])
             elif way == "WebSocket":
                 websocket = await stack.enter_async_context(peer.websocket("/websocket"))
-                hear[way] = lambda websocket=websocket, ear=ear: _websocket(websocket, ear)  # type: ignore[misc]
+                hear[way] = partial(_websocket, websocket, ears[way])
             elif way == "polling":
-                hear[way] = lambda peer=peer, ear=ear: _polling(peer, ear, poll_every)  # type: ignore[misc]
+                hear[way] = partial(_polling, peer, ears[way], poll_every)
             else:
-                hear[way] = lambda peer=peer, ear=ear: _long_polling(peer, ear)  # type: ignore[misc]
+                hear[way] = partial(_long_polling, peer, ears[way])
         parent.report("opened")
         await asyncio.wrap_future(parent.order())
         publisher = Peer(server, "least")
