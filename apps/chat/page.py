@@ -86,7 +86,7 @@ def show(client: ChatClient) -> None:
     members = client.members
     here = f"{len(members)} here" if client.state.name == "open" else "Last seen here"
     st.text(f"{here}: {', '.join(members)}" if members else " ")
-    with st.container(key="log", height=400, gap="xsmall", autoscroll=True):
+    with st.container(key="log", height=300, gap="xsmall", autoscroll=True):
         for who, lines in groupby(map(as_line, log), key=lambda line: line[0]):
             with st.chat_message(who) if who else st.container():
                 if who:
