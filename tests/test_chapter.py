@@ -14,7 +14,15 @@ from notebook_rules import RULES, Notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 NEIGHBOURS = ("05_broadcast_to_a_room.ipynb", "13_ship_with_fastapi_and_streamlit.ipynb")
-FILES = ("run.py", "pyproject.toml", "conftest.py", "nbval_sanitize.cfg")
+FILES = (
+    "run.py",
+    "pyproject.toml",
+    "conftest.py",
+    "nbval_sanitize.cfg",
+    "tests/shared.py",
+    "tests/exercises/battery.py",
+    "tests/exercises/changes.py",
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +31,13 @@ def workbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("workbook")
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
     shutil.copytree(ROOT / "tools", root / "tools")
-    for name in FILES:
-        shutil.copy(ROOT / name, root)
     for folder in ("notebooks", "tests/exercises"):
         (root / folder).mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(ROOT / name, root / name)
     for name in NEIGHBOURS:
         shutil.copy(ROOT / "notebooks" / name, root / "notebooks")
     shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", root / "notebooks")
-    shutil.copy(ROOT / "tests" / "exercises" / "battery.py", root / "tests" / "exercises")
     return root
 
 

@@ -227,12 +227,12 @@ def test_what_is_typed_while_the_fragment_runs_is_sent(
     messages that a busy session drops.
     """
     script = tmp_path / "slow_page.py"
-    script.write_text(SLOW_PAGE.format(page=str(ROOT / "apps" / "chat_page.py")))
+    script.write_text(SLOW_PAGE.format(page=str(ROOT / "apps" / "chat" / "page.py")))
     with streamlit(str(script), room.url) as page:
         ann = Tab(open_tab(f"{page.url}/?name=Ann")).join("Ann")
         runs = page.output.count("the whole script runs")
-        for number in range(12):
-            ann.page.wait_for_timeout(50 * number)  # another place in the fragment's turn
+        for number in range(6):
+            ann.page.wait_for_timeout(100 * number)  # another place in the fragment's turn
             ann.say(f"number {number}")
             wait_until(partial(heard, room, f"number {number}"), 20, f"number {number}")
         assert page.output.count("the whole script runs") == runs > 0
