@@ -15,7 +15,7 @@ def background_is_stopped() -> Iterator[None]:
     yield
     left = list(Background._running.values())
     for background in left:
-        background._halt()
+        background.halt()
     assert left == []
 
 

@@ -13,7 +13,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import psutil
+import websockets.sync.client
 from websockets.asyncio.server import ServerConnection
+from websockets.sync.client import ClientConnection
+
+from helpers.background.server import BackgroundServer
+
+PLACES = ["shared", "own", "process"]
+"""Where a handler can run."""
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10, what: str = "it") -> None:
@@ -101,11 +108,26 @@ def talk(url: str, message: str = "hi") -> str | bytes:
     return asyncio.run(ask())
 
 
+def sync_connect(url: str) -> ClientConnection:
+    return websockets.sync.client.connect(url, proxy=None, compression=None, close_timeout=1)
+
+
+def full_buffer(server: BackgroundServer) -> socket.socket:
+    """A peer of which the server knows, and which never reads."""
+    peer = ws_by_hand(server.port)
+    wait_until(lambda: says(server, "opened"))
+    return peer
+
+
+def rubbish_in_a_frame(server: BackgroundServer) -> socket.socket:
+    peer = ws_by_hand(server.port)
+    peer.sendall(bytes(range(256)))
+    return peer
+
+
 @contextlib.contextmanager
 def sync_pings(url: str) -> Iterator[Callable[[], int]]:
     """A client in a thread that talks all the time; gives a function that counts its answers."""
-    import websockets.sync.client
-
     answers, stop = [0], threading.Event()
 
     def ping() -> None:

@@ -54,8 +54,7 @@ def test_html_in_a_value_is_escaped(client: NotebookClient) -> None:
 
 
 def test_an_endless_loop_leaves_the_kernel_as_it_was(client: NotebookClient) -> None:
-    source = "async def shout(connection):\n    while True:\n        try:\n            print('x', end='')\n"
-    source += "        except:\n            pass\n"
+    source = "async def shout(connection):\n    while True:\n        print('x', end='')\n"
     outputs = run(client, source + "checks.shout(shout)")
     assert outputs[-1].data["text/plain"].startswith("✗ not yet: the loop is blocked at line ")
     assert [output for output in outputs if output.get("name") == "stderr"] == []
@@ -66,6 +65,21 @@ def test_an_endless_loop_leaves_the_kernel_as_it_was(client: NotebookClient) -> 
     assert "<b>✓</b>" in html
     (threads,) = run(client, "threading.active_count() - before")
     assert threads.data["text/plain"] == "0"
+
+
+def test_an_endless_loop_that_catches_everything_asks_for_a_restart(client: NotebookClient) -> None:
+    run(client, "over = threading.Event()")
+    source = "async def shout(connection):\n    while not over.is_set():\n        try:\n"
+    source += "            while not over.is_set():\n                pass\n"
+    source += "        except:\n            pass\n"
+    text, _ = shown(run(client, source + "checks.shout(shout)"))
+    assert text.startswith("✗ not yet: the code at line ")
+    assert "so it can't be ended, and runs on in the background: restart the kernel" in text
+    right = "async def shout(connection):\n    async for message in connection:\n"
+    right += "        await connection.send(message.upper())\n"
+    text, _ = shown(run(client, right + "checks.shout(shout)"))
+    assert text.startswith("✓ each message came back in capitals")
+    run(client, "over.set()")
 
 
 def test_an_unfinished_stub_is_told(client: NotebookClient) -> None:

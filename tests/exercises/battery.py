@@ -152,10 +152,17 @@ ENDLESS = {
     "while True:\n    print('x' * 50)": ("print",),
     "while True:\n    pass": ("line", "while True"),
     "while True:\n    try:\n        n = 1\n    except:\n        pass": ("line",),
-    "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass": (
-        "line",
-    ),
 }
+
+CATCHES_EVERYTHING = (
+    "while True:\n"
+    "    try:\n"
+    "        while not over.is_set():\n"
+    "            pass\n"
+    "        return\n"
+    "    except BaseException:\n"
+    "        pass"
+)
 
 FOREVER = (
     "import asyncio\n"
@@ -195,14 +202,30 @@ class Thorough:
         assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
         self.test_a_right_answer(self.right[0])
 
+    def test_a_loop_that_catches_everything_is_left_behind(self: Any) -> None:
+        """Nothing ends it, so the reader is told to restart the kernel; until then, checks work."""
+        over, before = threading.Event(), set(threading.enumerate())
+        answer = cell(self.define(CATCHES_EVERYTHING), over=over)[self.name]
+        try:
+            with takes_at_most(LONGEST):
+                verdict = self.checked_by()(answer)
+            assert_not_yet(verdict, "line ", f" of {self.name}()", "restart the kernel")
+            (left,) = [thread for thread in threading.enumerate() if thread not in before]
+            assert left.daemon, "or the kernel's exit would wait for it"
+            assert self.checked_by()(cell(self.right[0], **self.given)[self.name]).right
+        finally:
+            over.set()
+        left.join(10)
+        assert not left.is_alive()
+
     def test_a_long_sleep(self: Any) -> None:
         answer = cell(self.define("import time\ntime.sleep(60)"))[self.name]
         before = set(threading.enumerate())
         with takes_at_most(LONGEST):
             verdict = self.checked_by()(answer)
         assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
-        left = [thread.name for thread in threading.enumerate() if thread not in before]
-        assert len(left) <= 2, "the sleeper, and the watchdog of its loop"
+        (left,) = [thread for thread in threading.enumerate() if thread not in before]
+        assert left.daemon, "or the kernel's exit would wait for it"
         self.test_a_right_answer(self.right[0])
 
 

@@ -7,8 +7,8 @@ import contextvars
 import logging
 from typing import Any
 
+from helpers.background.held_loop import HeldLoop
 from helpers.background.lifetime import Background, BackgroundError
-from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
 from helpers.readers_code import in_words
 from helpers.sockets import listening_socket
 
@@ -36,11 +36,11 @@ class BackgroundApp(Background):
         super().__init__(name or str(getattr(app, "__name__", type(app).__name__)), host, port)
         self.app = app
         self._options = options
-        self._loop: BackgroundLoop | None = None
+        self._loop: HeldLoop | None = None
         self._server: Any = None
         self._task: asyncio.Task[None] | None = None
 
-    def _open(self) -> None:
+    def _start(self) -> None:
         import uvicorn
 
         options = {"timeout_graceful_shutdown": 1, "lifespan": "auto", **self._options, "log_config": None}
@@ -50,12 +50,12 @@ class BackgroundApp(Background):
         except OSError as error:
             raise self._port_error(error) from None
         self.port = sock.getsockname()[1]
-        self._loop = hold_shared_loop(self, self._journal.say, self._journal.block)
+        self._loop = HeldLoop(self._journal)
         try:
             self._loop.call(self._until_started(sock), timeout=20)
         except BaseException:
             sock.close()
-            self._let_go()
+            self._loop.let_go()
             raise
 
     async def _until_started(self, sock: Any) -> None:
@@ -80,14 +80,9 @@ class BackgroundApp(Background):
         finally:
             logger.removeHandler(teller)
 
-    def _close(self, seconds: float | None) -> None:
+    def _stop(self, reason: str, seconds: float | None) -> None:
         assert self._loop is not None
-        try:
-            self._loop.call(self._until_stopped(), timeout=4, insist=True)
-        except LoopBlockedError as error:
-            self._journal.say(str(error))
-        finally:
-            self._let_go()
+        self._loop.end(self._until_stopped(), timeout=4)
 
     async def _until_stopped(self) -> None:
         assert self._task is not None
@@ -98,11 +93,6 @@ class BackgroundApp(Background):
             await asyncio.wait([self._task], timeout=0.5)
         for connection in self._server.server_state.connections:  # peers that don't answer the close
             connection.transport.abort()
-
-    def _let_go(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.release(self)
 
 
 _app_served_here: contextvars.ContextVar[BackgroundApp] = contextvars.ContextVar("app served here")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
+from helpers.background.break_off import RESTART
 from helpers.background.child import Child
 from helpers.background.journal import Reporter
 from helpers.background.lifetime import BackgroundError
@@ -69,7 +70,8 @@ class ChildServer:
         elif kind == "say":
             self._reporter.say(content)
         elif kind == "block":
-            self._reporter.block(content)
+            if RESTART not in content:  # what is left behind ends with the child
+                self._reporter.block(content)
         else:
             self._reporter.fail(unpacked_error(content))
 

@@ -52,9 +52,8 @@ class Background(ABC):
         self.port = port
         self._fixed_port = port
         self._journal = Journal()
-        self._replaced = False
         self._end: str | None = None
-        self._end_told = False
+        self._end_is_news = False
         self._lock = threading.RLock()
 
     def start(self) -> Self:
@@ -72,14 +71,11 @@ class Background(ABC):
                 return self
             before = self._named.get(self.name)
             if before is not None and before is not self:
-                before._replaced = True
                 self.port = self.port or before.port
-                before._halt()
-            self._halt()
-            self._begin()
-            failed = before._journal.first_failure if before is not self and before is not None else None
-            if failed is not None:
-                self._journal.say(f"the one before had failed: {in_words(failed)}")
+                before._make_way()
+            self._start_afresh()
+            if before is not None and before is not self:
+                self._take_over_news(before)
             self._named[self.name] = self
         return self
 
@@ -94,8 +90,16 @@ class Background(ABC):
             HandlerFailedError: a handler failed and nobody has been told yet. It is stopped all the same.
             BackgroundError: its process had ended by itself and nobody has been told yet.
         """
-        self._halt()
+        self.halt()
         self.check()
+
+    def halt(self, *, hurry: bool = False) -> None:
+        """Stop like `stop()`, but raise nothing of what went wrong in the background.
+
+        Args:
+            hurry: give peers a fifth of a second at most to answer the close.
+        """
+        self._halt("server stopped", hurry=hurry)
 
     def check(self) -> None:
         """Raise what failed in the background since you last asked; each failure is told once.
@@ -116,10 +120,10 @@ class Background(ABC):
             raise HandlerFailedError(
                 f"{self.name!r} failed in the background: {in_words(first)}{more}"
             ) from first
-        why = self._why_ended()
-        if why and not self._end_told:
-            self._end_told = True
-            raise BackgroundError(f"{self.name!r} is not running: {why}")
+        self._notice_end()
+        if self._end_is_news:
+            self._end_is_news = False
+            raise BackgroundError(f"{self.name!r} is not running: {self._end}")
 
     @property
     def failures(self) -> list[Exception]:
@@ -134,7 +138,7 @@ class Background(ABC):
     @property
     def running(self) -> bool:
         """Whether it has been started, not been stopped, and not ended by itself."""
-        return id(self) in self._running and self._ended() is None
+        return id(self) in self._running and self._why_ended() is None
 
     @property
     def newest(self) -> Background:
@@ -161,10 +165,8 @@ class Background(ABC):
         """
         self.check()
         if not self.running:
-            if self._replaced:
-                why = f"another {self.name!r} has taken its place; give each a name of its own, name=..."
-            else:
-                why = self._why_ended() or "call .start() first, or use it inside `with`"
+            self._notice_end()
+            why = self._end or "call .start() first, or use it inside `with`"
             raise BackgroundError(f"{self.name!r} is not running: {why}")
         return self.address
 
@@ -179,35 +181,53 @@ class Background(ABC):
         return "http"
 
     @abstractmethod
-    def _open(self) -> None:
+    def _start(self) -> None:
         """Start, set `self.port`, and return when peers can connect."""
 
     @abstractmethod
-    def _close(self, seconds: float | None) -> None:
-        """Stop and free everything; give peers at most `seconds` to answer (None: its own time)."""
+    def _stop(self, reason: str, seconds: float | None) -> None:
+        """Stop and free everything.
 
-    def _ended(self) -> str | None:
-        """Why what was started no longer runs although nobody has stopped it."""
-        return None
+        Args:
+            reason: what peers are told.
+            seconds: how long they may take to answer, at most; None leaves it to the subclass.
+        """
 
     def _why_ended(self) -> str | None:
-        return self._ended() if id(self) in self._running else self._end
+        """Why what was started no longer runs although nobody has stopped it; None while it runs."""
+        return None
 
-    def _begin(self) -> None:
+    def _notice_end(self) -> None:
+        if self._end is None and id(self) in self._running:
+            self._end = self._why_ended()
+            self._end_is_news = self._end is not None
+
+    def _start_afresh(self) -> None:
+        self.halt()
         self._journal.begin()
-        self._replaced = False
         self._end = None
-        self._end_told = False
-        self._open()
+        self._end_is_news = False
+        self._start()
         self._running[id(self)] = self
 
-    def _halt(self, *, hurry: bool = False) -> None:
+    def _make_way(self) -> None:
+        self._halt("replaced by a newer server")
+        self._end = f"another {self.name!r} has taken its place; give each a name of its own, name=..."
+
+    def _take_over_news(self, before: Background) -> None:
+        """Tell what the one whose place it takes has not told yet: whoever ran the cell again has lost it."""
+        if failed := before._journal.first_failure:
+            self._journal.say(f"the one before had failed: {in_words(failed)}")
+        if blocked := before.blocked:
+            self._journal.block(f"the one before: {blocked}")
+
+    def _halt(self, reason: str, *, hurry: bool = False) -> None:
         _refuse_on_background_loop()
         with self._lock:
             if id(self) in self._running:
-                self._end = self._ended()
+                self._notice_end()
                 del self._running[id(self)]
-                self._close(0.2 if hurry or _loop_runs_here() else None)
+                self._stop(reason, 0.2 if hurry or _loop_runs_here() else None)
             if self._named.get(self.name) is self:
                 del self._named[self.name]
 
@@ -229,14 +249,13 @@ class Background(ABC):
         with self._lock:
             if self.running:
                 raise BackgroundError(f"{self.name!r} runs already: use `with` or start(), not both")
-            self._halt()
-            self._begin()
+            self._start_afresh()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._halt()
+        self.halt()
         self._check_beside(error)
 
     async def __aenter__(self) -> Self:
@@ -245,7 +264,7 @@ class Background(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._halt)
+        await asyncio.to_thread(self.halt)
         self._check_beside(error)
 
     def _check_beside(self, error: BaseException | None) -> None:
@@ -280,4 +299,4 @@ def _loop_runs_here() -> bool:
 def _stop_everything() -> None:
     for background in list(Background._running.values()):
         with contextlib.suppress(Exception):  # the next one must be stopped all the same
-            background._halt(hurry=True)  # Jupyter kills a kernel that takes more than five seconds
+            background.halt(hurry=True)  # Jupyter kills a kernel that takes more than five seconds

@@ -8,8 +8,8 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
+from helpers.background.held_loop import HeldLoop
 from helpers.background.journal import Reporter
-from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
 from helpers.background.serving import Handler, Serving
 from helpers.sockets import listening_socket
 
@@ -37,21 +37,17 @@ class LoopServer:
         *,
         own_loop: str | None = None,
     ) -> None:
-        self._reporter = reporter
         self._serving = Serving(handler, reporter)
         self._socket: socket.socket | None = None
-        if own_loop is None:
-            self._loop = hold_shared_loop(self, reporter.say, reporter.block)
-        else:
-            self._loop = BackgroundLoop(own_loop)
-            self._loop.hold(self, reporter.say, reporter.block)
+        self._loop = HeldLoop(reporter, own=own_loop)
         try:
             host, port, or_any = address
             self._socket = listening_socket(host, port, or_any=or_any)
             self.port: int = self._socket.getsockname()[1]
             self._loop.call(self._serving.open(options | {"sock": self._socket}), timeout=10)
         except BaseException:
-            self._let_go()
+            self._loop.let_go()
+            self._free_port()
             raise
 
     @property
@@ -70,13 +66,10 @@ class LoopServer:
     def close(self, seconds: float, reason: str) -> None:
         """Close with 1001 (going away); after `seconds` break off what has not answered."""
         try:
-            self._loop.call(self._serving.close(seconds, reason), timeout=seconds + 2, insist=True)
-        except LoopBlockedError as error:
-            self._reporter.say(str(error))
+            self._loop.end(self._serving.close(seconds, reason), timeout=seconds + 2)
         finally:
-            self._let_go()
+            self._free_port()
 
-    def _let_go(self) -> None:
+    def _free_port(self) -> None:
         if self._socket is not None:
-            self._socket.close()  # where the loop is blocked, nobody else frees the port
-        self._loop.release(self)
+            self._socket.close()  # where the loop is blocked, nobody else does

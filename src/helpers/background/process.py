@@ -82,7 +82,7 @@ class BackgroundProcess(Background):
     def _scheme(self) -> str:
         return self._uri_scheme
 
-    def _open(self) -> None:
+    def _start(self) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with listening_socket(self.host, self.port, or_any=not self._fixed_port) as sock:
@@ -127,11 +127,11 @@ class BackgroundProcess(Background):
         try:
             ready = self._becomes_ready(time.monotonic() + self._seconds)
         except BaseException:  # the kernel was interrupted
-            self._close(None)
+            self._free()
             raise
         ended = self._process.poll() is not None
         if ended or not ready:
-            self._close(None)
+            self._free()
             why = "ended" if ended else f"was not ready in {self._seconds:g} s"
             raise BackgroundError(f"{self.name!r} {why}. It printed:\n{self._last_words()}")
 
@@ -151,7 +151,7 @@ class BackgroundProcess(Background):
     def _last_words(self) -> str:
         return "\n".join(self.output[-10:]) or "(nothing)"
 
-    def _ended(self) -> str | None:
+    def _why_ended(self) -> str | None:
         assert self._process is not None
         assert self._reader is not None
         if self._process.poll() is None:
@@ -159,7 +159,10 @@ class BackgroundProcess(Background):
         self._reader.join(1)
         return f"the program has ended (status {self._process.returncode}). It printed:\n{self._last_words()}"
 
-    def _close(self, seconds: float | None) -> None:
+    def _stop(self, reason: str, seconds: float | None) -> None:
+        self._free()
+
+    def _free(self) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None

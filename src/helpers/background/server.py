@@ -105,7 +105,7 @@ class BackgroundServer(Background):
     def _scheme(self) -> str:
         return "wss" if self._options.get("ssl") else "ws"
 
-    def _open(self) -> None:
+    def _start(self) -> None:
         address = (self.host, self.port, not self._fixed_port)
         options = {"close_timeout": self._close_timeout, **self._options}
         try:
@@ -120,15 +120,15 @@ class BackgroundServer(Background):
             raise self._port_error(error) from None
         self.port = self._served.port
 
-    def _close(self, seconds: float | None) -> None:
+    def _stop(self, reason: str, seconds: float | None) -> None:
         assert self._served is not None
         seconds = self._close_timeout if seconds is None else min(seconds, self._close_timeout)
         try:
-            self._served.close(seconds, "replaced by a newer server" if self._replaced else "server stopped")
+            self._served.close(seconds, reason)
         finally:
             self._served = None
 
-    def _ended(self) -> str | None:
+    def _why_ended(self) -> str | None:
         return self._served.ended() if self._served else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import weakref
@@ -14,8 +13,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from helpers.background.break_off import Abandoned, end_by_force
 from helpers.background.journal import Reporter
-from helpers.background.loops import Abandoned
 from helpers.background.page import wants_websocket
 from helpers.readers_code import in_words
 
@@ -75,7 +74,7 @@ class Serving:
             await asyncio.wait([closed], timeout=0.3)
         if not closed.done():
             for handler in handlers:
-                _end_by_force(handler)
+                end_by_force(handler)
             await asyncio.wait([closed], timeout=0.3)
         if not closed.done():
             closed.cancel()
@@ -125,14 +124,6 @@ def _is_connection_closed(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_connection_closed(part) for part in error.exceptions)
     return isinstance(error, ConnectionClosed)
-
-
-def _end_by_force(handler: asyncio.Task[None]) -> None:
-    """End a task that swallows `CancelledError`, by closing the coroutine under it."""
-    if not handler.done():
-        with contextlib.suppress(RuntimeError):  # swallowed as well
-            handler.get_coro().close()
-        handler.cancel()
 
 
 def _from_the_handlers_line(error: Exception) -> Exception:

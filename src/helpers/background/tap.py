@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Unpack
 
+from helpers.background.held_loop import HeldLoop
 from helpers.background.lifetime import Background, BackgroundError
-from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
 from helpers.readers_code import in_words
 from helpers.wire.events import Direction, Event
 from helpers.wire.link import Shape
@@ -50,7 +50,7 @@ class BackgroundTap(Background):
         self._server = server
         self._options = options
         self._tap: Tap | None = None
-        self._loop: BackgroundLoop | None = None
+        self._loop: HeldLoop | None = None
 
     @property
     def stats(self) -> TapStats:
@@ -97,35 +97,26 @@ class BackgroundTap(Background):
     def address(self) -> str:
         return self._tap.url if self._tap else super().address
 
-    def _open(self) -> None:
-        self._loop = hold_shared_loop(self, self._journal.say, self._journal.block)
+    def _start(self) -> None:
+        self._loop = HeldLoop(self._journal)
         options = self._options.copy()
         options["listen_port"] = self.port
         try:
             tap = Tap.before(self._server, **options)
             self._loop.call(tap.start(or_any_port=not self._fixed_port), timeout=10)
         except OSError as error:
-            self._let_go()
+            self._loop.let_go()
             raise self._port_error(error) from None
         except BaseException:
-            self._let_go()
+            self._loop.let_go()
             raise
         self._tap = tap
         self.port = tap.port
 
-    def _close(self, seconds: float | None) -> None:
+    def _stop(self, reason: str, seconds: float | None) -> None:
         assert self._loop is not None
         try:
-            self._loop.call(self._started_tap.aclose(), timeout=4, insist=True)
-        except LoopBlockedError as error:
-            self._journal.say(str(error))
+            self._loop.end(self._started_tap.aclose(), timeout=4)
         except Exception as error:  # what a listener raised
             self._journal.say(f"a listener failed: {in_words(error)}")
             self._journal.fail(error)
-        finally:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.release(self)

@@ -9,7 +9,9 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
+from helpers.checks.answer import Answer
+from helpers.checks.peers import Peer, serving
+from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 

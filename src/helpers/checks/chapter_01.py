@@ -6,8 +6,9 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
+from helpers.checks.answer import Answer
 from helpers.checks.choices import unfit
-from helpers.checks.trial import Answer, try_function
+from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 WAYS = ("keep-alive", "polling", "long polling", "SSE", "WebSocket")

@@ -11,8 +11,9 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key as right_accept_key
 
+from helpers.checks.answer import Answer
 from helpers.checks.choices import unfit
-from helpers.checks.trial import Answer, try_function
+from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 RULES = ("not masked", "unknown opcode", "invalid UTF-8", "control frame too long", "reserved bit set")

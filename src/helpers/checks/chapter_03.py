@@ -11,7 +11,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from helpers.checks.trial import PATIENCE, Answer, Peer, try_function, try_handler
+from helpers.checks.answer import Answer
+from helpers.checks.peers import ANSWER_WITHIN, Peer
+from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 
@@ -90,8 +92,8 @@ def tell(function: Any) -> Verdict:
             for text in ("first", "second"):
                 reading = asyncio.run_coroutine_threadsafe(queue.get(), loop)
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))
-                await asyncio.to_thread(selector.asleep.wait, PATIENCE)
-                await answer(loop, queue, text, within=PATIENCE)
+                await asyncio.to_thread(selector.asleep.wait, ANSWER_WITHIN)
+                await answer(loop, queue, text, within=ANSWER_WITHIN)
                 await _expect(reading, text, loop)
                 if queue.threads != {thread.ident}:
                     raise NotYet(

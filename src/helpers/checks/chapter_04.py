@@ -12,7 +12,9 @@ from websockets.asyncio import server
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from helpers.checks.trial import Answer, Peer, serving, try_function, try_handler
+from helpers.checks.answer import Answer
+from helpers.checks.peers import Peer, serving
+from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 UNASKED = "readings must come unprompted: send them from a separate task, next to the loop that reads"

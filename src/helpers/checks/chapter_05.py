@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from helpers.checks.trial import Answer, Peer, try_function, try_handler
+from helpers.checks.answer import Answer
+from helpers.checks.peers import Peer
+from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 PICTURES = 24

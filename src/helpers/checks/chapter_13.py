@@ -15,7 +15,9 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
-from helpers.checks.trial import Answer, Peer, try_function
+from helpers.checks.answer import Answer
+from helpers.checks.peers import Peer
+from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 
 FULL = 2**23

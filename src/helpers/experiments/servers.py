@@ -100,7 +100,7 @@ class ServersRun(Run[Result]):
     def _halt(self) -> None:
         """Stop what is ours, all at once. What fails because of that is no news."""
         with ThreadPoolExecutor(max(1, len(self._ours))) as pool:
-            list(pool.map(lambda server: server._halt(hurry=True), self._ours.values()))
+            list(pool.map(lambda server: server.halt(hurry=True), self._ours.values()))
 
 
 def _websocket(url: str) -> str:

@@ -1,0 +1,230 @@
+"""What goes wrong on a server becomes an entry of its log, or is raised at the next call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import traceback
+import warnings
+
+import pytest
+from shared import (
+    PLACES,
+    echo,
+    rubbish_in_a_frame,
+    says,
+    sync_connect,
+    talk,
+    tcp,
+    wait_until,
+    ws_by_hand,
+)
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from helpers.background.lifetime import HandlerFailedError
+from helpers.background.server import BackgroundServer
+
+# --- what a handler raises
+
+
+async def fails(connection):
+    await connection.recv()
+    raise ValueError("no such room")
+
+
+@pytest.mark.parametrize("where", ["shared", "process"])
+@pytest.mark.parametrize("show", ["url", "check", "stop", "with", "async with"])
+def test_a_failure_is_shown_once_with_its_line(where, show):
+    server = BackgroundServer(fails, where=where)
+
+    def go_wrong():
+        with sync_connect(server.url) as client:
+            client.send("x")
+            with pytest.raises(ConnectionClosed, match="1011"):
+                client.recv(timeout=5)
+        wait_until(lambda: says(server, "the handler failed"))
+
+    async def beside():
+        async with server:
+            await asyncio.to_thread(go_wrong)
+
+    with pytest.raises(HandlerFailedError, match="ValueError: no such room") as caught:
+        if show == "with":
+            with server:
+                go_wrong()
+        elif show == "async with":
+            asyncio.run(beside())
+        else:
+            server.start()
+            go_wrong()
+            _ = server.url if show == "url" else getattr(server, show)()
+    assert 'raise ValueError("no such room")' in "".join(traceback.format_exception(caught.value))
+    assert isinstance(caught.value.__cause__, ValueError)
+    server.check()
+    server.stop()
+
+
+def test_several_failures_are_counted_and_a_failure_beside_another_is_noted():
+    server = BackgroundServer(fails)
+    with pytest.raises(KeyError) as caught, server:
+        url = server.url
+        for _ in range(2):
+            with sync_connect(url) as client:
+                client.send("x")
+                with pytest.raises(ConnectionClosed):
+                    client.recv(timeout=5)
+        wait_until(lambda: len([entry for entry in server.log if "the handler failed" in entry.text]) == 2)
+        raise KeyError("mine")
+    assert len(caught.value.__notes__) == 2
+    server.check()
+
+
+async def wait_in_a_group(connection):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(connection.recv())
+        group.create_task(connection.recv_streaming().__anext__())
+
+
+async def read_once(connection):
+    await connection.recv()
+
+
+@pytest.mark.parametrize("handler", [read_once, echo, wait_in_a_group])
+def test_the_end_of_its_own_connection_is_no_failure(handler):
+    async def in_a_group(connection):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(connection.recv())
+
+    with BackgroundServer(in_a_group if handler is wait_in_a_group else handler) as server:
+        tcp_peer = ws_by_hand(server.port)
+        with sync_connect(server.url):
+            pass
+        tcp_peer.close()
+        wait_until(lambda: len([entry for entry in server.log if "closed:" in entry.text]) == 2)
+        server.check()
+
+
+def test_the_end_of_another_connection_is_a_failure():
+    with BackgroundServer(echo, name="other") as other:
+
+        async def relays(connection):
+            async with connect(other.url, proxy=None) as upstream:
+                await upstream.close()
+                await upstream.recv()
+
+        server = BackgroundServer(relays).start()
+        with sync_connect(server.url) as client, pytest.raises(ConnectionClosed, match="1011"):
+            client.recv(timeout=5)
+        with pytest.raises(HandlerFailedError, match="ConnectionClosedOK"):
+            server.stop()
+
+
+async def exits(connection):
+    raise SystemExit(3)
+
+
+async def interrupts(connection):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("handler", [exits, interrupts])
+def test_an_exit_in_a_handler_is_a_failure_and_the_loop_lives(where, handler):
+    server = BackgroundServer(handler, where=where).start()
+    url = server.url
+    for _ in range(2):
+        with sync_connect(url) as client, pytest.raises(ConnectionClosed, match="1011"):
+            client.recv(timeout=5)
+    wait_until(lambda: says(server, "the handler failed"))
+    assert says(server, f"{handler.__name__}(): raise") or where == "process"
+    with pytest.raises(HandlerFailedError, match=r"raised (SystemExit|KeyboardInterrupt)"):
+        server.stop()
+
+
+class Unspeakable(Exception):
+    def __init__(self, one, two):
+        self.lock = threading.Lock()
+
+    def __str__(self):
+        raise RuntimeError("not even my words")
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_an_exception_that_can_not_be_spoken_or_copied_is_kept(where):
+    async def handler(connection):
+        raise Unspeakable(1, 2)
+
+    server = BackgroundServer(handler, where=where).start()
+    with sync_connect(server.url) as client, pytest.raises(ConnectionClosed, match="1011"):
+        client.recv(timeout=5)
+    wait_until(lambda: says(server, "Unspeakable"))
+    with pytest.raises(HandlerFailedError, match="Unspeakable"):
+        server.stop()
+
+
+def test_a_failure_of_a_replaced_server_is_told_by_the_next():
+    server = BackgroundServer(fails).start()
+    with sync_connect(server.url) as client:
+        client.send("x")
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=5)
+    wait_until(lambda: says(server, "the handler failed"))
+    again = BackgroundServer(fails).start()
+    assert says(again, "the one before had failed: ValueError: no such room")
+    again.stop()
+
+
+# --- peers that send rubbish
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize(
+    ("rubbish", "words"),
+    [
+        (b"\x00\xff\xfe rubbish\r\n\r\n", "handshake: InvalidMessage: did not receive a valid HTTP request"),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "handshake (426 Upgrade Required): InvalidUpgrade: missing Connection header",
+        ),
+        (b"\x16\x03\x01\x02\x00\x01", "a peer did not complete the handshake"),
+        (b"", "a peer did not complete the handshake"),
+    ],
+)
+def test_rubbish_becomes_an_event_and_nothing_red(where, rubbish, words, capfd):
+    with BackgroundServer(echo, where=where) as server:
+        with tcp(server.port) as peer:
+            peer.sendall(rubbish)
+            if not rubbish.startswith(b"GET"):
+                peer.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                while peer.recv(4096):
+                    pass
+        wait_until(lambda: says(server, words), what=words)
+        assert talk(server.url) == "hi"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_rubbish_after_the_handshake_is_an_event(capfd):
+    with BackgroundServer(echo) as server:
+        peer = rubbish_in_a_frame(server)
+        peer.close()
+        wait_until(lambda: says(server, "the peer broke the protocol: ProtocolError"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_task_that_nobody_awaits_is_an_event_and_no_blocked_loop(capfd):
+    async def handler(connection):
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await connection.send("done")
+
+    with BackgroundServer(handler) as server:
+        with sync_connect(server.url) as client:
+            assert client.recv(timeout=5) == "done"
+        wait_until(lambda: says(server, "ZeroDivisionError"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            server.check()
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,304 @@
+"""A server beside the kernel: it starts, answers, takes its place again and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import threading
+
+import pytest
+import websockets.sync.client
+from shared import (
+    PLACES,
+    echo,
+    nothing_left,
+    says,
+    sync_connect,
+    talk,
+    ws_by_hand,
+)
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from helpers.background.lifetime import BackgroundError
+from helpers.background.server import BackgroundServer
+
+# --- start and stop
+
+
+@pytest.mark.parametrize(("where", "times"), [("shared", 100), ("own", 100), ("process", 4)])
+def test_start_and_stop_many_times_leaves_nothing(where, times):
+    server = BackgroundServer(echo, where=where)
+    talk(server.start().url)
+    server.stop()
+    ports = set()
+    with nothing_left():
+        for _ in range(times):
+            server.start()
+            ports.add(server.port)
+            with sync_connect(server.url) as client:
+                client.send("hi")
+                assert client.recv(timeout=10) == "hi"
+            server.stop()
+    assert ports == {server.port}
+
+
+def test_a_shared_loop_that_somebody_else_holds_keeps_no_task():
+    async def tasks():
+        return len(asyncio.all_tasks())
+
+    with BackgroundServer(echo, name="holder") as holder:
+        loop = holder.loop
+        before = asyncio.run_coroutine_threadsafe(tasks(), loop).result(5)
+        for _ in range(20):
+            with BackgroundServer(echo, close_timeout=0.05) as server:
+                assert server.loop is loop
+                peer = ws_by_hand(server.port)
+            peer.close()
+        assert asyncio.run_coroutine_threadsafe(tasks(), loop).result(5) == before
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_with_and_async_with(where):
+    with nothing_left():
+        with BackgroundServer(echo, where=where) as server:
+            assert server.running
+            assert talk(server.url) == "hi"
+        assert not server.running
+
+        async def inside():
+            async with (
+                BackgroundServer(echo, where=where) as server,
+                connect(server.url, proxy=None) as client,
+            ):
+                await client.send("hi")
+                assert await client.recv() == "hi"
+
+        asyncio.run(inside())
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_small_messages_do_not_wait_for_the_acknowledgement_of_others(where):
+    async def tell(connection):
+        option = connection.transport.get_extra_info("socket").getsockopt(6, 1)  # IPPROTO_TCP, TCP_NODELAY
+        await connection.send("at once" if option else "after the acknowledgement")
+
+    with BackgroundServer(tell, where=where) as server, sync_connect(server.url) as client:
+        assert client.recv(timeout=10) == "at once"
+
+
+def test_async_with_gives_clients_on_the_callers_loop_their_time():
+    async def inside():
+        async with BackgroundServer(echo) as server:
+            client = await connect(server.url, proxy=None)
+        await client.wait_closed()
+        return server, client.close_code
+
+    server, code = asyncio.run(inside())
+    assert code == 1001
+    assert says(server, "closed: 1001 (server stopped)")
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_the_same_name_takes_over_the_port_and_tells_the_clients(where):
+    first = BackgroundServer(echo, where=where, name="chat").start()
+    clients = [sync_connect(first.url) for _ in range(3)]
+    second = BackgroundServer(echo, where=where, name="chat").start()
+    assert second.port == first.port
+    for client in clients:
+        with client, pytest.raises(ConnectionClosed, match=r"1001.*replaced by a newer server"):
+            client.recv(timeout=5)
+    assert talk(second.url) == "hi"
+    with pytest.raises(BackgroundError, match="another 'chat' has taken its place"):
+        _ = first.url
+    first.stop()
+    assert second.running
+    second.stop()
+
+
+def test_the_same_name_on_a_fixed_port(unused_port):
+    with contextlib.ExitStack() as peers:
+        for _ in range(3):
+            server = BackgroundServer(echo, port=unused_port).start()
+            peers.enter_context(ws_by_hand(unused_port))
+            assert talk(server.url) == "hi"
+    server.stop()
+
+
+@pytest.fixture
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_port_that_a_stranger_holds(where):
+    with nothing_left(), socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        server = BackgroundServer(echo, where=where, port=port)
+        with pytest.raises(BackgroundError, match=rf"port {port} .*stop the program .*another number"):
+            server.start()
+        assert not server.running
+    talk(server.start().url)
+    server.stop()
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_port_that_one_of_ours_holds(where):
+    with nothing_left(), BackgroundServer(echo, name="mine") as mine:
+        with pytest.raises(BackgroundError, match=rf"port {mine.port} .*your own 'mine' holds it"):
+            BackgroundServer(echo, where=where, name="other", port=mine.port).start()
+        assert talk(mine.url) == "hi"
+
+
+@pytest.mark.parametrize("where", ["shared", "process"])
+def test_a_host_that_is_not_here(where):
+    with nothing_left(), pytest.raises(BackgroundError, match="must be an address of this machine") as caught:
+        BackgroundServer(echo, where=where, host="192.0.2.1", port=4711).start()
+    assert "while" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_an_option_that_does_not_exist_leaves_nothing(where):
+    with nothing_left(), pytest.raises((TypeError, BackgroundError), match="colour"):
+        BackgroundServer(echo, where=where, colour="blue").start()
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_options_pass_through(where):
+    options = {"origins": ["https://a.example"], "subprotocols": ["chat"], "max_size": 10, "backlog": 5}
+    with BackgroundServer(echo, where=where, **options) as server:
+        with pytest.raises(InvalidStatus, match="403"):
+            sync_connect(server.url)
+        with websockets.sync.client.connect(
+            server.url, proxy=None, origin="https://a.example", subprotocols=["chat"]
+        ) as client:
+            assert client.subprotocol == "chat"
+            client.send("x" * 11)
+            with pytest.raises(ConnectionClosed, match="1009"):
+                client.recv(timeout=5)
+
+
+def test_a_socket_of_ones_own_is_refused_in_words():
+    with pytest.raises(TypeError, match="host= and port= instead of sock="):
+        BackgroundServer(echo, sock=None)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("::1", "[::1]"), ("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")]
+)
+def test_the_url_can_be_connected_to(host, shown):
+    with BackgroundServer(echo, host=host) as server:
+        assert server.url == f"ws://{shown}:{server.port}"
+        assert talk(server.url) == "hi"
+        assert server.url in repr(server)
+
+
+def test_start_twice_stop_twice_and_with_after_start():
+    server = BackgroundServer(echo)
+    assert server.start() is server.start()
+    with pytest.raises(BackgroundError, match="runs already"), server:
+        pass
+    server.stop()
+    server.stop()
+    with pytest.raises(BackgroundError, match=r"call .start\(\) first"):
+        _ = server.url
+
+
+def test_stop_from_many_threads_at_once():
+    with nothing_left():
+        for where in ("shared", "own"):
+            server = BackgroundServer(echo, where=where).start()
+            peer = ws_by_hand(server.port)
+            failed = []
+
+            def stop(server=server, failed=failed):
+                try:
+                    server.stop()
+                except BaseException as error:
+                    failed.append(error)
+
+            threads = [threading.Thread(target=stop) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(5)
+            assert not failed
+            assert not any(thread.is_alive() for thread in threads)
+            peer.close()
+
+
+# --- what a handler may be
+
+
+class Room:
+    async def __call__(self, connection):
+        await connection.send("room")
+
+    async def method(self, connection):
+        await connection.send("method")
+
+
+async def greets(greeting, connection):
+    await connection.send(greeting)
+
+
+@pytest.mark.parametrize("where", ["shared", "process"])
+@pytest.mark.parametrize(
+    ("handler", "answer", "name"),
+    [
+        (Room(), "room", "Room"),
+        (Room().method, "method", "method"),
+        (functools.partial(greets, "partial"), "partial", "greets"),
+        (functools.partial(Room().method), "method", "method"),
+        (functools.partial(Room()), "room", "Room"),
+    ],
+)
+def test_handlers_of_every_shape(where, handler, answer, name):
+    with BackgroundServer(handler, where=where) as server, sync_connect(server.url) as client:
+        assert client.recv(timeout=5) == answer
+        assert server.name == name
+
+
+def plain(connection):
+    pass
+
+
+async def two(connection, path):
+    pass
+
+
+async def none():
+    pass
+
+
+async def yields(connection):
+    yield connection
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (plain, r"write `async def plain\(connection\)`"),
+        (lambda connection: None, "must be a coroutine function"),
+        (functools.partial(plain), r"write `async def plain\(connection\)`"),
+        (two, "one argument, the connection: missing a required argument: 'path'"),
+        (functools.partial(greets, "x", "y"), "one argument"),
+        (none, "one argument, the connection: too many"),
+        (yields, "without `yield`"),
+        (Room, "must be a coroutine function"),
+        (..., "must be a function"),
+        (None, "must be a function"),
+        ("echo", "must be a function"),
+    ],
+)
+def test_what_can_not_be_a_handler_is_refused_in_words(handler, words):
+    with pytest.raises(TypeError, match=words):
+        BackgroundServer(handler)
+
+
+def test_an_unknown_place_is_refused():
+    with pytest.raises(ValueError, match='"shared", "own" or "process", not \'thread\''):
+        BackgroundServer(echo, where="thread")
