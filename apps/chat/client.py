@@ -11,17 +11,17 @@ import asyncio
 import collections
 import contextlib
 import json
-import random
 import threading
 import time
-from collections.abc import Generator, Iterable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Generator
+from typing import Literal, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import process_exception
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
-Event = dict[str, Any]
+from apps.chat.resume import FINAL_CODES, pauses
+from apps.chat.room import Event
 
 EVENTS_KEPT = 1_000
 """How many events wait for the page at most; then the oldest is dropped, and counted."""
@@ -29,16 +29,12 @@ MESSAGES_KEPT = 20
 """How many messages wait for the connection at most; then `send` refuses."""
 LARGEST_EVENT = 4 * 2**20
 """In bytes: a `welcome` with 50 messages of 4,096 emoji, escaped as JSON allows, has 2.4 MB."""
-LONGEST_DELAY = 4.0
-"""In seconds: the longest wait between two attempts to connect."""
 TIME_TO_CLOSE = 0.8
 """In seconds: how long the server may take to answer the goodbye."""
 TYPING_LASTS = 3.0
 """In seconds: how long somebody counts as typing."""
 FORGOTTEN_AFTER = 150.0
 """In seconds: when a client leaves that no page drains. A hidden tab still draws about once a minute."""
-FINAL_CODES = {1000, 1003, 1007, 1008, *range(4000, 5000)}
-"""Close codes that are an answer and no accident, so that it is no use to try again (RFC 6455 §7.4)."""
 
 
 class CannotSend(Exception):
@@ -163,7 +159,7 @@ class ChatClient:
             self._watcher = self._loop.call_later(left, self._watch)
 
     async def _live(self) -> None:
-        pauses = self._pauses()
+        waits = self._pauses()
         try:
             async for connection in connect(
                 self._url,
@@ -179,8 +175,8 @@ class ChatClient:
                     self._state = State("refused", f"The server has ended it: {self._why}.")
                     return
                 if self._state.name == "open":
-                    pauses = self._pauses()
-                await asyncio.sleep(next(pauses))
+                    waits = self._pauses()
+                await asyncio.sleep(next(waits))
         except Exception as error:
             self._state = State("refused", f"Given up: {in_words(error)}.")
         finally:
@@ -192,14 +188,11 @@ class ChatClient:
         return process_exception(error)
 
     def _pauses(self) -> Generator[float]:
-        """How long to wait before each attempt: longer each time, never alike for all."""
-        longest = 0.5
-        while True:
-            pause = random.uniform(longest / 2, longest)
+        """How long to wait before each attempt; says so in `state`."""
+        for pause in pauses():
             self._next_try = time.monotonic() + pause
             self._state = State("reconnecting", f"Reconnecting: {self._why}.")
             yield pause
-            longest = min(2 * longest, LONGEST_DELAY)
 
     async def _talk(self, connection: ClientConnection) -> None:
         """Receive, and send what waits, until the connection is closed."""
@@ -251,13 +244,6 @@ class ChatClient:
                 self._events.popleft()
                 self.dropped += 1
             self._events.append(event)
-
-
-def unseen(seen: Iterable[Event], history: list[Event]) -> list[Event]:
-    """The part of a `welcome`'s history that comes after what was seen before the connection was lost."""
-    said = [event for event in seen if event["type"] == "said"]
-    overlap = next(n for n in range(len(history), -1, -1) if said[len(said) - n :] == history[:n])
-    return history[overlap:]
 
 
 def as_line(event: Event) -> tuple[str, str]:

@@ -19,7 +19,9 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from apps.chat.client import CannotSend, ChatClient, Event, as_line, unseen
+from apps.chat.client import CannotSend, ChatClient, as_line
+from apps.chat.resume import unseen
+from apps.chat.room import Event
 
 CHAT_URL = os.environ.get("CHAT_URL", "ws://127.0.0.1:8000/ws")
 CHAT_TOKEN = os.environ.get("CHAT_TOKEN", "")

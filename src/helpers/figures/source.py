@@ -11,7 +11,7 @@ from pathlib import Path
 class Source:
     """Source shown as code, read from its file; nothing of it is run.
 
-        Source("apps.chat.server:ConnectionManager.broadcast", "apps.chat.server:chat")
+        Source("apps.chat.room:Room.broadcast", "apps.chat.server:chat")
 
     Args:
         *places: each a module and what to show of it: a function, a class, a method, or a file that lies
