@@ -6,8 +6,7 @@ import asyncio
 import time
 from typing import Annotated, Any, ClassVar
 
-import pytest
-from battery import Function, assert_not_yet
+from battery import Function
 from changes import but
 from fastapi import HTTPException, Query, WebSocket, WebSocketDisconnect, WebSocketException
 
@@ -122,22 +121,6 @@ class TestTicketHolder(Function):
             "a refusal (1008, this ticket is not valid)",
         ),
     ]
-
-    def test_a_close_is_seen_however_late_the_server_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        accept = WebSocket.accept
-
-        async def late(*arguments: Any) -> None:
-            await asyncio.sleep(0.3)
-            await accept(*arguments)
-
-        monkeypatch.setattr(WebSocket, "accept", late)
-        verdict = self.check("""
-            async def ticket_holder(websocket: WebSocket, token: str = ""):
-                if token not in tickets:
-                    await websocket.close(1008, "no such ticket")
-                return tickets.get(token)
-        """)
-        assert_not_yet(verdict, "closed too early", "raise WebSocketException(1008")
 
 
 class TestTellAll(Function):

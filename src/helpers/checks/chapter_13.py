@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from fastapi import Depends, FastAPI, HTTPException, WebSocketDisconnect, WebSocketException
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
@@ -20,12 +21,14 @@ from helpers.checks.peers import Peer
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 
-FULL = 2**23
+MORE_THAN_BUFFERS_HOLD = 2**23
 """In bytes: more than the buffers of both systems hold."""
 
-FOR_EACH = "one failure stopped the sending for everybody: put `try`/`except` inside, around each `send_text`"
-FINISH = "your list has none of the slow ones: await every task you start, and note each `TimeoutError`"
-NOT_SENT = "each `send_text` needs an `await`, and what goes wrong for one must not end it for the others"
+CATCH_EACH = (
+    "one failure stopped the sending for everybody: put `try`/`except` inside, around each `send_text`"
+)
+AWAIT_ALL = "your list has none of the slow ones: await every task you start, and note each `TimeoutError`"
+AWAIT_EACH = "each `send_text` needs an `await`, and what goes wrong for one must not end it for the others"
 
 SLOW = ("slow", "slower", "slowest")
 GONE = ("gone", "hung_up")
@@ -43,13 +46,24 @@ TOO_EARLY = {
 }
 """What an ASGI message does to a connection, and the hint where the reader's function sent it."""
 
-RETURN_WHO = "return whose ticket it is: `tickets[token]`"
-AT_ONCE = "send to all at the same time, `asyncio.gather(*(...))`, with half a second for each"
-HALF_A_SECOND = (
+SCOPE = {
+    "type": "websocket",
+    "scheme": "ws",
+    "path": "/ws",
+    "headers": [],
+    "client": ("127.0.0.1", 50_000),
+    "server": ("127.0.0.1", 8000),
+    "subprotocols": [],
+}
+"""What uvicorn would tell FastAPI of a connection; without the query."""
+
+RETURN_THE_HOLDER = "return whose ticket it is: `tickets[token]`"
+SEND_TO_ALL_AT_ONCE = "send to all at the same time, `asyncio.gather(*(...))`, with half a second for each"
+WAIT_HALF_A_SECOND = (
     "some never read: wait half a second for each, `async with asyncio.timeout(0.5)`, and no longer"
 )
 SEND_TEXT = "FastAPI's way to send a text is `await websocket.send_text(text)`"
-WHO_FAILED = (
+RETURN_THE_FAILED = (
     "catch what goes wrong for each by itself: `TimeoutError` (too slow), and `WebSocketDisconnect` or "
     "`RuntimeError` (gone); and return a list of those"
 )
@@ -60,16 +74,16 @@ def ticket_holder(function: Any) -> Verdict:
 
     async def scenario(answer: Answer) -> str:
         for token, who in (("blue", "Ann"), ("red", "Bob")):
-            outcome = await asyncio.to_thread(_handshake, answer, function, f"?token={token}")
+            outcome = await _handshake(answer, function, f"token={token}")
             if outcome != who:
                 raise NotYet(
-                    f"with the token `{token}`: got {_told(outcome)}, expected `{who!r}`",
-                    RETURN_WHO,
+                    f"with the token `{token}`: got {_in_words(outcome)}, expected `{who!r}`",
+                    RETURN_THE_HOLDER,
                 )
-        for query, which in (("?token=green", "the token `green`, which nobody has,"), ("", "no token")):
-            outcome = await asyncio.to_thread(_handshake, answer, function, query)
+        for query, which in (("token=green", "the token `green`, which nobody has,"), ("", "no token")):
+            outcome = await _handshake(answer, function, query)
             if not isinstance(outcome, tuple):
-                raise NotYet(f"with {which}: got {_told(outcome)}, and nobody was refused", REFUSE)
+                raise NotYet(f"with {which}: got {_in_words(outcome)}, and nobody was refused", REFUSE)
             if outcome[0] != 1008:
                 raise NotYet(f"with {which} the connection was refused with {outcome[0]}, not 1008", REFUSE)
             if query and not outcome[1]:
@@ -101,82 +115,78 @@ def tell_all(function: Any) -> Verdict:
                     raise _with_a_hint(not_yet, answer.error) from not_yet
                 took = time.monotonic() - begin
                 for name, peer in (("Ann", ann), ("Bob", bob)):
-                    heard = await peer.hears(f"three are too slow and two are gone; {name}", hint=NOT_SENT)
+                    heard = await peer.hears(f"three are too slow and two are gone; {name}", hint=AWAIT_EACH)
                     if heard != "tea is ready":
                         raise NotYet(f"{name} heard {shown(heard)}", "send the text as it is")
-                _right_ones(returned, [sockets[name] for name in (*SLOW, *GONE)])
+                _check_the_list(returned, [sockets[name] for name in (*SLOW, *GONE)])
                 if took > 1.1:
                     raise NotYet(
                         f"it took {took:.1f} s: one after the other, or more than half a second for each",
-                        AT_ONCE,
+                        SEND_TO_ALL_AT_ONCE,
                     )
         return "those who read had the text; you named the three that were too slow and the two that are gone"
 
     return try_function(function, scenario, arguments="websockets, text")
 
 
-def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
-    """What the dependency returns to an endpoint of FastAPI, or (close code, reason) where it refuses."""
-    from fastapi import (
-        Depends,
-        FastAPI,
-        HTTPException,
-        WebSocket,
-        WebSocketDisconnect,
-        WebSocketException,
-    )
-    from fastapi.testclient import TestClient
+async def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
+    """Ask for a connection as uvicorn would, at an endpoint of FastAPI that depends on the reader's function.
 
+    Args:
+        answer: the reader's function, as it is called.
+        function: the reader's function, as it is written: FastAPI reads its arguments.
+        query: the query of the address.
+
+    Returns:
+        What the function returned, or (close code, reason) where the connection was refused.
+
+    Raises:
+        NotYet: the function raised something else, or decided by sending something itself.
+    """
+    sent: list[Any] = []
     returned: list[Any] = []
-    early: list[str] = []
-    deciding = False
 
     @functools.wraps(function)
     async def dependency(*positional: Any, **named: Any) -> Any:
-        nonlocal deciding
-        deciding = True
         try:
-            return await answer(*inspect.signature(function).bind(*positional, **named).args)
-        except NotYet as not_yet:
-            if isinstance(answer.error, WebSocketException):
-                raise answer.error from None
-            if isinstance(answer.error, HTTPException | KeyError | WebSocketDisconnect):
-                raise NotYet(not_yet.verdict.said, REFUSE, sure=True) from not_yet
-            raise
+            return await _decision(answer, inspect.signature(function).bind(*positional, **named).args)
         finally:
-            deciding = False
+            if sent:
+                what, hint = TOO_EARLY.get(sent[0]["type"], ("answered", REFUSE))
+                raise NotYet(f"the connection was {what} too early, by your function itself", hint, sure=True)
+
+    async def endpoint(holder: Any = Depends(dependency)) -> None:  # noqa: B008 - FastAPI's way
+        returned.append(holder)
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
 
     app = FastAPI()
-
-    async def endpoint(websocket: WebSocket, who: Any = Depends(dependency)) -> None:  # noqa: B008 - FastAPI's way
-        returned.append(who)
-        await websocket.accept()
-
-    async def watched(scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            if deciding:
-                early.append(message["type"])
-            await send(message)
-
-        await app(scope, receive, sending)
-
-    endpoint.__annotations__["websocket"] = WebSocket
     app.add_api_websocket_route("/ws", endpoint)
+    await app({**SCOPE, "query_string": query.encode()}, receive, send)
+    return returned[0] if returned else (sent[0]["code"], sent[0]["reason"])
+
+
+async def _decision(answer: Answer, arguments: tuple[Any, ...]) -> Any:
+    """What the reader's function returns; its `WebSocketException` is raised as it is.
+
+    Raises:
+        NotYet: it raised something else, or did not return in time.
+    """
     try:
-        with TestClient(watched).websocket_connect(f"/ws{query}"):
-            pass
-    except WebSocketDisconnect as refused:
-        return refused.code, refused.reason
-    except RuntimeError as error:  # Starlette's, for what comes after a close
-        raise NotYet(f"the connection was closed too early: {error}", REFUSE) from error
-    finally:  # what comes after it, an error or a refusal, depends on which of two threads is faster
-        if early:
-            what, hint = TOO_EARLY.get(early[0], ("answered", REFUSE))
-            raise NotYet(f"the connection was {what} too early, by your function itself", hint, sure=True)
-    return returned[0]
+        return await answer(*arguments)
+    except NotYet as not_yet:
+        if isinstance(answer.error, WebSocketException):
+            raise answer.error from None
+        if isinstance(answer.error, HTTPException | KeyError | WebSocketDisconnect):
+            raise NotYet(not_yet.verdict.said, REFUSE, sure=True) from not_yet
+        raise
 
 
-class _Socket:
+class _WebSocket:
     """A connection with the two words of Starlette's that the exercise uses.
 
     Args:
@@ -189,8 +199,6 @@ class _Socket:
         self._name = connection.request.path.strip("/") if connection.request else ""
 
     async def send_text(self, text: str) -> None:
-        from fastapi import WebSocketDisconnect
-
         if not isinstance(text, str):
             raise TypeError(f"send_text takes a text, not {type(text).__name__}")
         if self.hung_up:
@@ -213,12 +221,12 @@ class _Socket:
 
 
 @contextlib.asynccontextmanager
-async def _room(answer: Answer) -> AsyncIterator[tuple[str, dict[str, _Socket]]]:
+async def _room(answer: Answer) -> AsyncIterator[tuple[str, dict[str, _WebSocket]]]:
     """A server on the reader's loop, and its connections by the names in their paths."""
-    sockets: dict[str, _Socket] = {}
+    sockets: dict[str, _WebSocket] = {}
 
     async def join(connection: ServerConnection) -> None:
-        sock = _Socket(connection)
+        sock = _WebSocket(connection)
         sockets[sock._name] = sock
         with contextlib.suppress(ConnectionClosed):
             async for _ in connection:
@@ -246,7 +254,7 @@ async def _room(answer: Answer) -> AsyncIterator[tuple[str, dict[str, _Socket]]]
 
 
 @contextlib.asynccontextmanager
-async def _mute(url: str, answer: Answer, sockets: dict[str, _Socket], name: str) -> AsyncIterator[None]:
+async def _mute(url: str, answer: Answer, sockets: dict[str, _WebSocket], name: str) -> AsyncIterator[None]:
     """A peer that never reads, and to whom nothing more can be sent."""
     connection = await connect(f"{url}/{name}", proxy=None, compression=None, max_queue=1)
     connection.transport.pause_reading()
@@ -254,7 +262,7 @@ async def _mute(url: str, answer: Answer, sockets: dict[str, _Socket], name: str
     async def fill() -> None:
         while name not in sockets:  # noqa: ASYNC110 - its handler is about to begin
             await asyncio.sleep(0)
-        broadcast([sockets[name].connection], "x" * FULL)
+        broadcast([sockets[name].connection], "x" * MORE_THAN_BUFFERS_HOLD)
 
     await asyncio.wrap_future(answer.loop.submit(fill()))
     try:
@@ -265,31 +273,29 @@ async def _mute(url: str, answer: Answer, sockets: dict[str, _Socket], name: str
 
 def _with_a_hint(not_yet: NotYet, error: Exception | None) -> NotYet:
     """What `tell_all` raised, or that it never returned, with a hint of this exercise."""
-    from fastapi import WebSocketDisconnect
-
     said = not_yet.verdict.said
     if error is None:
-        return NotYet(said, HALF_A_SECOND)
+        return NotYet(said, WAIT_HALF_A_SECOND)
     if isinstance(error, TimeoutError | WebSocketDisconnect):
-        return NotYet(said, FOR_EACH, sure=True)
+        return NotYet(said, CATCH_EACH, sure=True)
     if isinstance(error, RuntimeError) and str(error) == HUNG_UP:
-        return NotYet(said, WHO_FAILED, sure=True)
-    if isinstance(error, AttributeError) and isinstance(error.obj, _Socket):
+        return NotYet(said, RETURN_THE_FAILED, sure=True)
+    if isinstance(error, AttributeError) and isinstance(error.obj, _WebSocket):
         return NotYet(said, SEND_TEXT, sure=True)
     return not_yet
 
 
-def _right_ones(returned: Any, failed: list[_Socket]) -> None:
+def _check_the_list(returned: Any, failed: list[_WebSocket]) -> None:
     if not isinstance(returned, list | tuple | set):
         raise NotYet(f"`tell_all` returned {shown(returned)}", "return the list of those that failed")
     named, wanted = set(map(id, returned)), set(map(id, failed))
     if named != wanted or len(returned) != len(failed):
         none_slow = not named & set(map(id, failed[: len(SLOW)]))
         said = f"`tell_all` returned {shown(list(returned))}, expected were {shown(failed)}"
-        raise NotYet(said, FINISH if none_slow else WHO_FAILED)
+        raise NotYet(said, AWAIT_ALL if none_slow else RETURN_THE_FAILED)
 
 
-def _told(outcome: Any) -> str:
+def _in_words(outcome: Any) -> str:
     if isinstance(outcome, tuple):
         return f"a refusal ({outcome[0]}{f', {outcome[1]}' if outcome[1] else ''})"
     return shown(outcome)
