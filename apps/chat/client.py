@@ -254,7 +254,7 @@ def as_line(event: Event) -> tuple[str, str]:
         case {"type": "told", "who": who, "to": to, "text": text}:
             return f"{who}, to {to} alone", text
         case {"type": "joined", "who": who}:
-            return "", f"{who} has come."
+            return "", f"{who} has joined."
         case {"type": "left", "who": who}:
             return "", f"{who} has left."
     return "", event["text"]

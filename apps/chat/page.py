@@ -84,7 +84,7 @@ def show(client: ChatClient) -> None:
         log.extend(unseen(log, event["history"]) if event["type"] == "welcome" else [event])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(client.state.name, color="green" if client.state.name == "open" else "orange")
-        st.text(client.state.text + (f" Messages that wait: {client.waiting}." if client.waiting else ""))
+        st.text(client.state.text + (f" Messages waiting: {client.waiting}." if client.waiting else ""))
     members = client.members
     here = f"{len(members)} here" if client.state.name == "open" else "Last seen here"
     st.text(f"{here}: {', '.join(members)}" if members else " ")

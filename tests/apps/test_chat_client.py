@@ -314,6 +314,6 @@ def test_an_address_that_is_none(url: str, sentence: str) -> None:
 def test_events_as_lines() -> None:
     assert as_line(said("Ann", "a")) == ("Ann", "a")
     assert as_line({"type": "told", "who": "Ann", "to": "Bob", "text": "x"}) == ("Ann, to Bob alone", "x")
-    assert as_line({"type": "joined", "who": "Bob"}) == ("", "Bob has come.")
+    assert as_line({"type": "joined", "who": "Bob"}) == ("", "Bob has joined.")
     assert as_line({"type": "left", "who": "Bob"}) == ("", "Bob has left.")
     assert as_line({"type": "bye", "text": "x"}) == ("", "x")

@@ -183,8 +183,8 @@ def test_two_tabs_and_a_third_see_each_other(join: Callable[..., Tab], room: Sma
         expect(ann.log).to_contain_text("psst")
         zoe.send("from outside")
         for tab, lines in (
-            (ann, ["Bob has come.", "Zoe has come.", "Ann", "hello", "Bob, to Ann alone", "psst"]),
-            (bob, ["Zoe has come.", "Ann", "hello", "Bob, to Ann alone", "psst"]),
+            (ann, ["Bob has joined.", "Zoe has joined.", "Ann", "hello", "Bob, to Ann alone", "psst"]),
+            (bob, ["Zoe has joined.", "Ann", "hello", "Bob, to Ann alone", "psst"]),
         ):
             expect(tab.log).to_contain_text("from outside")
             assert tab.lines() == [*lines, "Zoe", "from outside"]
@@ -271,7 +271,7 @@ def test_a_restarted_server_is_found_again(join: Callable[..., Tab], room: Small
     room.server.stop()
     ann.shows(re.compile(r"Reconnecting: the server can't be reached\. Next try in \d s\."), timeout=10_000)
     ann.say("meanwhile")
-    ann.shows(re.compile("Reconnecting: .* Messages that wait: 1."))
+    ann.shows(re.compile("Reconnecting: .* Messages waiting: 1."))
     ann.shows("Last seen here: Ann")
     room.server.start()
     ann.shows("Connected as Ann.", timeout=10_000)
@@ -344,7 +344,7 @@ def test_what_others_write_is_shown_as_text(join: Callable[..., Tab], room: Smal
         ann.shows(f"2 here: Ann, {name}")
         expect(ann.log).to_contain_text("two")
         shown = ann.log.get_by_test_id("stText").all_inner_texts()
-        assert shown == [f"{name} has come.", name, "\n".join(HOSTILE)]
+        assert shown == [f"{name} has joined.", name, "\n".join(HOSTILE)]
         assert ann.page.get_by_test_id("stMain").locator("img, .katex, strong, em, code, a, b").count() == 0
         room.tell({"type": "bye", "text": "**bye** <b>"})
         expect(ann.log).to_contain_text("**bye** <b>")
