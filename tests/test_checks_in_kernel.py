@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 import nbformat
 import pytest
+from battery import CATCHES_EVERYTHING
 from nbclient import NotebookClient
 
 
@@ -69,9 +71,7 @@ def test_an_endless_loop_leaves_the_kernel_as_it_was(client: NotebookClient) -> 
 
 def test_an_endless_loop_that_catches_everything_asks_for_a_restart(client: NotebookClient) -> None:
     run(client, "over = threading.Event()")
-    source = "async def shout(connection):\n    while not over.is_set():\n        try:\n"
-    source += "            while not over.is_set():\n                pass\n"
-    source += "        except:\n            pass\n"
+    source = "async def shout(connection):\n" + textwrap.indent(CATCHES_EVERYTHING, "    ") + "\n"
     text, _ = shown(run(client, source + "checks.shout(shout)"))
     assert text.startswith("✗ not yet: the code at line ")
     assert "so it can't be ended, and runs on in the background: restart the kernel" in text

@@ -103,9 +103,9 @@ def test_the_browsers_request_is_what_chromium_sends():
     with news_server() as server, tapped(server) as tap:
 
         async def ask():
-            from helpers.experiments.children.http_client import Peer
+            from helpers.experiments.children.http_client import HttpClient
 
-            peer = Peer(tap.url, "browser")
+            peer = HttpClient(tap.url, "browser")
             await peer.post("/echo", "x" * 64)
             await peer.close()
 

@@ -157,12 +157,13 @@ ENDLESS = {
 CATCHES_EVERYTHING = (
     "while True:\n"
     "    try:\n"
-    "        while not over.is_set():\n"
-    "            pass\n"
-    "        return\n"
+    "        while True:\n"
+    "            if over.is_set():\n"
+    "                return\n"
     "    except BaseException:\n"
     "        pass"
 )
+"""Nothing ends it; `while not over.is_set()` would have a gap, with Python 3.13."""
 
 FOREVER = (
     "import asyncio\n"

@@ -68,7 +68,7 @@ class BackgroundApp(Background):
 
     async def _serve(self, sock: Any) -> None:
         _app_served_here.set(self)
-        teller = _Teller(self)
+        teller = _UvicornLog(self)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(teller)
         try:
@@ -98,7 +98,7 @@ class BackgroundApp(Background):
 _app_served_here: contextvars.ContextVar[BackgroundApp] = contextvars.ContextVar("app served here")
 
 
-class _Teller(logging.Handler):
+class _UvicornLog(logging.Handler):
     """Tells an app what uvicorn logs in the tasks that serve it: all apps share uvicorn's one logger."""
 
     def __init__(self, app: BackgroundApp) -> None:

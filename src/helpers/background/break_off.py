@@ -23,10 +23,12 @@ returns. Until then the thread is left behind. It costs nothing while it sleeps,
 
 *What catches it.* `Abandoned` is a `BaseException` and no `Exception`, as `KeyboardInterrupt` is, so that
 `except Exception` doesn't catch it. A bare `except:` or `except BaseException:` does, and the note
-has been used up. So notes are left again and again, every few milliseconds for half a second. Most loops
-of that kind have a place that no `try` covers, often the jump back to their head, and end there. Where that
-place is depends on how Python compiles the loop, so it differs between versions: with 3.12 some loops go on
-that end with 3.11 and 3.13.
+has been used up. So notes are left again and again, every few milliseconds for half a second. A loop that
+reads notes in a place that no `try` covers, often at the jump back to its head, ends there.
+
+*Versions differ* in where Python code reads its notes, and in what a `try` covers of a compiled loop:
+`try: await connection.recv()` with a bare `except: pass`, forever on a closed connection, is broken off with
+Python 3.11 and 3.13, and left behind with 3.12. In 3.13 no `try` covers the jump back of `while condition:`.
 
 *What can't be broken off* is a loop that catches everything everywhere:
 
@@ -39,7 +41,7 @@ Its thread is left behind and uses a processor until the kernel is restarted, wh
 told to do. It is a daemon thread, so the kernel's exit does not wait for it: when Python ends, the thread
 stops at the next moment at which it would need the interpreter lock, and no `except` notices.
 
-Source: https://docs.python.org/3/c-api/threads.html#c.PyThreadState_SetAsyncExc
+Source: https://docs.python.org/3.13/c-api/init.html#c.PyThreadState_SetAsyncExc
 """
 
 from __future__ import annotations

@@ -70,11 +70,13 @@ class Background(ABC):
             if self.running:
                 return self
             before = self._named.get(self.name)
-            if before is not None and before is not self:
+            if before is self:
+                before = None  # it has ended by itself
+            if before is not None:
                 self.port = self.port or before.port
                 before._make_way()
             self._start_afresh()
-            if before is not None and before is not self:
+            if before is not None:
                 self._take_over_news(before)
             self._named[self.name] = self
         return self
@@ -212,7 +214,8 @@ class Background(ABC):
 
     def _make_way(self) -> None:
         self._halt("replaced by a newer server")
-        self._end = f"another {self.name!r} has taken its place; give each a name of its own, name=..."
+        taken = f"another {self.name!r} has taken its place; give each a name of its own, name=..."
+        self._end = self._end or taken
 
     def _take_over_news(self, before: Background) -> None:
         """Tell what the one whose place it takes has not told yet: whoever ran the cell again has lost it."""

@@ -131,7 +131,7 @@ def _from_the_handlers_line(error: Exception) -> Exception:
     return error.with_traceback(trace.tb_next if trace else None)
 
 
-class _Teller(logging.Handler):
+class _WebsocketsLog(logging.Handler):
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
         self._say = say
@@ -154,5 +154,5 @@ _SAID_BY_EVENTS = {"connection open", "connection closed", "server closing", "se
 def _logger_that_tells(say: Callable[[str], None]) -> logging.Logger:
     """A logger of its own, so that what `websockets` logs becomes an event and not red text in a cell."""
     logger = logging.Logger("helpers.background", logging.INFO)
-    logger.addHandler(_Teller(say))
+    logger.addHandler(_WebsocketsLog(say))
     return logger

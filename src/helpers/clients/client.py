@@ -21,7 +21,7 @@ from helpers.background.loops import BackgroundLoop, hold_shared_loop
 from helpers.clients.conversation import Conversation, Data, NotConnectedError
 from helpers.readers_code import in_words
 
-PATIENCE = 1.0
+FLUSHED_WITHIN = 1.0
 """How long, in seconds, a disconnect waits until what is to be sent has been sent."""
 
 
@@ -237,7 +237,7 @@ class _Talk:
 
     async def _open(self) -> ClientConnection:
         if self._before is not None:
-            await asyncio.wait([asyncio.wrap_future(self._before)], timeout=2 * PATIENCE)
+            await asyncio.wait([asyncio.wrap_future(self._before)], timeout=2 * FLUSHED_WITHIN)
             self._before = None
         try:
             parse_uri(self.url)
@@ -270,9 +270,9 @@ class _Talk:
 
     async def _close_after(self, writer: asyncio.Task[None], connection: ClientConnection) -> None:
         await self._hung_up.wait()
-        await asyncio.wait([writer], timeout=PATIENCE)
+        await asyncio.wait([writer], timeout=FLUSHED_WITHIN)
         # Where the peer reads nothing, close() would wait for its turn until the keepalive gives up.
-        patience = connection.close_timeout and connection.close_timeout + PATIENCE
+        patience = connection.close_timeout and connection.close_timeout + FLUSHED_WITHIN
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.close(), patience)
         connection.transport.abort()

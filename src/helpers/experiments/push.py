@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Sequence
 
-from helpers.experiments.children.hear_events import PATIENCE, SMALLEST_EVENT, Heard, hear_events
+from helpers.experiments.children.hear_events import LATE_BY, SMALLEST_EVENT, Heard, hear_events
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.taps_by_way import Traffic
@@ -244,7 +244,7 @@ class PushRun(WaysRun[PushComparison]):
             *(self.moments, self._size, self.headers, self.poll_every),
             messages=count,
             events=100 * count + 10_000,
-            seconds=self.moments[-1] + self.poll_every + PATIENCE + 15,
+            seconds=self.moments[-1] + self.poll_every + LATE_BY + 15,
             heard=heard,
         )
         arrivals = self.arrivals

@@ -20,8 +20,8 @@ from helpers.wire.recorder import Recorder
 from helpers.wire.relay import Relay
 
 BACKLOG = 512
-PATIENCE = 10.0
-"""Seconds that another thread waits for the tap's loop."""
+CHANGED_WITHIN = 10.0
+"""Seconds that another thread waits until the tap's loop has made a change."""
 
 
 class ShapeOptions(TypedDict, total=False):
@@ -330,7 +330,7 @@ class Tap:
                 done.set_result(None)
 
         self._loop.call_soon_threadsafe(run)
-        done.result(PATIENCE)
+        done.result(CHANGED_WITHIN)
 
     def _listen(self, *, or_any_port: bool = False) -> None:
         """Take connections, on the same port as before if there was one."""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from helpers.background.parent import Parent
-from helpers.experiments.children.http_client import Peer
+from helpers.experiments.children.http_client import HttpClient
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.figures.table import overtaken
 
@@ -24,21 +24,21 @@ net/socket/client_socket_pool_manager.cc)."""
 
 @asynccontextmanager
 async def _new_connection(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = Peer(url, headers, force_close=True)
+    peer = HttpClient(url, headers, force_close=True)
     yield lambda message: peer.post("/echo", message)
     await peer.close()
 
 
 @asynccontextmanager
 async def _keep_alive(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = Peer(url, headers)
+    peer = HttpClient(url, headers)
     yield lambda message: peer.post("/echo", message)
     await peer.close()
 
 
 @asynccontextmanager
 async def _long_polling(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = Peer(url, headers)
+    peer = HttpClient(url, headers)
     seen = 0
 
     async def exchange(message: str) -> str:
@@ -55,7 +55,7 @@ async def _long_polling(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]
 
 @asynccontextmanager
 async def _events(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = Peer(url, headers)
+    peer = HttpClient(url, headers)
     async with peer.events("/events?channel=sse") as events:
 
         async def exchange(message: str) -> str:
@@ -68,7 +68,7 @@ async def _events(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
 
 @asynccontextmanager
 async def _websocket(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = Peer(url, headers)
+    peer = HttpClient(url, headers)
     async with peer.websocket("/echo") as websocket:
 
         async def exchange(message: str) -> str:
@@ -144,10 +144,10 @@ async def exchange_messages(
             exchanges[way] = await stack.enter_async_context(ONE_AT_A_TIME[way](urls[way], headers))
             lanes[way].opening = time.perf_counter() - begin
         crowd: Any = None
-        six = Peer(urls.get("six connections", ""), headers, connections=SIX)
+        six = HttpClient(urls.get("six connections", ""), headers, connections=SIX)
         stack.push_async_callback(six.close)
         if "pipelined" in urls:
-            peer = Peer(urls["pipelined"], headers)
+            peer = HttpClient(urls["pipelined"], headers)
             stack.push_async_callback(peer.close)
             begin = time.perf_counter()
             crowd = await stack.enter_async_context(peer.websocket("/echo"))
@@ -177,7 +177,7 @@ async def exchange_messages(
     return {way: lane.measured(texts) for way, lane in lanes.items()}
 
 
-async def _six_connections(peer: Peer, texts: list[str], lane: Lane) -> None:
+async def _six_connections(peer: HttpClient, texts: list[str], lane: Lane) -> None:
     begin = time.perf_counter()
     lane.replies += await asyncio.gather(*(peer.post("/echo", text) for text in texts[:SIX]))
     lane.first = time.perf_counter() - begin

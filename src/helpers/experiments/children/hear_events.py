@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from helpers.background.parent import Parent
-from helpers.experiments.children.http_client import Peer
+from helpers.experiments.children.http_client import HttpClient
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.readers_code import in_words
 
-__all__ = ["PATIENCE", "SMALLEST_EVENT", "Heard", "hear_events"]
+__all__ = ["LATE_BY", "SMALLEST_EVENT", "Heard", "hear_events"]
 
-PATIENCE = 5.0
+LATE_BY = 5.0
 """Seconds after the last publication in which an event may still come."""
 
 NUMBER, STAMP = 6, 17
@@ -56,7 +56,7 @@ class Ear:
         self._missing.discard(int(number))
 
 
-async def _polling(peer: Peer, ear: Ear, every: float) -> None:
+async def _polling(peer: HttpClient, ear: Ear, every: float) -> None:
     due = time.perf_counter()
     while not ear.finished:
         for text in (await peer.get(f"/poll?after={ear.seen}")).splitlines():
@@ -65,7 +65,7 @@ async def _polling(peer: Peer, ear: Ear, every: float) -> None:
         await asyncio.sleep(due - time.perf_counter())
 
 
-async def _long_polling(peer: Peer, ear: Ear) -> None:
+async def _long_polling(peer: HttpClient, ear: Ear) -> None:
     while not ear.finished:
         for text in (await peer.get(f"/long-poll?after={ear.seen}")).splitlines():
             ear.hear(text)
@@ -103,7 +103,7 @@ async def hear_events(
     urls, server = await asyncio.wrap_future(parent.order())
     ears = {way: Ear(way, len(moments)) for way in urls}
     async with AsyncExitStack() as stack:
-        peers = {way: Peer(url, headers) for way, url in urls.items()}
+        peers = {way: HttpClient(url, headers) for way, url in urls.items()}
         for peer in peers.values():
             stack.push_async_callback(peer.close)
         hear: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -120,12 +120,12 @@ async def hear_events(
                 hear[way] = partial(_long_polling, peer, ears[way])
         parent.report("opened")
         await asyncio.wrap_future(parent.order())
-        publisher = Peer(server, "least")
+        publisher = HttpClient(server, "least")
         stack.push_async_callback(publisher.close)
         telling = asyncio.create_task(_tell(ears, parent))
         tasks = [asyncio.create_task(_until_broken(hear[way], ears[way])) for way in urls]
         await _publish(publisher, moments, size)
-        _, late = await asyncio.wait(tasks, timeout=poll_every + PATIENCE)
+        _, late = await asyncio.wait(tasks, timeout=poll_every + LATE_BY)
         for task in late:
             task.cancel()
         telling.cancel()
@@ -135,7 +135,7 @@ async def hear_events(
     return {way: ear.broken or ("" if ear.finished else "no more came") for way, ear in ears.items()}
 
 
-async def _publish(server: Peer, moments: list[float], size: int) -> None:
+async def _publish(server: HttpClient, moments: list[float], size: int) -> None:
     """Publish events at these moments, from now on: each says its number and when it was published."""
     begin = time.perf_counter()
     for number, moment in enumerate(moments):

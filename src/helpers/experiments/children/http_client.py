@@ -13,7 +13,7 @@ from helpers.experiments.children.http_headers import HeaderSet, What, headers_f
 _AUTOMATIC = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
-class Peer:
+class HttpClient:
     """A server's address, and what this client sends along.
 
     Args:
