@@ -122,6 +122,7 @@ class ClientPanel(Panel):
     _by_name: ClassVar[weakref.WeakValueDictionary[str, ClientPanel]] = weakref.WeakValueDictionary()
 
     def __init__(self, name: str, url: str, **options: Any) -> None:
+        self._made_in = contextvars.copy_context()
         self._client = Client(name, url, changed=self._changed, **options)
         self._heard = 0
         self._armed_on: BackgroundLoop | None = None
@@ -206,14 +207,15 @@ class ClientPanel(Panel):
         with self._showing:  # or an older view might replace a newer one
             self._armed_on = None
             self._shown_at = time.monotonic()
-            contextvars.Context().run(self._tell_the_page, {**_as_shown(self._client), "heard": self._heard})
+            view = {**_as_shown(self._client), "heard": self._heard}
+            self._made_in.copy().run(self._tell_the_page, view)
 
     def _tell_the_page(self, view: dict[str, Any]) -> None:
-        """Update the page, in a context that belongs to no request.
+        """Update the page, in the context of the cell that made the panel.
 
         ipykernel 7.4 handles what comes from a widget on the thread that has last sent to it (the routing of
-        `ipykernel.comm.Comm`), and finds that thread in the context. Without this, a click would be handled
-        on the main thread or on a subshell's, depending on whether a cell or a click had connected the panel.
+        `ipykernel.comm.Comm`), and finds that thread in the context. In another context, a click would be
+        handled on the main thread or on a subshell's, depending on what had connected the panel.
         """
         self._view = view
 
