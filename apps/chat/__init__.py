@@ -1,5 +1,11 @@
-"""The chat as two programs: a FastAPI server and a Streamlit page, each beside its naive relative.
+"""The chat: a FastAPI server and a Streamlit page, each with the tutorials' naive version to compare.
 
-uvicorn apps.chat.server:app
-streamlit run apps/chat/page.py
+    python -m apps.chat
+
+starts both, or each on its own:
+
+    uvicorn apps.chat.server:app
+    streamlit run apps/chat/page.py
+
+`room.py` and `resume.py` are the parts that need no network.
 """

@@ -22,7 +22,8 @@ from helpers.background.lifetime import BackgroundError
 TEXT = "x" * 4000
 MANY = 1500  # times TEXT is more than all buffers between two processes hold
 BYE = "the server goes down: connect again in a moment"
-IMPLEMENTATIONS = ["websockets-sansio", "wsproto", "websockets"]
+DEFAULT = "websockets-sansio"
+IMPLEMENTATIONS = [DEFAULT, "wsproto", "websockets"]
 
 
 @pytest.fixture
@@ -86,14 +87,14 @@ def test_one_that_reads_slowly_is_told_why_it_must_go(server, monkeypatch):
 def test_those_that_leave_while_others_speak_cost_nobody_a_message(server):
     async def chat(url):
         async with joined(url, *(f"L{i}" for i in range(5))) as leaving, joined(url, "Bob", "Cat") as staying:
-            talk = asyncio.create_task(say_all(staying[0]))
+            talk = asyncio.create_task(say_all(staying[0], 300))
             for peer in leaving:
                 await peer.until("said")
                 await peer.connection.close()
             await talk
             for peer in staying:
-                await peer.until({"type": "said", "who": "Bob", "text": f"{MANY - 1:04}{TEXT}"})
-                assert numbers(peer) == list(range(MANY))
+                await peer.until({"type": "said", "who": "Bob", "text": f"0299{TEXT}"})
+                assert numbers(peer) == list(range(300))
                 left = [event["who"] for event in peer.got if event["type"] == "left"]
                 assert left == ["L0", "L1", "L2", "L3", "L4"]
 
@@ -128,7 +129,7 @@ def test_one_that_dies_is_gone_and_the_others_talk_on(server):
     assert not [entry for entry in server.log if "Exception" in entry.text]
 
 
-@pytest.mark.parametrize(("count", "text"), [(20_000, ""), (MANY * 3, TEXT)])
+@pytest.mark.parametrize(("count", "text"), [(5_000, ""), (MANY, TEXT)])
 def test_a_flood_from_one_slows_down_its_sender_and_throws_nobody_out(server, count, text):
     async def chat(url):
         async with joined(url, "Ann", "Bob") as (ann, bob):
@@ -158,24 +159,6 @@ def test_one_that_reads_more_slowly_than_another_sends_is_waited_for(server, mon
     asyncio.run(chat(server.url))
 
 
-def test_everybody_gets_everything_in_the_same_order(server):
-    async def chat(url):
-        names = [f"P{i}" for i in range(10)]
-        async with joined(url, *names) as peers:
-            await peers[0].until({"type": "joined", "who": "P9"})
-            for number in range(50):
-                await asyncio.gather(*(peer.say(f"{number}") for peer in peers))
-            for peer in peers:
-                for name in names:
-                    await peer.until({"type": "said", "who": name, "text": "49"})
-            first = [event for event in peers[0].got if event["type"] == "said"]
-            assert len(first) == 500
-            for peer in peers:
-                assert [event for event in peer.got if event["type"] == "said"] == first
-
-    asyncio.run(chat(server.url))
-
-
 def test_the_command_of_the_chapter():
     async def chat(url):
         async with joined(url, "Ann", "Bob") as (ann, bob):
@@ -197,7 +180,9 @@ def test_the_command_of_the_chapter():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("ws", IMPLEMENTATIONS)
+@pytest.mark.parametrize(
+    "ws", [ws if ws == DEFAULT else pytest.param(ws, marks=pytest.mark.nightly) for ws in IMPLEMENTATIONS]
+)
 def test_a_signal_ends_it_in_a_moment_with_a_word_to_everybody(ws, number):
     needs(ws.partition("-")[0])
 

