@@ -163,11 +163,11 @@ WORKS_APART = """
 def interrupted(kernel, cell, meanwhile=lambda: None):
     """Interrupt a cell when it has printed `in it`; returns the name of the error that ends it."""
     request = kernel.client.execute(textwrap.dedent(cell), stop_on_error=False)
-    while kernel.client.get_iopub_msg(timeout=20)["content"].get("text") != "in it\n":
+    while kernel.client.get_iopub_msg(timeout=60)["content"].get("text") != "in it\n":
         pass
     meanwhile()
     kernel.manager.interrupt_kernel()
-    reply = kernel.client.get_shell_msg(timeout=10)
+    reply = kernel.client.get_shell_msg(timeout=60)
     assert reply["parent_header"]["msg_id"] == request
     return reply["content"]["ename"]
 
