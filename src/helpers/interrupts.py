@@ -17,14 +17,19 @@ import sys
 import threading
 
 
+def in_a_notebook() -> bool:
+    """Whether a Jupyter kernel runs this."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
+
+
 def wake_the_kernel_on_interrupts() -> None:
     """Have signals wake the loop that runs the reader's cells; does nothing where no kernel runs this.
 
     On Windows signals don't wake a loop; there an interrupt still waits for the next event.
     """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None or sys.platform == "win32":
+    if not in_a_notebook() or sys.platform == "win32":
         return
     if threading.current_thread() is not threading.main_thread():
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,13 +9,7 @@ import ipywidgets
 from IPython.display import display
 
 from helpers.experiments import run
-
-
-def in_a_notebook() -> bool:
-    """Whether a Jupyter kernel runs this."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return getattr(shell, "kernel", None) is not None
+from helpers.interrupts import in_a_notebook
 
 
 class ProgressBar(ipywidgets.IntProgress):  # type: ignore[misc]
