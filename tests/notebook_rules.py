@@ -282,8 +282,10 @@ def _exercise(title: str, cells: list[dict[str, Any]]) -> Exercise:
             problem(f"the {name} doesn't define `{exercise.check}`")
     if not source(solution).rstrip().endswith(f"\n{call[0]}"):
         problem("the solution must end in the same check")
-    if not output_text(solution).startswith("✓"):
-        problem("the solution's check must have said `✓`")
+    if not source(solution).startswith("# Solution\n"):
+        problem("the solution must begin with `# Solution`: by this line the check knows whose it is")
+    if not output_text(solution).startswith("✓ the solution passes"):
+        problem("the solution's check must have said `✓ the solution passes`")
     return exercise
 
 

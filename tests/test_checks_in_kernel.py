@@ -85,3 +85,17 @@ def test_an_endless_loop_that_catches_everything_asks_for_a_restart(client: Note
 def test_an_unfinished_stub_is_told(client: NotebookClient) -> None:
     text, _ = shown(run(client, "async def shout(connection):\n    ...\n\nchecks.shout(shout)"))
     assert text == "✗ not yet: there is still a `...`\n  → put your own lines in its place"
+
+
+SHOUT = (
+    "async def shout(connection):\n    async for message in connection:\n"
+    "        await connection.send(message.upper())\n\n"
+)
+
+
+def test_the_solutions_tick_does_not_look_like_the_readers(client: NotebookClient) -> None:
+    """Also when the reader runs their own check after it, since the name is the solution's then."""
+    text, _ = shown(run(client, f"# Solution\n{SHOUT}checks.shout(shout)"))
+    assert text == "✓ the solution passes; `shout` is the solution's now, until you run your own cell again"
+    assert shown(run(client, "checks.shout(shout)"))[0] == text
+    assert shown(run(client, f"{SHOUT}checks.shout(shout)"))[0].startswith("✓ each message came back")

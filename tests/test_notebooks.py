@@ -94,7 +94,7 @@ def exercise(number: int, name: str) -> list[dict[str, Any]]:
         f"def {name}():\n    ...",
         "Return 1.",
         f"def {name}():\n    return 1",
-        said=("✗ not yet: there is still a `...`", "✓ it is 1"),
+        said=("✗ not yet: there is still a `...`", "✓ the solution passes"),
     )
 
 
@@ -227,7 +227,11 @@ BROKEN: dict[str, tuple[Callable[[Notebook], object], str]] = {
         "doesn't define",
     ),
     "no check at the end": (replace("\n\nchecks.one(one)", ""), "the solution must end in the same check"),
-    "a wrong solution": (put(8, "outputs", said("✗ not yet: no")), "check must have said `✓`"),
+    "a wrong solution": (
+        put(8, "outputs", said("✗ not yet: no")),
+        "check must have said `✓ the solution passes`",
+    ),
+    "a solution that looks like the reader's": (replace("# Solution", "# Done"), "begin with `# Solution`"),
     "no such check": (lambda n: n.checks.remove("two"), "checks_exist: there is no check `two`"),
 }
 

@@ -13,8 +13,10 @@ from helpers.checks.answer import Answer
 from helpers.checks.peers import Peer, serving
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 
+@check
 def shout(handler: Any) -> Verdict:
     """Check a handler that answers each message with the same text in capitals."""
 
@@ -42,6 +44,7 @@ def shout(handler: Any) -> Verdict:
     return try_handler(handler, scenario)
 
 
+@check
 def ask(function: Any) -> Verdict:
     """Check a client, `async def ask(url, question)`, that sends a question and returns the answer."""
 

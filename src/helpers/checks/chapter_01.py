@@ -10,6 +10,7 @@ from helpers.checks.answer import Answer
 from helpers.checks.choices import unfit
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 WAYS = ("keep-alive", "polling", "long polling", "SSE", "WebSocket")
 FITTING = {
@@ -39,6 +40,7 @@ QUESTIONS = {
 }
 
 
+@check
 def frame_size(function: Any) -> Verdict:
     """Check `def frame_size(length, masked)`: how many bytes a frame with so long a payload has."""
 
@@ -58,6 +60,7 @@ def frame_size(function: Any) -> Verdict:
     return try_function(function, scenario, arguments="length, masked", coroutine=False)
 
 
+@check
 def right_way(answer: Any) -> Verdict:
     """Check which way was chosen for each of the five products."""
     lacking = unfit(answer, "right_way", FITTING, WAYS, wanted="a way")

@@ -15,6 +15,7 @@ from helpers.checks.answer import Answer
 from helpers.checks.choices import unfit
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 RULES = ("not masked", "unknown opcode", "invalid UTF-8", "control frame too long", "reserved bit set")
 FAULTS = {"A": "not masked", "B": "reserved bit set", "C": "invalid UTF-8"}
@@ -34,6 +35,7 @@ UNMASKED_HINT = (
 )
 
 
+@check
 def accept_key(function: Any) -> Verdict:
     """Check `def accept_key(key)`, which computes `Sec-WebSocket-Accept` (RFC 6455 §4.2.2)."""
 
@@ -57,6 +59,7 @@ def accept_key(function: Any) -> Verdict:
     return try_function(function, scenario, arguments="key", coroutine=False)
 
 
+@check
 def encode(function: Any) -> Verdict:
     """Check `def encode(text)`, which makes a server's text frame (RFC 6455 §5.2)."""
 
@@ -83,6 +86,7 @@ def encode(function: Any) -> Verdict:
     return try_function(function, scenario, arguments="text", coroutine=False)
 
 
+@check
 def decode(function: Any) -> Verdict:
     """Check `def decode(frame)`, which takes a short frame apart (RFC 6455 §5.2, §5.3)."""
 
@@ -117,6 +121,7 @@ def decode(function: Any) -> Verdict:
     return try_function(function, scenario, arguments="frame", coroutine=False)
 
 
+@check
 def faults(answer: Any) -> Verdict:
     """Check what is wrong with the three captured frames of the chapter."""
     lacking = unfit(answer, "faults", FAULTS, RULES, wanted="your own words")

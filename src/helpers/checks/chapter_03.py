@@ -15,8 +15,10 @@ from helpers.checks.answer import Answer
 from helpers.checks.peers import ANSWER_WITHIN, Peer
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 
+@check
 def librarian(handler: Any) -> Verdict:
     """Check a handler that answers with `look_up(word)`, which blocks for 0.4 s, and lets nobody wait."""
 
@@ -78,6 +80,7 @@ def _noting(handler: Any, name: str, calls: list[str]) -> Iterator[None]:
         variables[name] = function
 
 
+@check
 def tell(function: Any) -> Verdict:
     """Check `def tell(loop, queue, text)`, which hands a text to a task on a loop in another thread."""
 

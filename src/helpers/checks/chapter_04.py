@@ -16,6 +16,7 @@ from helpers.checks.answer import Answer
 from helpers.checks.peers import Peer, serving
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 UNASKED = "readings must come unprompted: send them from a separate task, next to the loop that reads"
 TOO_SELDOM = "send one every 0.1 s: `await asyncio.sleep(0.1)`"
@@ -27,6 +28,7 @@ CATCH_IT = (
 )
 
 
+@check
 def thermostat(handler: Any) -> Verdict:
     """Check a handler that sends the temperature every 0.1 s, unasked, and obeys `set N` meanwhile."""
 
@@ -79,6 +81,7 @@ async def _obeys(ann: Peer, order: str, wanted: str) -> None:
         _is(await ann.hears(f"{when} and `ok`", hint=UNASKED), wanted, f"{when} and `ok`")
 
 
+@check
 def collect(function: Any) -> Verdict:
     """Check a client, `async def collect(url)`, that returns all messages and the close code."""
 

@@ -9,6 +9,7 @@ from helpers.checks.answer import Answer
 from helpers.checks.peers import Peer
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 PICTURES = 24
 PICTURE = "x" * 2**18
@@ -33,6 +34,7 @@ PUT_IN = (
 COUNT = "return how many messages were thrown away, 0 or 1"
 
 
+@check
 def by_room(handler: Any) -> Verdict:
     """Check a handler with rooms, whose names are the paths; the rooms are in the reader's dict `places`."""
 
@@ -64,6 +66,7 @@ def by_room(handler: Any) -> Verdict:
     return try_handler(handler, scenario)
 
 
+@check
 def offer(function: Any) -> Verdict:
     """Check `def offer(queue, message)`, which puts in the newest, and throws away the oldest if need be."""
 

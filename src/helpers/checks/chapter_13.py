@@ -20,6 +20,7 @@ from helpers.checks.answer import Answer
 from helpers.checks.peers import Peer
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.whose import check
 
 MORE_THAN_BUFFERS_HOLD = 2**23
 """In bytes: more than the buffers of both systems hold."""
@@ -69,6 +70,7 @@ RETURN_THE_FAILED = (
 )
 
 
+@check
 def ticket_holder(function: Any) -> Verdict:
     """Check a FastAPI dependency that knows whose ticket a token is, and refuses all others with 1008."""
 
@@ -93,6 +95,7 @@ def ticket_holder(function: Any) -> Verdict:
     return try_function(function, scenario, arguments="token", coroutine=None)
 
 
+@check
 def tell_all(function: Any) -> Verdict:
     """Check `async def tell_all(websockets, text)`, which gives each half a second and returns who failed."""
 
