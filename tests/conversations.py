@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from helpers.wire.decode import Decoder
-from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event, Frame
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event, Frame, Violation
 
 Conversation = list[tuple[Direction, bytes]]
 
@@ -98,6 +98,11 @@ def decode(
 def only(kind: type[Kind], seen: Iterable[Event]) -> list[Kind]:
     """The events of one kind."""
     return [event for event in seen if isinstance(event, kind)]
+
+
+def reasons(seen: Iterable[Event]) -> list[str]:
+    """What is said of the rules that were broken."""
+    return [event.reason for event in only(Violation, seen)]
 
 
 def frames(events: Iterable[Event]) -> list[Frame]:

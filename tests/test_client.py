@@ -433,7 +433,7 @@ def test_the_server_refuses() -> None:
 
     with BackgroundServer(echo, process_request=refuse) as server:
         assert failure(server.url) == (
-            f"{server.url} refused the handshake: server rejected WebSocket connection: HTTP 403"
+            f"{server.url} refused the handshake: server rejected WebSocket connection: HTTP 403: not you"
         )
 
 

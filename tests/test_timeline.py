@@ -177,6 +177,10 @@ class TestWords:
         assert "text/event-stream" in table
         plain = [(way, data.replace(b"event-stream", b"plain")) for way, data in said]
         assert "chunk" in table_of(decode(plain))  # type: ignore[arg-type]
+        unknown = [
+            (way, data.replace(b"chunked\r\n", b"chunked\r\nContent-Encoding: br\r\n")) for way, data in said
+        ]
+        assert "chunk" in table_of(decode(unknown))  # type: ignore[arg-type]
 
     def test_a_plain_answer(self) -> None:
         said = [

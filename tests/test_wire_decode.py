@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tracemalloc
 import zlib
@@ -14,6 +15,7 @@ from conversations import (
     frames,
     handshake,
     only,
+    reasons,
     rechunk,
 )
 from hypothesis import HealthCheck, given, settings
@@ -39,10 +41,6 @@ def message_of(event: Event) -> events.Message:
     assert isinstance(event, events.Frame)
     assert event.message is not None
     return event.message
-
-
-def reasons(seen: list[Event]) -> list[str]:
-    return [event.reason for event in only(events.Violation, seen)]
 
 
 class TestRfc6455Section57:
@@ -383,7 +381,9 @@ class TestHttp:
             (TO_SERVER, b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcde\r\n"),
             (TO_CLIENT, b"220 mail.example.org ESMTP\r\n"),
             (TO_CLIENT, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
-            (TO_CLIENT, b"HTTP/1.1 200 OK\n\n"),
+            (TO_CLIENT, b"HTTP/2 200\r\n\r\n"),
+            (TO_SERVER, b"GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"),
+            (TO_SERVER, b"GET / HTTP/1.1\r\nX: " + b"x" * (1 << 20)),
         ],
     )
     def test_rubbish_is_counted_and_the_rest_goes_on(self, direction: Direction, data: bytes) -> None:
@@ -538,6 +538,10 @@ HTTP_PIECES = [
     b"\r\n",
     b"5\r\nHello\r\n",
     b"data: x\n\n",
+    b"Content-Encoding: gzip\r\n",
+    gzip.compress(b"data: x\n\n", mtime=0),
+    b"HTTP/1.0 200\nTransfer-Encoding : chunked\n folded\n",
+    b"\xef\xbb\xbf",
     b"\r",
     b"\n",
 ]

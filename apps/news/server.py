@@ -24,6 +24,9 @@ LONG_POLL_SECONDS = 30
 SERVER = "Python/3 aiohttp/3"
 """How aiohttp names itself in each answer, but without its exact version: so each sends as many bytes."""
 
+LONGEST_LINE = 65_536
+"""Bytes of a header: a browser sends the cookies of all ports of a machine to each of them."""
+
 
 class Channel:
     """News of one kind, oldest first."""
@@ -169,7 +172,14 @@ async def serve(host: str, port: int) -> None:
 
     Source: https://docs.aiohttp.org/en/stable/web_advanced.html#application-runners
     """
-    runner = web.AppRunner(make_app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
+    runner = web.AppRunner(
+        make_app(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=0.2,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_LINE,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, backlog=512).start()

@@ -9,6 +9,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from helpers.sockets import raise_line_limit
+
 _HOMES = {
     # background
     "BackgroundApp": "background.app",
@@ -78,5 +80,6 @@ def __dir__() -> list[str]:
     return [*globals(), *_HOMES]
 
 
+raise_line_limit()
 if "ipykernel" in sys.modules:  # the reader's ■ ends a cell that awaits, in every chapter
     importlib.import_module("helpers.interrupts").wake_the_kernel_on_interrupts()

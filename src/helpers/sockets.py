@@ -1,12 +1,32 @@
-"""Sockets: one to listen on, one that takes in little, and how many a process may hold open."""
+"""Sockets: one to listen on, one that takes in little; how many there may be, and how long a header."""
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 
 PLENTY = 10_240
 """More than this macOS refuses (`OPEN_MAX` in its sys/syslimits.h)."""
+
+
+LONGEST_HEAD = 65_536
+"""Bytes of a request's head that Jupyter's server takes (`max_header_size` of tornado's `HTTPServer`)."""
+
+
+def raise_line_limit() -> None:
+    """Have `websockets` take a header line as long as Jupyter's server does, here and in child processes.
+
+    A browser sends the cookies of all ports of this machine to each of them, and every JupyterLab leaves one.
+    Jupyter's proxy hands them on, and `websockets` refuses a line of more than 8 KiB. It reads its limit from
+    the environment when it is imported, and afterwards from its modules.
+
+    Source: https://websockets.readthedocs.io/en/stable/reference/variables.html
+    """
+    longest = int(os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", str(LONGEST_HEAD)))
+    for name in ("websockets.http11", "websockets.legacy.http"):
+        if name in sys.modules:
+            vars(sys.modules[name])["MAX_LINE_LENGTH"] = longest
 
 
 def raise_file_limit() -> int:

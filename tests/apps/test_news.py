@@ -155,7 +155,8 @@ def test_from_a_terminal_it_prints_its_address_and_ends_with_control_c() -> None
     url = program.stdout.readline().split()[-1]
 
     async def asks() -> str:
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        cookie = {"Cookie": "a" * 60_000}  # as much as Jupyter's server takes
+        async with aiohttp.ClientSession() as session, session.get(url, headers=cookie) as answer:
             return await answer.text()
 
     assert "/long-poll" in asyncio.run(asks())

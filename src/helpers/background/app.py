@@ -10,7 +10,7 @@ from typing import Any
 from helpers.background.held_loop import HeldLoop
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.readers_code import in_words
-from helpers.sockets import listening_socket
+from helpers.sockets import LONGEST_HEAD, listening_socket
 
 
 class BackgroundApp(Background):
@@ -43,7 +43,12 @@ class BackgroundApp(Background):
     def _start(self) -> None:
         import uvicorn
 
-        options = {"timeout_graceful_shutdown": 1, "lifespan": "auto", **self._options, "log_config": None}
+        options = {
+            "timeout_graceful_shutdown": 1,
+            "h11_max_incomplete_event_size": LONGEST_HEAD,  # of uvicorn's own it is 16 KiB
+            **self._options,
+            "log_config": None,
+        }
         self._server = uvicorn.Server(uvicorn.Config(self.app, **options))
         try:
             sock = listening_socket(self.host, self.port, or_any=not self._fixed_port)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
@@ -23,6 +23,9 @@ from helpers.readers_code import in_words
 
 FLUSHED_WITHIN = 1.0
 """How long, in seconds, a disconnect waits until what is to be sent has been sent."""
+
+LONGEST_REASON = 200
+"""Characters that are told of what a server says when it refuses."""
 
 
 class Client(Conversation):
@@ -299,8 +302,16 @@ def _why_not(error: Exception, url: str) -> str:
     if isinstance(error, TimeoutError):
         return f"{url} did not answer in time"
     if isinstance(error, InvalidHandshake):
-        return f"{url} refused the handshake: {error}"
+        return f"{url} refused the handshake: {error}{_said_with(error)}"
     return in_words(error)
+
+
+def _said_with(error: InvalidHandshake) -> str:
+    """What the server has said beside the status, from the first line of its answer."""
+    body = error.response.body if isinstance(error, InvalidStatus) else b""
+    said = next(iter(body.decode("utf-8", "replace").strip().splitlines()), "")
+    said = said.removeprefix("Failed to open a WebSocket connection: ")[:LONGEST_REASON]
+    return f": {said}" if said else ""
 
 
 def _silent() -> logging.Logger:

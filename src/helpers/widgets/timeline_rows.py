@@ -91,7 +91,6 @@ class Scribe:
 
     def __init__(self) -> None:
         self.count = 0
-        self._streams: set[int] = set()
         self._ended: set[int] = set()
         self._deflated: set[tuple[int, events.Direction]] = set()
 
@@ -119,12 +118,9 @@ class Scribe:
 
     def _wants(self, event: events.Event) -> bool:
         number = event.connection
-        if isinstance(event, events.HttpResponse):
-            kind = event.header("content-type") or ""
-            (self._streams.add if kind.startswith("text/event-stream") else self._streams.discard)(number)
-        elif isinstance(event, events.HttpChunk):
-            return number not in self._streams
-        elif isinstance(event, events.TcpClosed):
+        if isinstance(event, events.HttpChunk):
+            return not event.is_told
+        if isinstance(event, events.TcpClosed):
             again = number in self._ended and (event.how is not events.How.FIN or event.by == "tap")
             self._ended.add(number)
             return not again

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from helpers.wire import events
-from helpers.wire.deflate import Inflater
+from helpers.wire.deflate import ContentInflater, InflateError, Inflater
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event, How, Stamp
 from helpers.wire.frames import FrameReader
-from helpers.wire.handshake import Agreement, agree, upgrades_to_websocket
+from helpers.wire.handshake import Agreement, agree, asks_to_upgrade, upgrades_to_websocket
 from helpers.wire.http import (
     BodyReader,
     Framing,
@@ -135,7 +135,7 @@ class Decoder:
                     size=size,
                 )
             )
-            upgrade = upgrades_to_websocket(head.headers)
+            upgrade = asks_to_upgrade(head.headers)
             request = _Request(head.method, upgrade, head.headers if upgrade else ())
             if len(self._requests) >= _PENDING_REQUESTS:
                 raise HttpError(f"more than {_PENDING_REQUESTS} requests have no response")
@@ -167,9 +167,9 @@ class Decoder:
             if head.status < 200 and head.status != 101:
                 continue
             request = self._requests.popleft() if self._requests else None
-            tunnel = head.status == 101 or (request and request.method == "CONNECT" and head.status < 300)
-            if tunnel:
-                if request is None or not request.upgrade or not upgrades_to_websocket(head.headers):
+            tunnel = request and request.method == "CONNECT" and head.status < 300
+            if head.status == 101 or tunnel:
+                if request is None or not upgrades_to_websocket(request.headers, head.headers):
                     self._answer(request, "tunnel")
                     raise HttpError("the connection has left HTTP/1 for another protocol")
                 self._agree(stream, request.headers, head.headers)
@@ -189,20 +189,35 @@ class Decoder:
         self, stream: _Direction, framing: Framing, headers: Headers | None
     ) -> Generator[None, None, None]:
         """Read a body; `headers` are those of a response, which may be an event stream."""
-        event_stream = EventStream(self._keep) if headers and _is_event_stream(headers) else None
+        event_stream = _event_stream(headers, self._keep) if headers else None
 
         def on_data(piece: bytes) -> None:
-            for found in event_stream.feed(piece) if event_stream else ():
-                self._out.append(
-                    events.ServerSentEvent(
-                        **stream.stamp(), event=found.event, data=found.data, id=found.id, length=found.length
+            nonlocal event_stream
+            try:
+                for found in event_stream.feed(piece) if event_stream else ():
+                    self._out.append(
+                        events.ServerSentEvent(
+                            **stream.stamp(),
+                            event=found.event,
+                            data=found.data,
+                            id=found.id,
+                            length=found.length,
+                        )
                     )
-                )
+            except InflateError as error:
+                event_stream = None
+                self._violation(stream, str(error), "RFC 9110 §8.4")
 
         def on_chunk(length: int, wire_length: int, data: bytes) -> None:
             stream.unit()
             self._out.append(
-                events.HttpChunk(**stream.stamp(), length=length, wire_length=wire_length, data=data)
+                events.HttpChunk(
+                    **stream.stamp(),
+                    length=length,
+                    wire_length=wire_length,
+                    data=data,
+                    is_told=event_stream is not None,
+                )
             )
 
         start = stream.reader.position
@@ -260,9 +275,14 @@ class Decoder:
         self._out.append(events.Violation(**stream.stamp(), reason=reason, rule=rule))
 
 
-def _is_event_stream(headers: Headers) -> bool:
+def _event_stream(headers: Headers, keep: int) -> EventStream | None:
+    """What finds the events in the body of a response; None where none can be found."""
     kind = ",".join(get_all(headers, "content-type")).partition(";")[0].strip()
-    return kind == "text/event-stream" and not get_all(headers, "content-encoding")
+    codings = [coding for coding in get_all(headers, "content-encoding") if coding != "identity"]
+    codings += get_all(headers, "transfer-encoding")[:-1]  # the last one is chunked
+    if kind != "text/event-stream" or len(codings) > 1 or not ContentInflater.CODINGS.issuperset(codings):
+        return None
+    return EventStream(keep, ContentInflater(codings[0]) if codings else None)
 
 
 @dataclass(slots=True)
@@ -330,14 +350,11 @@ class _Direction:
             self._program = None
         except EOFError:
             self._program = None
-            if self.reader.eof:
-                self._decoder._violation(
-                    self,
-                    f"the connection ended after {self.undecoded} bytes of an unfinished message",
-                    "RFC 9112 §8, RFC 6455 §7.1.1",
-                )
-            else:  # a line ended with LF instead of CRLF
-                self._give_up("this is no HTTP/1: a line does not end with CRLF")
+            self._decoder._violation(
+                self,
+                f"the connection ended after {self.undecoded} bytes of an unfinished message",
+                "RFC 9112 §8, RFC 6455 §7.1.1",
+            )
         except HttpError as exc:
             self._give_up(str(exc))
 

@@ -135,11 +135,13 @@ class HttpChunk(Event):
         length: bytes of content in it.
         wire_length: bytes it took, with its size line and line end.
         data: the content, or its beginning when it is longer than the decoder's limit.
+        is_told: whether it is part of an event stream that is understood: then `ServerSentEvent`s tell it.
     """
 
     length: int
     wire_length: int
     data: bytes
+    is_told: bool = False
 
     @property
     def kept(self) -> int:
@@ -175,7 +177,7 @@ class ServerSentEvent(Event):
         event: its type; `"message"` when the stream names none.
         data: its data, or the beginning when it is longer than the decoder's limit.
         id: the last event id, or None when the stream has set none.
-        length: bytes of the event in the body, with the empty line.
+        length: bytes of the event in the body, inflated and with the empty line.
     """
 
     event: str

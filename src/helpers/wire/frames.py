@@ -268,7 +268,8 @@ class _Message:
             for piece in inflater.finish() if data is None else inflater.feed(data):
                 self._take(piece)
         except InflateError as exc:
-            self.broken.append((str(exc), "RFC 7692 §7.2.2"))
+            # What was inflated before the error depends on the pieces, and so would words about it.
+            self.broken = [(str(exc), "RFC 7692 §7.2.2")]
             self.inflate_failed = True
             self._inflater = None
             self._kept.clear()

@@ -1,25 +1,25 @@
-"""HTTP/1 heads and bodies out of a byte stream (RFC 9112)."""
+"""HTTP/1 heads and bodies out of a byte stream (RFC 9112), read more leniently than by either peer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Literal
 
-from websockets.exceptions import (
-    HeaderLineTooLong,
-    RequestLineTooLong,
-    StatusLineTooLong,
-    TooManyHeaders,
-)
-from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Response, parse_headers, parse_line
-
 from helpers.wire.reader import CountingReader
 
 Headers = tuple[tuple[str, str], ...]
-_HEAD_LIMITS = (
-    f"a line is longer than {MAX_LINE_LENGTH} bytes or there are more than {MAX_NUM_HEADERS} headers"
-)
+
+LONGEST_HEAD = 1 << 20
+"""Bytes of a head, and of the trailers of a body; servers refuse what is much shorter."""
+
+_BEGINNING = 80  # bytes of a first line that show whether it may be HTTP/1
+_REQUEST_BEGINS = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{0,64}(?: .*)?", re.DOTALL)
+_RESPONSE_BEGINS = re.compile(rb"|H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\..*", re.DOTALL)
+_REQUEST = re.compile(rb"(\S+)[ \t]+(\S.*?)[ \t]+(HTTP/1\.[0-9])[ \t]*", re.DOTALL)
+_RESPONSE = re.compile(rb"(HTTP/1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t](.*))?", re.DOTALL)
+_HEX = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class HttpError(Exception):
@@ -53,20 +53,12 @@ def read_request_head(reader: CountingReader) -> Generator[None, None, RequestHe
         HttpError: it is no HTTP/1 request.
         EOFError: the stream ends before the head is complete.
     """
-    try:
-        line = b""
-        while not line:
-            line = bytes((yield from parse_line(reader.read_line, RequestLineTooLong)))
-        parts = line.split(b" ")
-        if len(parts) != 3 or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
-            raise HttpError("this is no HTTP/1 request line")
-        method, target, version = (part.decode("ascii") for part in parts)
-        headers = yield from parse_headers(reader.read_line)
-    except (RequestLineTooLong, HeaderLineTooLong, TooManyHeaders) as exc:
-        raise HttpError(f"this is no HTTP/1 request: {_HEAD_LIMITS}") from exc
-    except ValueError as exc:
-        raise HttpError("this is no HTTP/1 request: a malformed line") from exc
-    return RequestHead(method, target, version, tuple(headers.raw_items()))
+    line, headers = yield from _read_head(reader, "request", _REQUEST_BEGINS)
+    found = _REQUEST.fullmatch(line)
+    if found is None:
+        raise HttpError("this is no HTTP/1 request line")
+    method, target, version = (part.decode("utf-8", "backslashreplace") for part in found.groups())
+    return RequestHead(method, target, version, headers)
 
 
 def read_response_head(reader: CountingReader) -> Generator[None, None, ResponseHead]:
@@ -76,29 +68,68 @@ def read_response_head(reader: CountingReader) -> Generator[None, None, Response
         HttpError: it is no HTTP/1 response.
         EOFError: the stream ends before the head is complete.
     """
-    version = "HTTP/1.1"
+    line, headers = yield from _read_head(reader, "response", _RESPONSE_BEGINS)
+    found = _RESPONSE.fullmatch(line)
+    if found is None:
+        raise HttpError("this is no HTTP/1 status line")
+    version, status, reason = found.groups()
+    return ResponseHead(int(status), (reason or b"").decode("latin-1").strip(), version.decode(), headers)
 
-    def read_line(most: int, too_long: type[Exception]) -> Generator[None, None, bytearray]:
-        nonlocal version
-        line = yield from reader.read_line(most, too_long)
-        if too_long is StatusLineTooLong and line.startswith(b"HTTP/1.0 "):
-            version = "HTTP/1.0"
-        return line
 
-    try:
-        # proxy=True: the head only, in both versions.
-        head = yield from Response.parse(read_line, reader.read_exact, reader.read_to_eof, proxy=True)
-    except (StatusLineTooLong, HeaderLineTooLong, TooManyHeaders) as exc:
-        raise HttpError(f"this is no HTTP/1 response: {_HEAD_LIMITS}") from exc
-    except ValueError as exc:
-        raise HttpError("this is no HTTP/1 response: a malformed line") from exc
-    return ResponseHead(head.status_code, head.reason_phrase, version, tuple(head.headers.raw_items()))
+def _read_head(
+    reader: CountingReader, kind: str, begins: re.Pattern[bytes]
+) -> Generator[None, None, tuple[bytes, Headers]]:
+    """The first line and the headers. What can't be a first line is not waited for to its end."""
+    until = reader.position + LONGEST_HEAD
+    line = b""
+    while not line:
+        while True:
+            seen, end, _ = bytes(reader.buffer[:_BEGINNING]).partition(b"\n")
+            if not begins.fullmatch(seen.removesuffix(b"\r")):
+                raise HttpError(f"this is no HTTP/1 {kind}")
+            if end or reader.eof or len(seen) == _BEGINNING:
+                break
+            yield
+        line = yield from _read_line(reader, until)
+    return line, (yield from _read_fields(reader, until))
+
+
+def _read_fields(reader: CountingReader, until: int) -> Generator[None, None, Headers]:
+    """Headers or trailers with the empty line after them. A line may be folded (RFC 9112 §5.2)."""
+    fields: list[tuple[str, str]] = []
+    while line := (yield from _read_line(reader, until)):
+        text = line.decode("latin-1")
+        if text[0] in " \t":
+            if fields:
+                name, value = fields[-1]
+                fields[-1] = name, f"{value} {text.strip()}".strip()
+            continue
+        name, colon, value = text.partition(":")
+        if not colon or not name:
+            raise HttpError("a header has no name or no colon")
+        fields.append((name.rstrip(), value.strip()))
+    return tuple(fields)
+
+
+def _read_line(reader: CountingReader, until: int) -> Generator[None, None, bytes]:
+    """A line without its end, CRLF or LF (RFC 9112 §2.2), which is at `until` or before."""
+    line = yield from reader.read_line(max(until - reader.position, 0), _LineTooLong)
+    return bytes(line[:-1]).removesuffix(b"\r")
+
+
+class _LineTooLong(HttpError):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"a head has more than {LONGEST_HEAD} bytes")
 
 
 def get_all(headers: Headers, name: str) -> list[str]:
     """Return the elements of a header that is a list, in lower case."""
     joined = ",".join(value for key, value in headers if key.lower() == name)
     return [element.strip().lower() for element in joined.split(",") if element.strip()]
+
+
+def _is_chunked(headers: Headers) -> bool:
+    return get_all(headers, "transfer-encoding")[-1:] == ["chunked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +146,8 @@ class Framing:
         Raises:
             HttpError: the headers contradict each other.
         """
+        if get_all(headers, "transfer-encoding") and not _is_chunked(headers):
+            raise HttpError("the last transfer coding is not chunked")
         return cls._of(headers) or cls("content-length", 0)
 
     @classmethod
@@ -135,11 +168,8 @@ class Framing:
 
     @classmethod
     def _of(cls, headers: Headers) -> Framing | None:
-        codings = get_all(headers, "transfer-encoding")
-        if codings:
-            if codings[-1] != "chunked":
-                raise HttpError("the last transfer coding is not chunked")
-            return cls("chunked")
+        if get_all(headers, "transfer-encoding"):
+            return cls("chunked") if _is_chunked(headers) else cls("until close")
         lengths = set(get_all(headers, "content-length"))
         if not lengths:
             return None
@@ -216,21 +246,18 @@ class BodyReader:
     def _read_chunks(self) -> Generator[None, None, None]:
         while True:
             start = self._reader.position
-            try:
-                line = yield from parse_line(self._reader.read_line, HeaderLineTooLong)
-                length = int(bytes(line).partition(b";")[0].strip().decode("ascii"), 16)
-            except (HeaderLineTooLong, ValueError) as exc:
-                raise HttpError("a chunk does not begin with its size") from exc
-            if not 0 <= length < 1 << 60:
+            size = _HEX.fullmatch((yield from _read_line(self._reader, start + LONGEST_HEAD)))
+            if size is None:
                 raise HttpError("a chunk does not begin with its size")
+            length = int(size[1], 16)
             if length == 0:
-                try:
-                    yield from parse_headers(self._reader.read_line)
-                except (HeaderLineTooLong, TooManyHeaders, ValueError) as exc:
-                    raise HttpError("the trailer section is malformed") from exc
+                yield from _read_fields(self._reader, self._reader.position + LONGEST_HEAD)
                 return
             kept = yield from self._read_exact(length)
-            if (yield from self._reader.read_exact(2)) != b"\r\n":
+            end = yield from self._reader.read_exact(1)
+            if end == b"\r":
+                end = yield from self._reader.read_exact(1)
+            if end != b"\n":
                 raise HttpError("a chunk does not end with an empty line")
             self._on_chunk(length, self._reader.position - start, kept)
 

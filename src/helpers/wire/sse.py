@@ -1,9 +1,15 @@
-"""Server-Sent Events: the fields of a `text/event-stream` (HTML Standard §9.2.6)."""
+"""Server-Sent Events: the fields of a `text/event-stream` (HTML Standard §9.2.5, §9.2.6)."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from helpers.wire.deflate import ContentInflater
+
+_PARTS = re.compile(rb"[^\r\n]+|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +27,17 @@ class EventStream:
 
     Args:
         limit: most bytes that are kept of a line, and of an event's data.
+        inflater: for a stream that is compressed.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, inflater: ContentInflater | None = None) -> None:
+        self._inflater = inflater
         self._limit = limit
         self._line = bytearray()
-        self._carry = b""
+        self._is_first = True
+        self._after_cr = False  # an LF now would be half of a CRLF
+        self._counted = False  # that LF is in the length already
+        self._after_crlf = False
         self._length = 0
         self._id: str | None = None
         self._event = ""
@@ -34,21 +45,43 @@ class EventStream:
         self._data_length = 0
 
     def feed(self, data: bytes) -> Iterator[StreamEvent]:
-        """Take more bytes; yields the events that end in them."""
-        data = self._carry + data
-        self._carry = b"\r" if data.endswith(b"\r") else b""  # perhaps half of a CRLF
-        for part in data.removesuffix(b"\r").splitlines(keepends=True):
-            ended = part.endswith((b"\r", b"\n"))
-            self._length += len(part)
-            room = max(self._limit - len(self._line), 0)
-            self._line += part.rstrip(b"\r\n")[:room]
-            if ended:
-                line = bytes(self._line)
-                self._line.clear()
-                if line:
-                    self._field(line)
-                else:
-                    yield from self._dispatch()
+        """Take more bytes; yields the events that end in them.
+
+        Raises:
+            InflateError: it is not compressed as was said; this comes after the events before that place.
+        """
+        for piece in self._inflater.feed(data) if self._inflater else (data,):
+            yield from self._feed(piece)
+
+    def _feed(self, data: bytes) -> Iterator[StreamEvent]:
+        """Take what is inflated.
+
+        CR ends a line at once, and an LF that follows belongs to it. Where the line before has ended with
+        both, the LF is counted before it comes, so that an event's length doesn't depend on the pieces.
+        """
+        for part in _PARTS.findall(data):
+            after_cr, self._after_cr = self._after_cr, part == b"\r"
+            counted, self._counted = self._counted, False
+            if part == b"\n" and after_cr:
+                self._length += not counted
+                self._after_crlf = True
+                continue
+            self._length += len(part) - counted
+            if part not in (b"\r", b"\n"):
+                self._line += part[: max(self._limit - len(self._line), 0)]
+                continue
+            self._counted = part == b"\r" and self._after_crlf
+            self._length += self._counted
+            self._after_crlf = False
+            line = bytes(self._line)
+            self._line.clear()
+            if self._is_first:
+                line = line.removeprefix(codecs.BOM_UTF8)
+                self._is_first = False
+            if line:
+                self._field(line)
+            else:
+                yield from self._dispatch()
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.decode("utf-8", "replace").partition(":")
