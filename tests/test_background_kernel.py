@@ -45,14 +45,26 @@ class Kernel:
         self.client.execute_interactive(textwrap.dedent(cell), timeout=30, output_hook=hear)
         return "".join(out), "".join(red)
 
+    def end(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.file.close()
+
 
 @pytest.fixture
 def kernel(tmp_path):
+    """A kernel for a test that ends or fills it."""
     kernel = Kernel(tmp_path / "kernel.log")
     yield kernel
-    kernel.client.stop_channels()
-    kernel.manager.shutdown_kernel(now=True)
-    kernel.file.close()
+    kernel.end()
+
+
+@pytest.fixture(scope="module")
+def same_kernel(tmp_path_factory):
+    """One kernel for all tests whose cells leave it in order, which is what each of them says at its end."""
+    kernel = Kernel(tmp_path_factory.mktemp("kernel") / "kernel.log")
+    yield kernel
+    kernel.end()
 
 
 EVERYTHING = """
@@ -174,10 +186,10 @@ def interrupted(kernel, cell, meanwhile=lambda: None):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals don't wake a loop on Windows")
 @pytest.mark.parametrize("waits", ["asyncio.sleep(60)", "asyncio.Event().wait()"])
-def test_an_interrupt_ends_a_cell_that_awaits(kernel, waits):
-    kernel.run("import asyncio, helpers")
-    assert interrupted(kernel, f"print('in it')\nawait {waits}") == "CancelledError"
-    assert kernel.run("print(await asyncio.sleep(0.01, 'in order'))") == ("in order\n", "")
+def test_an_interrupt_ends_a_cell_that_awaits(same_kernel, waits):
+    same_kernel.run("import asyncio, helpers")
+    assert interrupted(same_kernel, f"print('in it')\nawait {waits}") == "CancelledError"
+    assert same_kernel.run("print(await asyncio.sleep(0.01, 'in order'))") == ("in order\n", "")
 
 
 @pytest.mark.parametrize(
@@ -193,23 +205,23 @@ def test_an_interrupt_ends_a_cell_that_awaits(kernel, waits):
         "await RequestRun(1000).run(lambda share: print('in it'))",
     ],
 )
-def test_an_interrupted_cell_takes_its_children_along(kernel, cell):
-    assert kernel.run(WORKS_APART) == ("", "")
+def test_an_interrupted_cell_takes_its_children_along(same_kernel, cell):
+    assert same_kernel.run(WORKS_APART) == ("", "")
     before: list[psutil.Process] = []
-    children = psutil.Process(kernel.pid).children
-    assert interrupted(kernel, cell, lambda: before.extend(children())) in (
+    children = psutil.Process(same_kernel.pid).children
+    assert interrupted(same_kernel, cell, lambda: before.extend(children())) in (
         "CancelledError",
         "KeyboardInterrupt",
     )
     assert before
     assert children() == []
-    out, red = kernel.run("print(await apart(sum, [1, 2]))")
+    out, red = same_kernel.run("print(await apart(sum, [1, 2]))")
     assert (out, red) == ("3\n", "")
 
 
-def test_what_fails_apart_shows_the_readers_own_line(kernel):
-    kernel.run(WORKS_APART)
-    out, red = kernel.run("""
+def test_what_fails_apart_shows_the_readers_own_line(same_kernel):
+    same_kernel.run(WORKS_APART)
+    out, red = same_kernel.run("""
         def fails():
             print("my last words")
             raise ValueError("no such room")  # the reader's line
@@ -223,8 +235,8 @@ def test_what_fails_apart_shows_the_readers_own_line(kernel):
 
 
 @pytest.mark.parametrize("where", ["shared", "process"])
-def test_the_cell_shows_the_readers_own_line(kernel, where):
-    _, red = kernel.run(f"""
+def test_the_cell_shows_the_readers_own_line(same_kernel, where):
+    _, red = same_kernel.run(f"""
         from helpers.background.server import BackgroundServer
         from websockets.asyncio.client import connect
         import asyncio, random
@@ -245,14 +257,14 @@ def test_the_cell_shows_the_readers_own_line(kernel, where):
             await asyncio.sleep(0.01)
     """)
     assert red == ""
-    _, red = kernel.run("server.url")
+    _, red = same_kernel.run("server.url")
     assert "HandlerFailedError" in red
     assert "the reader's line" in red
-    assert kernel.run("print(server.url == server.url); server.stop()") == ("True\n", "")
+    assert same_kernel.run("print(server.url == server.url); server.stop()") == ("True\n", "")
 
 
 @pytest.mark.parametrize("where", ["shared", "process"])
-def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(kernel, where):
+def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(same_kernel, where):
     cell = f"""
         import asyncio, time
         from helpers.background.server import BackgroundServer
@@ -267,7 +279,8 @@ def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_show
             await client.wait_closed()
         server.check()
     """
-    (first, warned), (second, again) = kernel.run(cell), kernel.run(cell)
+    (first, warned), (second, again) = same_kernel.run(cell), same_kernel.run(cell)
+    assert same_kernel.run("server.halt()") == ("", "")
     assert first == second
     for red in (warned, again):
         assert "BlockedLoopWarning" in red
