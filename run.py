@@ -18,7 +18,8 @@ OLDEST = (3, 11)
 USAGE = """\
 python3 run.py COMMAND [--newest] [arguments that are passed on]
 
-  lab      open JupyterLab at notebooks/00_start_here.ipynb    run.py lab --no-browser --port 8899
+  lab      open your copy of the chapters in JupyterLab        run.py lab --no-browser --port 8899
+  reset    give a chapter of your copy back as it was          run.py reset 02
   test     run every notebook and every test with pytest       run.py test -k handshake
   bench    measure the workbook's own speed                    run.py bench setup
   record   run notebooks and write their outputs back          run.py record 00 04
@@ -64,7 +65,8 @@ from typing import Any  # noqa: E402
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PROGRAMS = "Scripts" if os.name == "nt" else "bin"
-EXTRAS = {"lab": "", "test": "test", "bench": "test", "record": "", "app": "", "chapter": "", "setup": ""}
+COMMANDS = ("lab", "reset", "test", "bench", "record", "app", "chapter", "setup")
+EXTRAS = dict.fromkeys(COMMANDS, "") | {"test": "test", "bench": "test"}
 ON_THEIR_OWN = {"address": "tools/address.py", "lock": "tools/lock.py"}
 
 # A remedy, and the words of uv or pip that call for it. The first that is found counts.
@@ -274,14 +276,7 @@ def install(wanted: list[str], newest: bool) -> None:
     uv = find_uv()
     if not uv:
         try:
-            step(
-                "getting uv, which installs quickly",
-                *pip,
-                "--only-binary=:all:",
-                "uv",
-                "-c",
-                "constraints.txt",
-            )
+            step("getting uv, which is quick", *pip, "--only-binary=:all:", "uv", "-c", "constraints.txt")
             uv = find_uv()
         except Failed:
             say("uv isn't available here: pip installs, which takes a minute or two")
@@ -342,7 +337,7 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
     if command == "lab":
         options = [
             f"--ServerApp.root_dir={ROOT}",
-            "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+            "--LabApp.default_url=/lab/tree/my_notebooks/00_start_here.ipynb",
             "--KernelManager.transport_encryption=auto",  # or ipykernel warns at every start
         ]
         if sys.platform != "win32" and os.geteuid() == 0:
@@ -353,6 +348,8 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
         return [python, "-m", "pytest", "--nbval", *spread, *arguments]
     if command == "bench":
         return [python, "-m", "benchmarks", *arguments]
+    if command == "reset":
+        return command_line("working_copy", ["reset", *arguments])
     if command == "app":
         return [python, "-m", f"apps.{arguments[0]}", *arguments[1:]]
     return [python, str(ROOT / "tools" / f"{command}.py"), *arguments]
@@ -390,7 +387,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nrun.py: stopped; the next call makes the environment again.", file=sys.stderr)
         return 130
-    code = 0 if command == "setup" else run(command_line(command, rest))
+    code = run(command_line("working_copy", [])) if command == "lab" else 0
+    code = code or (0 if command == "setup" else run(command_line(command, rest)))
     if nightly and not rest:
         code = run(command_line("nightly", [])) or code
     return code

@@ -465,9 +465,20 @@ def test_each_command_passes_its_arguments_on() -> None:
     assert lab[1:3] == ["-m", "jupyterlab"]
     assert lab[-3:] == ["--no-browser", "--port", "8899"]
     assert ("--allow-root" in lab) == (hasattr(os, "geteuid") and os.geteuid() == 0)
-    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in lab
+    assert "--LabApp.default_url=/lab/tree/my_notebooks/00_start_here.ipynb" in lab
+    assert line("reset", ["02"])[1:] == [str(ROOT / "tools" / "working_copy.py"), "reset", "02"]
     assert line("app", ["chat", "--port", "8000"])[1:] == ["-m", "apps.chat", "--port", "8000"]
     assert line("chapter", ["06", "push"])[1:] == [str(ROOT / "tools" / "chapter.py"), "06", "push"]
+
+
+def test_lab_makes_the_readers_copy_first_and_opens_nothing_without_it(project: Path) -> None:
+    (project / "jupyterlab.py").write_text("print('JupyterLab')")
+    copy = project / "tools" / "working_copy.py"
+    copy.write_text("print('the copy')")
+    assert call(project, "lab").stdout == "the copy\nJupyterLab\n"
+    copy.write_text("raise SystemExit(1)")
+    result = call(project, "lab")
+    assert (result.returncode, result.stdout) == (1, "")
 
 
 def test_an_app_runs_and_one_that_is_not_there_gets_the_list(project: Path) -> None:

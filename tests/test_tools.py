@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import address
+import find
 import lock
 import nbformat
 import pytest
@@ -17,7 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-START = "lab/tree/notebooks/00_start_here.ipynb"
+START = "lab/tree/my_notebooks/00_start_here.ipynb"
 
 
 def readme_block(root: Path) -> str:
@@ -120,12 +121,12 @@ def test_streams_merge_only_with_their_neighbour() -> None:
 
 def test_notebooks_are_found_by_number_name_and_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no notebooks in"):
-        record.find([], tmp_path)
+        find.find_chapters([], tmp_path)
     first, second = (notebook(tmp_path / name) for name in ("00_start_here.ipynb", "03_run_a_server.ipynb"))
-    assert record.find([], tmp_path) == [first, second]
-    assert record.find(["03", "notebooks/00_start_here.ipynb"], tmp_path) == [second, first]
+    assert find.find_chapters([], tmp_path) == [first, second]
+    assert find.find_chapters(["03", "notebooks/00_start_here.ipynb"], tmp_path) == [second, first]
     with pytest.raises(ValueError, match="no notebook is called '3'"):
-        record.find(["3"], tmp_path)
+        find.find_chapters(["3"], tmp_path)
 
 
 def names(text: str) -> set[str]:

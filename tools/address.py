@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START = "notebooks/00_start_here.ipynb"
+START = "my_notebooks/00_start_here.ipynb"
 BADGES = ("https://mybinder.org/badge_logo.svg", "https://github.com/codespaces/badge.svg")
 
 _GITHUB = re.compile(r"https://github\.com/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?")

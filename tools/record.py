@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from find import find_chapters
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from traitlets.config import Config
@@ -123,28 +124,9 @@ def record(path: Path, sanitize: Replacements) -> bool:
     return new != text
 
 
-def find(names: list[str], folder: Path) -> list[Path]:
-    """Return the notebooks that the names mean: `03`, `03_run_a_server`, or a path. All, without names.
-
-    Raises:
-        ValueError: a name fits no notebook, or there are none at all.
-    """
-    every = sorted(folder.glob("*.ipynb"))
-    if not every:
-        raise ValueError(f"there are no notebooks in {folder}")
-    chosen = []
-    for name in names:
-        stem = Path(name).name.removesuffix(".ipynb")
-        fitting = [path for path in every if path.stem == stem or path.stem.startswith(f"{stem}_")]
-        if not fitting:
-            raise ValueError(f"no notebook is called {name!r} in {folder}")
-        chosen += fitting
-    return chosen or every
-
-
 def main(arguments: list[str]) -> int:
     try:
-        paths = find(arguments, ROOT / "notebooks")
+        paths = find_chapters(arguments, ROOT / "notebooks")
     except ValueError as error:
         print(f"record: {error}", file=sys.stderr)
         return 1
