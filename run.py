@@ -99,7 +99,7 @@ WORTH_SEEING = ("Resolved", "Downloading", "Prepared", "Installed", "Collecting"
 
 
 class Problem(Exception):
-    """Something the person can mend; the message is one line that says how."""
+    """Something the person can fix; the message is one line that says how."""
 
 
 class Failed(Problem):

@@ -13,7 +13,7 @@ from typing import Any
 
 CLOSING = ("What you learned", "In production", "Sources")
 LARGEST_OUTPUT = 50_000
-"""In bytes; what is larger belongs into a file, or makes every difference unreadable."""
+"""In bytes; anything larger belongs in a file, or makes every difference unreadable."""
 LONGEST_CELL, LONG_CELL, MEDIAN_CELL = 14, 10, 4
 """In lines of code: no cell is longer, nine of ten are within, and half of them are."""
 OF_A_MACHINE = ("/home/", "/root/", "/Users/", "/tmp/ipykernel", "C:\\Users")

@@ -30,7 +30,7 @@ def test_each_dependency_is_named_with_its_version() -> None:
     ("dependency", "problem"),
     [
         ("a-package-that-is-nowhere>=1", "a-package-that-is-nowhere is not installed"),
-        ("websockets>=99", r"websockets is \d+\S*, needed is >=99"),
+        ("websockets>=99", r"websockets is \d+\S*, but >=99 is needed"),
     ],
 )
 def test_what_is_missing_or_too_old_is_named_with_the_remedy(

@@ -465,7 +465,7 @@ def test_a_page_that_is_loaded_anew_gets_the_log_and_has_no_connection() -> None
         page.batch(("received", "before"))
         page.told.clear()
         page.says("hello")
-        assert (web.state, web.detail) == ("closed", "the page was loaded anew")
+        assert (web.state, web.detail) == ("closed", "the page was reloaded")
         (restore,) = page.told
         assert restore["do"] == "restore"
         assert [line[1:] for line in restore["view"]["log"]] == [["received", "before"]]

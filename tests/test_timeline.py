@@ -76,25 +76,25 @@ async def some_talk(connection: ClientConnection) -> None:
 
 
 TABLE = """\
-nr     what                     bytes
- 1  →  TCP opens
- 2  →  GET /                           Upgrade: websocket
- 3  ←  101 Switching Protocols         Upgrade: websocket
- 4  ↔  WebSocket open
- 5  →  text                        11  "Hello"
- 6  ←  text                         7  "Hello"
- 7  →  text                        13  first part, more follow: "To be, "
- 8  →  continuation                12  next part, more follow: "or not"
- 9  →  continuation                 6  last of 3 parts, together "To be, or not"
-10  ←  text                        15  "To be, or not"
-11  →  binary                       8  00 ff
-12  ←  binary                       4  00 ff
-13  →  ping                        10  4 random bytes
-14  ←  pong                         6  4 random bytes
-15  →  close                       11  1000 (normal closure) "bye"
-16  ←  close                        7  1000 (normal closure) "bye"
-17  ←  TCP ends                        the server sends no more
-18  →  TCP ends                        the client sends no more"""
+no.     what                     bytes
+  1  →  TCP opens
+  2  →  GET /                           Upgrade: websocket
+  3  ←  101 Switching Protocols         Upgrade: websocket
+  4  ↔  WebSocket open
+  5  →  text                        11  "Hello"
+  6  ←  text                         7  "Hello"
+  7  →  text                        13  first part, more follow: "To be, "
+  8  →  continuation                12  next part, more follow: "or not"
+  9  →  continuation                 6  last of 3 parts, together "To be, or not"
+ 10  ←  text                        15  "To be, or not"
+ 11  →  binary                       8  00 ff
+ 12  ←  binary                       4  00 ff
+ 13  →  ping                        10  4 random bytes
+ 14  ←  pong                         6  4 random bytes
+ 15  →  close                       11  1000 (normal closure) "bye"
+ 16  ←  close                        7  1000 (normal closure) "bye"
+ 17  ←  TCP ends                        the server sends no more
+ 18  →  TCP ends                        the client sends no more"""
 
 
 class TestTable:
@@ -106,7 +106,7 @@ class TestTable:
     def test_with_times(self) -> None:
         timeline = asyncio.run(converse(some_talk))
         header, first, *_ = timeline.table(times=True).splitlines()
-        assert header.split() == ["nr", "ms", "what", "bytes"]
+        assert header.split() == ["no.", "ms", "what", "bytes"]
         assert float(first.split()[1]) == pytest.approx(1000 * timeline.events[0].at, abs=0.051)
 
     def test_the_last_lines(self) -> None:
@@ -124,7 +124,7 @@ class TestTable:
         tap.show(*(TcpOpened(connection=number, direction=TO_SERVER, at=0.0) for number in (1, 2)))
         assert "#1" in str(timeline)
         assert "#2" in str(timeline)
-        assert timeline.table(connection=2).splitlines()[1:] == [" 2  →  TCP opens"]
+        assert timeline.table(connection=2).splitlines()[1:] == ["  2  →  TCP opens"]
 
     def test_what_a_client_has_received_is_in_it(self) -> None:
         async def main() -> None:
@@ -188,8 +188,8 @@ class TestWords:
             (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnews!"),
         ]
         lines = table_of(decode(said)).splitlines()  # type: ignore[arg-type]
-        assert lines[3] == " 3  ←  200 OK"
-        assert lines[4] == ' 4  ←  body           5  "news!"'
+        assert lines[3] == "  3  ←  200 OK"
+        assert lines[4] == '  4  ←  body           5  "news!"'
 
     @pytest.mark.parametrize(
         ("payload", "shown"),
@@ -333,7 +333,7 @@ class TestUse:
                 await timeline.seen(1, timeout=0.01)
             tap.show(text_frame())
             assert len(await timeline.seen(1)) == 1  # type: ignore[arg-type]
-            assert str(timeline).splitlines()[1].startswith(" 3  ←  text")
+            assert str(timeline).splitlines()[1].startswith("  3  ←  text")
 
         asyncio.run(main())
 

@@ -190,7 +190,7 @@ def links(book: list[Path], path: Path) -> str:
 
 
 def relink(book: list[Path], path: Path) -> None:
-    """Write a chapter's links to its neighbours anew, and touch nothing else.
+    """Write a chapter's links to its neighbours again, and touch nothing else.
 
     Raises:
         ValueError: its first cell has no line of links.

@@ -1,4 +1,4 @@
-"""The chat: a FastAPI server and a Streamlit page, each with the tutorials' naive version to compare.
+"""The chat: a FastAPI server and a Streamlit page, each with a naive version to compare.
 
     python -m apps.chat
 

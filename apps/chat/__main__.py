@@ -33,7 +33,7 @@ else:
 class Program:
     """A Python program that runs alongside this one; in a `with` block, at whose end it ends.
 
-    It has a process group of its own, so that Ctrl-C reaches only us, and we end one after the other.
+    It has a process group of its own, so that Ctrl-C reaches only us, and we end them one after another.
 
     Args:
         name: what to call it.

@@ -1,4 +1,4 @@
-"""A member of the chat who lives beside a page: always there to receive, while the page comes and goes.
+"""A member of the chat who lives alongside a page: always there to receive, while the page comes and goes.
 
 A page's script runs for some milliseconds, whenever something is clicked or drawn; a connection wants to be
 served all the time. So the clients of all pages of the process share one event loop, on a thread of its own.
@@ -96,13 +96,13 @@ class ChatClient:
 
     @property
     def members(self) -> list[str]:
-        """Who is in the room, in the order of their coming; who was there, while the connection is lost."""
+        """The people in the room, in the order they came; while the connection is lost, the last known."""
         with self._lock:
             return list(self._members)
 
     @property
     def typing(self) -> list[str]:
-        """Who has been typing in the last 3 seconds."""
+        """The people who have typed in the last 3 seconds."""
         with self._lock:
             return [who for who, at in self._typing.items() if at > time.monotonic() - TYPING_LASTS]
 
@@ -247,7 +247,7 @@ class ChatClient:
 
 
 def as_line(event: Event) -> tuple[str, str]:
-    """Who speaks, "" for nobody, and what to show."""
+    """The speaker ("" for nobody) and what to show."""
     match event:
         case {"type": "said", "who": who, "text": text}:
             return who, text

@@ -1,10 +1,10 @@
-"""An exhibit, not for use: the chat page of many tutorials.
+"""An exhibit, not for use: the chat page that one would write first.
 
     streamlit run apps/chat/naive_page.py
 
 It shows what comes, for as long as nobody touches it. What is wrong with it:
 
-- The Connect button's handler never ends, so the script never ends: the page says "running" for ever.
+- The Connect button's handler never ends, so the script never ends: the page says "running" forever.
 - Any click and any text starts the script from the top. What was shown is gone, and so is the listening.
 - Sending takes a second connection, and starts the script, too: nobody listens when the answer comes.
 - The abandoned run sits in `recv()` until the next message, and only then finds that it was ended. Until
@@ -26,7 +26,7 @@ CHAT_URL = os.environ.get("CHAT_URL", "ws://127.0.0.1:8000/ws")
 
 
 async def listen() -> None:
-    """Show every message: for ever."""
+    """Show every message, forever."""
     async with connect(CHAT_URL) as connection:
         while True:
             st.write(await connection.recv())

@@ -1,11 +1,11 @@
-"""An exhibit, not for use: the chat server of many tutorials, built as FastAPI's documentation builds it.
+"""An exhibit, not for use: the chat server of FastAPI's documentation.
 
     uvicorn apps.chat.naive_server:app
 
 and connect to `ws://127.0.0.1:8000/ws?name=Ann`. What anybody sends, everybody gets as `Ann: text`. What is
 wrong with it, all in `broadcast` and in who calls it:
 
-- It waits for each client in turn: one that doesn't read stops the room, for ever.
+- It waits for each client in turn: one that doesn't read stops the room, forever.
 - Meanwhile a client leaves, `disconnect` shortens the list under the loop, and the next one is skipped.
 - A peer that is gone ends the loop: those after it miss the message, and the *sender* is taken for the one
   who has left.
@@ -41,7 +41,7 @@ class ConnectionManager:
         await websocket.send_text(text)
 
     async def broadcast(self, text: str) -> None:
-        """Send to one client after the other."""
+        """Send to one client after another."""
         for websocket in self.active_connections:
             await websocket.send_text(text)
 

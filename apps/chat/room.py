@@ -52,7 +52,7 @@ class Refused(Exception):
 
 
 class Member(abc.ABC):
-    """Somebody in a room. How a text reaches them is a subclass's business, but it must not take time.
+    """Somebody in a room. How a message reaches them is a subclass's business, but it must not take time.
 
     Args:
         name: the name they asked for; `join` adds a number where it is taken.
@@ -63,7 +63,7 @@ class Member(abc.ABC):
 
     @abc.abstractmethod
     def put(self, text: str) -> bool:
-        """Take a text, to be sent later. Returns False when there is no space for it."""
+        """Take a message, to be sent later. Returns False when there is no space for it."""
 
     @abc.abstractmethod
     def lags(self) -> bool:
@@ -71,7 +71,7 @@ class Member(abc.ABC):
 
     @abc.abstractmethod
     def close(self, code: int, why: str) -> None:
-        """Hang up, after what was put before. Who is told so is out of the room already."""
+        """Hang up, after what was put before. By then the member is out of the room."""
 
 
 class Room:

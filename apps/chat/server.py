@@ -66,7 +66,7 @@ class Client(Member):
         self._writer = asyncio.create_task(self._write())
 
     def put(self, text: str) -> bool:
-        """Queue a text, without waiting. Returns False when the queue is full."""
+        """Queue a message, without waiting. Returns False when the queue is full."""
         size = len(text.encode())
         if self._outbox.qsize() >= OUTBOX_MESSAGES or self._bytes + size > OUTBOX_BYTES:
             return False
@@ -197,7 +197,7 @@ async def may_ask(request: Request) -> None:
 class Cuttable:
     """Gives each WebSocket handler a function that ends its connection without waiting: `scope["cut"]()`.
 
-    ASGI has none: its close waits until the peer has read all that was sent, for ever if it doesn't read.
+    ASGI has none: its close waits until the peer has read all that was sent, forever if it doesn't read.
     uvicorn's `send` is a method of the object with the transport; with other servers, `cut` does nothing.
     """
 

@@ -65,7 +65,7 @@ def _packages() -> str:
             raise EnvironmentProblem(f"{requirement.name} is not installed: {MEND}") from None
         if not requirement.specifier.contains(there, prereleases=True):
             raise EnvironmentProblem(
-                f"{requirement.name} is {there}, needed is {requirement.specifier}: {MEND}"
+                f"{requirement.name} is {there}, but {requirement.specifier} is needed: {MEND}"
             )
         found.append(f"{requirement.name} {there}")
     return ", ".join(found)

@@ -94,7 +94,7 @@ class Peer:
 
 @contextlib.asynccontextmanager
 async def joined(url: str, *names: str, room: str = "lobby", **options: Any) -> AsyncIterator[list[Peer]]:
-    """Clients that have connected one after the other, in this order."""
+    """Clients that have connected one after another, in this order."""
     peers = []
     async with contextlib.AsyncExitStack() as stack:
         for name in names:

@@ -220,7 +220,7 @@ exec(compile(open({page!r}).read(), {page!r}, "exec"))
 def test_what_is_typed_while_the_fragment_runs_is_sent(
     open_tab: Callable[..., Page], room: SmallRoom, tmp_path: Path
 ) -> None:
-    """Only by fragments, one after the other.
+    """Only by fragments, one after another.
 
     If the whole script ran, beside a fragment's run on another thread, the latter's end would take back
     what `st.chat_input` is about to return; and the fragment's clock would be stopped and set anew, by

@@ -191,7 +191,7 @@ def test_every_kind_says_what_it_is(page: NotebookPage) -> None:
     expect(timeline.get_by_text("<img src=x")).to_have_count(2)
     binary = timeline.locator(".wsbook-wire-row[data-kind=binary]").first
     binary.locator("button").click()
-    expect(binary.locator(".wsbook-wire-fields")).to_contain_text("the length stands in the next 16 bits")
+    expect(binary.locator(".wsbook-wire-fields")).to_contain_text("the length is in the next 16 bits")
     expect(binary.locator(".wsbook-wire-fields")).to_contain_text("200 bytes of payload")
     deflated = timeline.locator(".wsbook-wire-row").filter(has_text=", compressed 110 →").first
     deflated.locator("button").click()

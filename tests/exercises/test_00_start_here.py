@@ -43,7 +43,7 @@ class TestShout(Thorough, Handler):
                 "await connection.send(message.upper())",
                 "await connection.send(message.upper())\n        await connection.send(message.upper())",
             ),
-            "after the answer to `hello`, there came one more message: `'HELLO'`",
+            "after the answer to `hello`, one more message came: `'HELLO'`",
             "once only",
         ),
         (but("await connection.send(", "print("), "after `hello`, nothing came", "await connection.send"),

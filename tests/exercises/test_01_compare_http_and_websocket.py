@@ -94,7 +94,7 @@ class TestRightWay(Choice):
         (
             "right_way = dict.fromkeys(chosen, 'WebSocket')",
             "for a page with the weather of today and for a news ticker in a browser and for a dashboard",
-            "a page with the weather of today: nobody speaks unasked",
+            "a page with the weather of today: nobody speaks unprompted",
         ),
         (
             "right_way = {**chosen, 'a news ticker in a browser': 'WebSocket'}",
@@ -104,7 +104,7 @@ class TestRightWay(Choice):
         (
             "right_way = {**chosen, 'a chat': 'SSE'}",
             "for a chat, there is",
-            "both sides speak unasked",
+            "both sides speak unprompted",
         ),
         (
             "right_way = {**chosen, 'a shooting game': 'long polling'}",

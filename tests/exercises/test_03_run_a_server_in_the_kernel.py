@@ -41,7 +41,7 @@ class TestLibrarian(Handler):
     wrong: ClassVar = [
         (
             but("await asyncio.to_thread(look_up, word)", "look_up(word)"),
-            "one after the other",
+            "one after another",
             "await asyncio.to_thread(look_up, word)",
         ),
         (
@@ -57,7 +57,7 @@ class TestLibrarian(Handler):
                 "        await connection",
                 "        async with lock:\n            await connection",
             ),
-            "one after the other",
+            "one after another",
         ),
         (
             but(
@@ -72,7 +72,7 @@ class TestLibrarian(Handler):
                 "await connection.send(await asyncio.to_thread(look_up, word))",
                 "await asyncio.sleep(0)\n        await connection.send(look_up(word))",
             ),
-            "one after the other",
+            "one after another",
         ),
     ]
 

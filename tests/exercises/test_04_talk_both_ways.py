@@ -111,7 +111,7 @@ class TestThermostat(Handler):
             "`report` is still running",
             "`finally`",
         ),
-        (but("send(str(temperature))", "send(temperature)"), "TypeError", "of report()", "must be a text"),
+        (but("send(str(temperature))", "send(temperature)"), "TypeError", "of report()", "must be a string"),
         (
             but(
                 "send(str(temperature))",
@@ -136,7 +136,7 @@ class TestThermostat(Handler):
             "`'20'`",
             "`'23'`",
         ),
-        (but("str(temperature)", 'f"{temperature} degrees"'), "`'20 degrees'`", "a text like `20`"),
+        (but("str(temperature)", 'f"{temperature} degrees"'), "`'20 degrees'`", "a string like `20`"),
         (but("            await asyncio.sleep(0.1)\n", ""), "asyncio.sleep("),
     ]
 

@@ -172,7 +172,7 @@ class TestTellAll(Function):
                 "await asyncio.gather(*(tell(websocket) for websocket in websockets))",
                 "for websocket in websockets:\n        await tell(websocket)",
             ),
-            "one after the other",
+            "one after another",
             "`asyncio.gather(*(...))`",
         ),
         (

@@ -24,7 +24,7 @@ returns. Until then the thread is left behind. It costs nothing while it sleeps,
 *What catches it.* `Abandoned` is a `BaseException` and no `Exception`, as `KeyboardInterrupt` is, so that
 `except Exception` doesn't catch it. A bare `except:` or `except BaseException:` does, and the note
 has been used up. So notes are left again and again, every few milliseconds for half a second. A loop that
-reads notes in a place that no `try` covers, often at the jump back to its head, ends there.
+reads notes in a place that no `try` covers, such as the jump back to its head, ends there.
 
 *Versions differ* in where Python code reads its notes, and in what a `try` covers of a compiled loop:
 `try: await connection.recv()` with a bare `except: pass`, forever on a closed connection, is broken off with

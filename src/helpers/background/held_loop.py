@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class HeldLoop:
-    """Holds a background loop, and tells what blocks it.
+    """Holds a background loop, and finds what blocks it.
 
     Args:
         reporter: takes what goes wrong on the loop.

@@ -1,4 +1,4 @@
-"""An event loop on a thread of its own, beside the one that runs the cells."""
+"""An event loop on a thread of its own, apart from the one that runs the cells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LoopBlockedError(RuntimeError):
 
 
 def on_background_loop() -> bool:
-    """Whether this thread runs a background loop: waiting for the loop here would wait for ever."""
+    """Whether this thread runs a background loop: waiting for the loop here would wait forever."""
     return isinstance(threading.current_thread(), BreakableThread)
 
 
@@ -263,7 +263,7 @@ def hold_shared_loop(
     """The one loop that servers, widget clients and taps share, held for `user` until released.
 
     One loop for both ends of a connection keeps the full speed of two processes; two loops on two
-    threads hand the interpreter lock to and fro for every message.
+    threads hand the interpreter lock back and forth for every message.
     """
     global _shared
     with _shared_lock:

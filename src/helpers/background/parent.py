@@ -48,7 +48,7 @@ class Parent:
         self._send("report", packed(what))
 
     def order(self) -> Future[Any]:
-        """The next thing that the kernel tells: `.result()` waits for it, in a coroutine `wrap_future` does.
+        """The next thing that the kernel says: `.result()` waits for it, in a coroutine `wrap_future` does.
 
         Where the kernel has ended, the future raises `EOFError`, and the process ends two seconds later.
         """

@@ -81,9 +81,9 @@ class Answer:
 def hint_for(error: BaseException) -> str:
     text = in_words(error)
     if "data must be str" in text:
-        return "what you send must be a text (or bytes): is an `await` missing in front of what makes it?"
+        return "what you send must be a string (or bytes): is an `await` missing in front of what makes it?"
     if "object is not callable" in text:
-        return "hand a function over by its name, and its argument apart: `f, x` instead of `f(x)`"
+        return "pass the function itself and its argument separately: `f, x` instead of `f(x)`"
     return READ_IT
 
 

@@ -31,7 +31,7 @@ MASKED_HINT = (
     "`frame[6 + i] ^ mask[i % 4]`; make `bytes(...)` of them"
 )
 UNMASKED_HINT = (
-    "this frame is not masked (the first bit of `frame[1]` is 0): its payload is `frame[2:]` as it stands"
+    "this frame is not masked (the first bit of `frame[1]` is 0): its payload is `frame[2:]` as it is"
 )
 
 
@@ -81,7 +81,7 @@ def encode(function: Any) -> Verdict:
                     f"`{header.hex(' ')}`",
                     _length_hint(len(text.encode())),
                 )
-        return "all three forms of the length are right, also where bytes and characters differ in number"
+        return "all three forms of the length are right, even where bytes and characters differ in number"
 
     return try_function(function, scenario, arguments="text", coroutine=False)
 

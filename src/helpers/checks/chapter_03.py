@@ -41,7 +41,7 @@ def librarian(handler: Any) -> Verdict:
         if waited > 1.4:
             raise NotYet(
                 f"five readers asked at the same moment, and the last one waited {waited:.1f} s: "
-                "they were served one after the other",
+                "they were served one after another",
                 "`await asyncio.to_thread(look_up, word)` runs it on another thread, and the loop goes on",
                 sure=True,
             )
@@ -82,7 +82,7 @@ def _noting(handler: Any, name: str, calls: list[str]) -> Iterator[None]:
 
 @check
 def tell(function: Any) -> Verdict:
-    """Check `def tell(loop, queue, text)`, which hands a text to a task on a loop in another thread."""
+    """Check `def tell(loop, queue, text)`, which hands a string to a task on a loop in another thread."""
 
     async def scenario(answer: Answer) -> str:
         selector = _Selector()

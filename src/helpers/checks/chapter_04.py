@@ -30,7 +30,7 @@ CATCH_IT = (
 
 @check
 def thermostat(handler: Any) -> Verdict:
-    """Check a handler that sends the temperature every 0.1 s, unasked, and obeys `set N` meanwhile."""
+    """Check a handler that sends the temperature every 0.1 s, unprompted, and obeys `set N` meanwhile."""
 
     async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
         ann = await Peer.join(url)
@@ -61,7 +61,7 @@ def thermostat(handler: Any) -> Verdict:
         bob.vanishes()
         if left := await ended:
             raise NotYet(f"Ann has left, Bob's line was cut, and {left}", CANCEL_IT)
-        return "readings came unasked, `set` was obeyed at once, and each peer had a temperature of its own"
+        return "readings came unprompted, `set` was obeyed at once, and each peer had its own temperature"
 
     return try_handler(handler, scenario)
 
@@ -174,5 +174,5 @@ def _is(came: str | bytes, wanted: str, when: str) -> None:
     if came != wanted:
         raise NotYet(
             f"{when}: got {shown(came)}, expected the reading `{wanted!r}`",
-            "keep the temperature in a variable of this one connection, and send it as a text like `20`",
+            "keep the temperature in a variable of this one connection, and send it as a string like `20`",
         )

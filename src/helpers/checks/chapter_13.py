@@ -63,7 +63,7 @@ SEND_TO_ALL_AT_ONCE = "send to all at the same time, `asyncio.gather(*(...))`, w
 WAIT_HALF_A_SECOND = (
     "some never read: wait half a second for each, `async with asyncio.timeout(0.5)`, and no longer"
 )
-SEND_TEXT = "FastAPI's way to send a text is `await websocket.send_text(text)`"
+SEND_TEXT = "FastAPI's way to send a string is `await websocket.send_text(text)`"
 RETURN_THE_FAILED = (
     "catch what goes wrong for each by itself: `TimeoutError` (too slow), and `WebSocketDisconnect` or "
     "`RuntimeError` (gone); and return a list of those"
@@ -124,7 +124,7 @@ def tell_all(function: Any) -> Verdict:
                 _check_the_list(returned, [sockets[name] for name in (*SLOW, *GONE)])
                 if took > 1.1:
                     raise NotYet(
-                        f"it took {took:.1f} s: one after the other, or more than half a second for each",
+                        f"it took {took:.1f} s: one after another, or more than half a second for each",
                         SEND_TO_ALL_AT_ONCE,
                     )
         return "those who read had the text; you named the three that were too slow and the two that are gone"
@@ -203,7 +203,7 @@ class _WebSocket:
 
     async def send_text(self, text: str) -> None:
         if not isinstance(text, str):
-            raise TypeError(f"send_text takes a text, not {type(text).__name__}")
+            raise TypeError(f"send_text takes a string, not {type(text).__name__}")
         if self.hung_up:
             raise RuntimeError(HUNG_UP)
         try:

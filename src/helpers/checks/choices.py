@@ -19,7 +19,7 @@ def unfit(
         name: the dict's name, for the verdict.
         keys: the keys that it has in the stub.
         words: the values to choose from.
-        wanted: what belongs in the place of a `...`, like "a way".
+        wanted: what belongs in place of a `...`, like "a way".
 
     Returns:
         A verdict that says what is missing; None where each key has one of the words.
@@ -30,7 +30,7 @@ def unfit(
         return Verdict(
             False,
             f"`{name}` is {shown(answer)}, not a dict",
-            f"keep the stub's first line, `{name} = {{`, and put {wanted} in the place of each `...`",
+            f"keep the stub's first line, `{name} = {{`, and put {wanted} in place of each `...`",
         )
     if missing := [key for key in keys if key not in answer]:
         return Verdict(

@@ -104,7 +104,7 @@ class Peer:
         """
         with suppress(TimeoutError, ConnectionClosed):
             message = await asyncio.wait_for(self._connection.recv(), within)
-            raise NotYet(f"{when}, there came one more message: {shown(message)}", "send it once only")
+            raise NotYet(f"{when}, one more message came: {shown(message)}", "send it once only")
 
     async def leaves(self) -> None:
         """Close the connection."""

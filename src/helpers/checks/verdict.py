@@ -69,6 +69,6 @@ def shown(value: object) -> str:
 
 
 def _marked(text: str) -> str:
-    """Text as HTML, with what stands between backticks as code."""
+    """Text as HTML, with whatever is between backticks as code."""
     parts = html.escape(text).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

@@ -185,7 +185,7 @@ class FanOutRun(ServersRun[FanOutComparison]):
     Args:
         served: the servers by their names: `async def handler(connection)`, or `"ws://127.0.0.1:8000/ws"`.
             Each client adds `name=` to the query.
-        clients: with how many, one number after the other; fewer if the system's limit of open files is low.
+        clients: with how many, one number after another; fewer if the system's limit of open files is low.
         messages: how many are measured with each number of clients.
         size: bytes of each message, 16 to 65,536.
         against: which server the ratios refer to; the last one by default.

@@ -97,7 +97,7 @@ class PushComparison(Comparison[PushWay]):
         other, against = self._compared_with()
         columns = [
             *(("", head) for head in ("way", "TCP", "requests")),
-            *(("bytes an event", head) for head in ("up", "down")),
+            *(("bytes per event", head) for head in ("up", "down")),
             *(("ms from event to client", head) for head in ("median", "p99", against)),
             *(("", head) for head in ("lost", "overtaken")),
         ]

@@ -95,8 +95,8 @@ class RequestComparison(Comparison[RequestWay]):
         other, against = self._compared_with()
         columns = [
             *(("", head) for head in ("way", "TCP", "requests")),
-            *(("bytes a message", head) for head in ("up", "down", against)),
-            *(("ms", head) for head in ("first", "median", "p99", "a message", against)),
+            *(("bytes per message", head) for head in ("up", "down", against)),
+            *(("ms", head) for head in ("first", "median", "p99", "per message", against)),
             *(("", head) for head in ("lost", "overtaken")),
         ]
         rows = [
@@ -116,7 +116,7 @@ class RequestComparison(Comparison[RequestWay]):
         """Only what is the same on any machine: connections, requests and bytes."""
         columns = [
             *(("", head) for head in ("way", "messages", "TCP connections", "requests")),
-            *(("bytes", head) for head in ("opening", "up a message", "down a message")),
+            *(("bytes", head) for head in ("opening", "up per message", "down per message")),
             ("", "lost"),
         ]
         rows = [

@@ -1,4 +1,4 @@
-"""Shows a piece of a program's source in a notebook, as it stands in its file."""
+"""Shows a piece of a program's source in a notebook, as it is in its file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Source:
         Source("apps.chat.room:Room.broadcast", "apps.chat.server:chat")
 
     Args:
-        *places: each a module and what to show of it: a function, a class, a method, or a file that lies
-            beside the module; without a colon the whole module.
+        *places: each a module and what to show of it: a function, a class, a method, or a file next
+            to the module; without a colon the whole module.
 
     Raises:
         LookupError: there is no such place.

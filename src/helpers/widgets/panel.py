@@ -318,7 +318,7 @@ class BrowserClient(Panel):
             if not self._shown.done():
                 self._shown.set_result(None)
             if conversation.state != "closed":
-                conversation.enter("closed", "the page was loaded anew")
+                conversation.enter("closed", "the page was reloaded")
             self._tell({"do": "restore", "view": _as_shown(conversation)})
         elif content["do"] == "state":
             self.route = content["route"]

@@ -277,7 +277,7 @@ function draw(model, el) {
     const asked = performance.now();
     asking = asked;
     if (!reached(model, { do: "page", before: shownRows()[0].n })) {
-      earlier.textContent = `Not to be had, ${KERNEL_GONE}`;
+      earlier.textContent = `Not available: ${KERNEL_GONE}`;
       return;
     }
     setTimeout(() => {

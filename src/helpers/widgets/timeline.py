@@ -29,7 +29,7 @@ KEPT_BYTES = 2**24
 PRINTED = 50
 UPDATES_PER_SECOND = 20
 BYTES_PER_SECOND = 400_000
-"""Jupyter drops what a kernel sends beyond 1,000,000 bytes a second."""
+"""Jupyter drops what a kernel sends beyond 1,000,000 bytes per second."""
 
 
 class Tapped(Protocol):

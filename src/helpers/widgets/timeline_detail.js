@@ -111,7 +111,7 @@ function fieldsOf(header, frame) {
       meaning:
         short < 126
           ? `${plural(short, "byte")} of payload`
-          : `the length stands in the next ${short === 126 ? 16 : 64} bits`,
+          : `the length is in the next ${short === 126 ? 16 : 64} bits`,
     },
   ];
   const extended = short === 126 ? 16 : short === 127 ? 64 : 0;

@@ -195,9 +195,9 @@ def as_table(rows: Sequence[Row], *, times: bool = False, left_out: int = 0) -> 
         if several:
             cells.insert(1, f"#{row.event.connection}")
         lines.append([*cells, words.note])
-    names = ["nr", *["conn"] * several, *["ms"] * times, "", "what", "bytes", ""]
+    names = ["no.", *["conn"] * several, *["ms"] * times, "", "what", "bytes", ""]
     wide = [max(map(len, column)) for column in zip(names, *lines, strict=True)][:-1]
-    right = {"nr", "ms", "bytes"}
+    right = {"no.", "ms", "bytes"}
 
     def line(cells: Iterable[str]) -> str:
         *columns, note = cells
@@ -232,7 +232,7 @@ def excerpt(data: bytes, length: int) -> str:
 
 
 def text_excerpt(text: str, *, whole: bool = True) -> str:
-    """The beginning of a text, in quotes; what does not print or turns the writing round is escaped."""
+    """The beginning of a string, in quotes, with unprintable and direction-changing characters escaped."""
     quoted = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text[:EXCERPT]

@@ -248,10 +248,10 @@ def listening_process(port: int, family: psutil.Process | None) -> int | None:
 
     Args:
         port: the port.
-        family: a process that is asked first, with its children; others only as far as the system tells.
+        family: a process that is asked first, with its children; others only as far as the system allows.
 
     Returns:
-        Its number; None where there is none or the system doesn't tell.
+        Its number; None where there is none or the system doesn't say.
     """
 
     def listens(connection: Any) -> bool:
