@@ -166,7 +166,7 @@ def anchors(notebook: dict[str, Any]) -> set[str]:
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     found = set()
     for _, title in headings("\n\n".join(map(source, cells))):
-        plain = title.replace("`", "").strip()
+        plain = re.sub(r"[`*]", "", title).strip()
         found |= {plain.replace(" ", "-"), re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")}
     return found
 

@@ -15,6 +15,8 @@ from notebook_rules import RULES, Notebook
 ROOT = Path(__file__).resolve().parents[1]
 NEIGHBOURS = ("05_broadcast_to_a_room.ipynb", "13_ship_with_fastapi_and_streamlit.ipynb")
 FILES = (
+    "GLOSSARY.md",
+    "CHEATSHEET.md",
     "run.py",
     "pyproject.toml",
     "conftest.py",

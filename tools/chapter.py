@@ -46,6 +46,7 @@ Say what differs outside the notebook.
 ## Sources
 
 - [RFC 6455 §1.2](https://www.rfc-editor.org/rfc/rfc6455#section-1.2) (protocol overview).
+- Terms: [glossary](../GLOSSARY.md) and [cheat sheet](../CHEATSHEET.md).
 
 ## Stop"""
 

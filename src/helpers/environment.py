@@ -76,7 +76,7 @@ def _port() -> str:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
             with socket.create_connection(("127.0.0.1", port), timeout=2):
-                return f"a server can listen on this machine, and be reached: port {port} just did"
+                return f"a server can listen and be reached on this machine (tried on port {port})"
     except OSError as error:
         raise EnvironmentProblem(
             f"no server can be reached on 127.0.0.1 ({error}): is a firewall blocking it?"
