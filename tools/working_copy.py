@@ -132,7 +132,7 @@ class WorkingCopy:
             return False
 
     def _free(self, path: Path, word: str, fresh: dict[str, Any]) -> Path:
-        """A file beside `path` in which nothing would be lost."""
+        """A file next to `path` in which nothing would be lost."""
         number = 1
         while True:
             free = path.with_suffix(f".{word}{'' if number == 1 else number}.ipynb")
