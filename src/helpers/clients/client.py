@@ -307,7 +307,7 @@ def _why_not(error: Exception, url: str) -> str:
 
 
 def _said_with(error: InvalidHandshake) -> str:
-    """What the server has said beside the status, from the first line of its answer."""
+    """What the server says apart from the status, from the first line of its answer."""
     body = error.response.body if isinstance(error, InvalidStatus) else b""
     said = next(iter(body.decode("utf-8", "replace").strip().splitlines()), "")
     said = said.removeprefix("Failed to open a WebSocket connection: ")[:LONGEST_REASON]
