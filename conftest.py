@@ -1,7 +1,7 @@
 """For notebooks that run as tests: none found is an error, and a cell that nobody could run has failed.
 
 Also which tests are left to the night, and how pytest-xdist spreads the others over its workers: what shares
-something stays together, and what takes longest comes first.
+something stays together, and what takes longest comes first. And a minute passes before each cell.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Generator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 
 NIGHTLY = bool(os.environ.get("WORKBOOK_NIGHTLY"))
 """Whether tests that are marked `nightly` run, too; `run.py test --nightly` sets the variable."""
+
+MINUTE = Path(__file__).parent / "tests" / "minute_passes.py"
+"""What lets a minute pass for the connections of the process that runs it."""
 
 EACH_ALONE = ("tests/browser/test_chapters.py", "tests/test_twice.py")
 """Files in which any worker may take the next test: a test for each notebook, and there are many."""
@@ -48,6 +52,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(problem)
     if spread:
         items.sort(key=_turn)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a minute pass in a notebook's kernel before each cell, as it does while a person reads."""
+    if not _is_cell(item) or item.parent.timed_out:  # type: ignore[union-attr]
+        return
+    kernel = item.parent.kernel  # type: ignore[union-attr]
+    passing = kernel.execute_cell_input(
+        f"await __import__('runpy').run_path({str(MINUTE)!r})['minute_passes']()"
+    )
+    kernel.await_reply(passing, timeout=30)
+    kernel.await_idle(passing, timeout=30)
 
 
 def leave_to_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:

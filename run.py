@@ -32,7 +32,8 @@ python3 run.py COMMAND [--newest] [arguments that are passed on]
 The first command makes .venv, once, and installs the workbook into it: a few seconds, or a minute or two
 if everything has to be downloaded. Everybody gets the exact versions of constraints.txt; --newest gets the
 newest that pyproject.toml allows, until the next `run.py setup`. `run.py test --nightly` adds slow tests,
-and the notebooks on this machine's other Pythons and with the newest versions."""
+and the notebooks at a reader's pace, on this machine's other Pythons, and with the newest versions.
+`run.py test --pause 45 02` only reads a chapter, with 45 s before each cell."""
 
 
 # Quoted, because this much has to run on the Pythons that the message is for.
@@ -343,6 +344,8 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
         if sys.platform != "win32" and os.geteuid() == 0:
             options.append("--allow-root")  # in a container; JupyterLab refuses otherwise
         return [python, "-m", "jupyterlab", *options, *arguments]
+    if command == "test" and "--pause" in arguments:
+        return [python, str(ROOT / "tools" / "read_slowly.py"), *arguments]
     if command == "test":
         spread = [] if any("no:xdist" in argument for argument in arguments) else ["-n", "auto"]
         return [python, "-m", "pytest", "--nbval", *spread, *arguments]

@@ -23,6 +23,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "conftest.py", tmp_path)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "minute_passes.py", tmp_path / "tests")
     (tmp_path / "tests" / "test_one.py").write_text("def test_one():\n    pass\n")
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\ntestpaths = notebooks tests\naddopts = --nbval-current-env --nbval-cell-timeout=2\n"

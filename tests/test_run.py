@@ -460,6 +460,8 @@ def test_each_command_passes_its_arguments_on() -> None:
     line = load().command_line
     assert line("test", ["-k", "a"])[1:] == ["-m", "pytest", "--nbval", "-n", "auto", "-k", "a"]
     assert line("test", ["-p", "no:xdist"])[1:] == ["-m", "pytest", "--nbval", "-p", "no:xdist"]
+    slowly = [str(ROOT / "tools" / "read_slowly.py"), "--pause", "1", "02"]
+    assert line("test", ["--pause", "1", "02"])[1:] == slowly
     assert line("bench", ["--quick"])[1:] == ["-m", "benchmarks", "--quick"]
     lab = line("lab", ["--no-browser", "--port", "8899"])
     assert lab[1:3] == ["-m", "jupyterlab"]

@@ -105,9 +105,11 @@ class TestTable:
 
     def test_with_times(self) -> None:
         timeline = asyncio.run(converse(some_talk))
-        header, first, *_ = timeline.table(times=True).splitlines()
+        header, *lines = timeline.table(times=True).splitlines()
         assert header.split() == ["no.", "ms", "what", "bytes"]
-        assert float(first.split()[1]) == pytest.approx(1000 * timeline.events[0].at, abs=0.051)
+        times = [float(line.split()[1]) for line in lines]
+        begin = timeline.events[0].at
+        assert times == pytest.approx([1000 * (event.at - begin) for event in timeline.events], abs=0.051)
 
     def test_the_last_lines(self) -> None:
         timeline = asyncio.run(converse(some_talk))
@@ -217,7 +219,11 @@ class TestWords:
         (random,) = decode([*handshake(), (TO_CLIENT, b"\x89\x04beat")], end=False)[4:]
         assert in_words(ping, steady=True).note == '"beat!"'
         assert in_words(random, steady=True).note == "4 random bytes"
-        assert in_words(random).note == '"beat"'
+        assert in_words(random).note == "62 65 61 74"
+
+    def test_bytes_that_happen_to_be_text_are_shown_as_bytes(self) -> None:
+        assert excerpt("%é!".encode(), 4, binary=True) == "25 c3 a9 21"
+        assert excerpt(b"plain", 5, binary=True) == '"plain"'
 
     def test_a_row_for_the_page_is_bounded(self) -> None:
         header = b"X-Long: " + b"x" * 30_000
@@ -333,7 +339,7 @@ class TestUse:
                 await timeline.seen(1, timeout=0.01)
             tap.show(text_frame())
             assert len(await timeline.seen(1)) == 1  # type: ignore[arg-type]
-            assert str(timeline).splitlines()[1].startswith("  3  ←  text")
+            assert str(timeline).splitlines()[1].startswith("  1  ←  text")
 
         asyncio.run(main())
 

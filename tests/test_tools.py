@@ -13,6 +13,7 @@ import find
 import lock
 import nbformat
 import pytest
+import read_slowly
 import record
 from nbclient.exceptions import CellExecutionError
 from packaging.requirements import Requirement
@@ -103,6 +104,30 @@ def test_a_cell_that_raises_is_shown_and_the_file_left(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match=r"(?s)the reader's line.*ZeroDivisionError"):
         record.record(path, SANITIZE)
     assert path.read_bytes() == before
+
+
+def test_a_notebook_is_read_slowly_to_its_end_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a pause changes, what raises, and what is printed between two cells is found, and nothing else."""
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(ROOT / "nbval_sanitize.cfg", tmp_path)
+    path = notebook(
+        tmp_path / "notebooks" / "00_try.ipynb",
+        "import threading, time\nstart = time.monotonic()",
+        "print('a pause of 0.4 s:', time.monotonic() - start > 0.3)",
+        "print('the same')",
+        "threading.Timer(0.1, print, ['from the background']).start()",
+        "print('the end')\nif time.monotonic() - start > 1: 1 / 0",
+    )
+    assert record.record(path, SANITIZE)
+    monkeypatch.setattr(read_slowly, "ROOT", tmp_path)
+    assert read_slowly.main(["--pause", "0.4"]) == 1
+    said = capsys.readouterr().out
+    assert re.findall(r"00_try.ipynb, cell (\d):", said) == ["1", "4"]
+    assert "a pause of 0.4 s: True" in said
+    assert re.search(r"cell 4:\nfrom the background\n(?s:.*)ZeroDivisionError", said)
+    assert "2 cells went wrong" in said
 
 
 def test_streams_merge_only_with_their_neighbour() -> None:

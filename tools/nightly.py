@@ -1,4 +1,4 @@
-"""Run every notebook on the other Pythons of this machine, and with the newest versions.
+"""Read every notebook slowly, and run it on the other Pythons of this machine and with the newest versions.
 
 `run.py test --nightly` calls it after the suite. Each environment is made with uv in a temporary folder.
 """
@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+import read_slowly
 from check_binder import find_python
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,7 +67,8 @@ def main() -> int:
     if uv is None:
         print("nightly: uv is needed: pip install uv", file=sys.stderr)
         return 1
-    failed = [each.title for each in environments() if not passes(uv, each)]
+    failed = ["a pause before each cell"] if read_slowly.main([]) else []
+    failed += [each.title for each in environments() if not passes(uv, each)]
     print(f"\nnightly: {'the notebooks fail with ' + ' and '.join(failed) if failed else 'all is well'}")
     return bool(failed)
 

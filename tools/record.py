@@ -94,6 +94,19 @@ def tidy(notebook: Any, before: Any, sanitize: Replacements) -> None:
             cell.outputs = old.outputs
 
 
+def new_client(notebook: Any, folder: Path) -> NotebookClient:
+    """What runs a notebook in a kernel that works in a folder."""
+    return NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name=KERNELSPEC["name"],
+        resources={"metadata": {"path": str(folder)}},
+        store_widget_state=False,
+        record_timing=False,
+        config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # or ipykernel warns
+    )
+
+
 def record(path: Path, sanitize: Replacements) -> bool:
     """Execute one notebook and write it back.
 
@@ -107,15 +120,7 @@ def record(path: Path, sanitize: Replacements) -> bool:
     text = path.read_text("utf-8")
     notebook = nbformat.reads(text, as_version=4)
     before = nbformat.reads(text, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name=KERNELSPEC["name"],
-        resources={"metadata": {"path": str(path.parent)}},
-        store_widget_state=False,
-        record_timing=False,
-        config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # or ipykernel warns
-    )
+    client = new_client(notebook, path.parent)
     client.execute()
     tidy(notebook, before, sanitize)
     nbformat.validate(notebook)

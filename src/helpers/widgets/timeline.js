@@ -1,14 +1,16 @@
 // The wire timeline: a sequence diagram that is opened arrow by arrow.
 // What a peer has sent is only ever set as text, never as HTML.
 
-import { KERNEL_GONE, make, reached } from "./shared.js";
+import { KERNEL_GONE, make, reached, say } from "./shared.js";
 import { count, detail, plural } from "./timeline_detail.js";
+import { folded, foldedDetail } from "./timeline_fold.js";
 
 const DRAWN = 300;
 const DRAWN_A_FRAME = 50;
 const GAP_MS = 500;
 const KERNEL_BUSY_MS = 600;
-const CONTROL = new Set(["ping", "pong", "close"]);
+const CONTROL = new Set(["ping", "pong", "close", "keepalive"]);
+const NEAR_END = 24; // pixels
 
 export default () => ({
   render({ model, el }) {
@@ -68,7 +70,8 @@ function draw(model, el) {
     make("span", "wsbook-wire-peers", {}, make("b", "", {}, "Client"), make("b", "", {}, "Server")),
     make("span", "wsbook-wire-size", {}, "bytes"),
   );
-  const scroller = make("div", "wsbook-wire-scroller", {}, ends, older, list, empty, newer);
+  const follow = make("button", "wsbook-button wsbook-wire-follow", { type: "button" }, "newest ↓");
+  const scroller = make("div", "wsbook-wire-scroller", {}, ends, older, list, empty, newer, follow);
   const tools = make(
     "div",
     "wsbook-wire-tools",
@@ -105,9 +108,20 @@ function draw(model, el) {
   let drawing = 0;
   let asking = 0;
   let current = null; // the row that the Tab key reaches
+  let follows = true; // the end, until the reader scrolls away from it
+  let put = 0; // where this script has scrolled to
+  let zero = null; // the time that is shown as 0, in milliseconds
   const drawn = new Map(); // number -> { row, node }
 
-  const shownRows = () => leaf ?? (frozen ?? latest).rows.filter((row) => row.n > cleared);
+  const shownRows = () => folded(leaf ?? (frozen ?? latest).rows.filter((row) => row.n > cleared));
+  const isOpen = () => list.querySelector("[aria-expanded=true]") !== null;
+
+  function toEnd() {
+    scroller.scrollTop = scroller.scrollHeight;
+    put = scroller.scrollTop;
+    follows = true;
+    follow.hidden = true;
+  }
 
   // Draws what is new, the newest first and some rows a frame, so that a flood leaves the page fluid.
   function update() {
@@ -119,11 +133,15 @@ function draw(model, el) {
       cleared = Math.max(cleared, latest.cleared);
     }
     const rows = shownRows();
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 24;
+    const start = cleared > latest.cleared ? (rows[0]?.ms ?? 0) : latest.zero;
+    const moved = start !== zero;
+    zero = start;
     const first = rows.length ? rows[0].n : Infinity;
     const last = rows.length ? rows.at(-1).n : -Infinity;
-    undraw((number) => number < first || number > last);
-    const busy = list.querySelector("[aria-expanded=true]") !== null;
+    const numbers = new Set(rows.map((row) => row.n));
+    undraw((number) => !numbers.has(number));
+    rows.filter((row) => row.members).forEach(redraw);
+    const busy = isOpen();
     let newer = rows.filter((row) => row.n > newestDrawn());
     if (newer.length > DRAWN_A_FRAME) {
       if (!busy) undraw(() => true);
@@ -133,10 +151,11 @@ function draw(model, el) {
     const left = DRAWN_A_FRAME - newer.length;
     const older = left > 0 ? rows.filter((row) => row.n < oldestDrawn()).slice(-left) : [];
     list.prepend(...older.map(drawRow));
-    if (newer.length + older.length) sift();
+    if (newer.length + older.length || moved) sift();
     if (!drawn.has(current) && list.firstElementChild) reach(oldestDrawn());
     showFigures(rows, first, last);
-    if (atEnd && frozen === null && newer.length + older.length && !busy) scroller.scrollTop = scroller.scrollHeight;
+    if (follows && frozen === null && leaf === null && !busy) toEnd();
+    else if (newer.length) showFollow();
     if (drawn.size < rows.length) drawing = requestAnimationFrame(update);
   }
 
@@ -147,6 +166,22 @@ function draw(model, el) {
     const node = rowNode(row);
     drawn.set(row.n, { row, node });
     return node;
+  }
+
+  // A folded row gets more members while it is drawn.
+  function redraw(row) {
+    const known = drawn.get(row.n);
+    if (!known || known.row.members?.length === row.members.length) return;
+    const node = rowNode(row);
+    if (known.node.firstElementChild.getAttribute("aria-expanded") === "true") toggle(node, true, row);
+    known.node.replaceWith(node);
+    drawn.set(row.n, { row, node });
+    if (current === row.n) reach(row.n);
+  }
+
+  function showFollow() {
+    const left = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+    follow.hidden = left < NEAR_END || leaf !== null;
   }
 
   function undraw(which) {
@@ -183,6 +218,7 @@ function draw(model, el) {
     let before = null;
     for (const node of list.children) {
       const { row } = drawn.get(Number(node.dataset.number));
+      say(node.querySelector(".wsbook-wire-at"), (row.ms - zero).toFixed(1));
       const hidden =
         (!control.checked && CONTROL.has(row.kind)) || (which.value !== "" && row.c !== Number(which.value));
       if (node.hidden !== hidden) node.hidden = hidden;
@@ -198,10 +234,10 @@ function draw(model, el) {
     const node = BLANK.cloneNode(true);
     const [at, chip, lane, bytes] = node.firstElementChild.children;
     const [spoken, what, note] = lane.firstElementChild.children;
-    at.textContent = row.ms.toFixed(1);
+    at.textContent = (row.ms - zero).toFixed(1);
     chip.dataset.hue = String(row.c % 6);
     chip.append(String(row.c));
-    spoken.textContent = `${row.n}, ${row.up ? "from client to server" : "from server to client"}: `;
+    spoken.textContent = `${row.n - cleared}, ${row.up ? "from client to server" : "from server to client"}: `;
     what.textContent = row.what;
     note.textContent = row.note;
     bytes.firstElementChild.textContent = row.size === null ? "" : count(row.size);
@@ -217,20 +253,25 @@ function draw(model, el) {
     drawn.get(number)?.node.firstElementChild.setAttribute("tabindex", "0");
   }
 
-  function toggle(node, wanted) {
+  function toggle(node, wanted, row = drawn.get(Number(node.dataset.number)).row) {
     const button = node.firstElementChild;
     const open = button.getAttribute("aria-expanded") === "true";
     if (open === wanted) return;
     button.setAttribute("aria-expanded", String(!open));
     if (open) {
       node.lastElementChild.remove();
+      if (follows && !isOpen()) toEnd();
       return;
     }
-    node.append(detail(drawn.get(Number(node.dataset.number)).row));
+    const opened = detail(row);
+    if (row.members) opened.replaceChildren(foldedDetail(row.members, zero));
+    node.append(opened);
     requestAnimationFrame(() => {
+      if (!node.isConnected) return;
       const [box, view] = [node.getBoundingClientRect(), scroller.getBoundingClientRect()];
       const top = view.top + ends.offsetHeight;
       if (box.bottom > view.bottom || box.top < top) scroller.scrollTop += Math.round(box.top - top);
+      put = scroller.scrollTop;
     });
   }
 
@@ -287,7 +328,14 @@ function draw(model, el) {
   newest.addEventListener("click", () => {
     leaf = null;
     update();
-    scroller.scrollTop = scroller.scrollHeight;
+    toEnd();
+  });
+  follow.addEventListener("click", toEnd);
+  scroller.addEventListener("scroll", () => {
+    showFollow();
+    if (Math.abs(scroller.scrollTop - put) < 2) return; // it was this script
+    put = scroller.scrollTop;
+    follows = follow.hidden;
   });
 
   const changed = () => {
@@ -306,9 +354,7 @@ function draw(model, el) {
   model.on("change:_view", changed);
   model.on("msg:custom", paged);
   update();
-  requestAnimationFrame(() => {
-    scroller.scrollTop = scroller.scrollHeight;
-  });
+  requestAnimationFrame(toEnd);
   return () => {
     cancelAnimationFrame(drawing);
     model.off("change:_view", changed);

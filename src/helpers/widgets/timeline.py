@@ -71,6 +71,7 @@ class WireTimeline(anywidget.AnyWidget):
         self._ready: collections.deque[tuple[int, str]] = collections.deque(maxlen=DRAWN)
         self._kept = 0
         self._cleared = 0
+        self._zero: float | None = None
         self._frames = [0, 0]
         self._bytes = [0, 0]
         self._connections = 0
@@ -151,10 +152,10 @@ class WireTimeline(anywidget.AnyWidget):
         """The timeline as text, a line an event: number, direction, what, bytes on the wire, an excerpt.
 
         Without times it is the same for the same conversation: ports, keys, and the headers and bytes of
-        HTTP heads are left out.
+        HTTP heads are left out. Numbers and times count from the first event that is shown.
 
         Args:
-            times: with a column of milliseconds since the tap's start.
+            times: with a column of milliseconds.
             connection: number of the only connection to show.
             last: how many events to show at most; the others are counted.
         """
@@ -162,10 +163,11 @@ class WireTimeline(anywidget.AnyWidget):
         with self._lock:
             rows = [row for row in self._rows if connection in (None, row.event.connection)]
             gone = self._scribe.count - self._cleared - len(self._rows)
-        return as_table(rows[-last:], times=times, left_out=gone + max(0, len(rows) - last))
+            begin = self._cleared, self._zero or 0.0
+        return as_table(rows[-last:], times=times, left_out=gone + max(0, len(rows) - last), begin=begin)
 
     def clear(self) -> None:
-        """Forget what was shown; the numbers go on."""
+        """Forget what was shown, and count and time from the next event on."""
         self._catch_up()
         self._clear(self._scribe.count)
 
@@ -193,6 +195,7 @@ class WireTimeline(anywidget.AnyWidget):
         with self._lock:
             for row in self._scribe.rows(events):
                 self._rows.append(row)
+                self._zero = row.event.at if self._zero is None else self._zero
                 self._kept += row.event.kept
                 self._connections = max(self._connections, row.event.connection)
                 self._add_up(row.event)
@@ -210,6 +213,7 @@ class WireTimeline(anywidget.AnyWidget):
                 self._kept -= self._rows.popleft().event.kept
             self._cleared = max(self._cleared, until)
             self._frames, self._bytes = [0, 0], [0, 0]
+            self._zero = self._rows[0].event.at if self._rows else None
             for row in self._rows:
                 self._add_up(row.event)
         self._changed()
@@ -254,6 +258,7 @@ class WireTimeline(anywidget.AnyWidget):
             "count": self._scribe.count,
             "first": self._rows[0].number if self._rows else self._scribe.count + 1,
             "cleared": self._cleared,
+            "zero": round(1000 * (self._zero or 0.0), 3),
             "frames": self._frames,
             "bytes": self._bytes,
             "connections": self._connections,

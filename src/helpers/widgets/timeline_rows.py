@@ -171,13 +171,16 @@ def in_words(event: events.Event, *, deflated: bool = False, steady: bool = Fals
             return Words("error", type(event).__name__, None, "")
 
 
-def as_table(rows: Sequence[Row], *, times: bool = False, left_out: int = 0) -> str:
+def as_table(
+    rows: Sequence[Row], *, times: bool = False, left_out: int = 0, begin: tuple[int, float] = (0, 0.0)
+) -> str:
     """Rows as lines of text, in columns.
 
     Args:
         rows: what to show.
-        times: with a column of milliseconds since the tap's start.
+        times: with a column of milliseconds.
         left_out: how many older rows are not among them.
+        begin: the number after which, and the time in seconds from which, numbers and times count.
     """
     if not rows and not left_out:
         return "nothing on the wire yet"
@@ -188,10 +191,10 @@ def as_table(rows: Sequence[Row], *, times: bool = False, left_out: int = 0) -> 
         heads = isinstance(
             row.event, events.HttpRequest | events.HttpResponse
         )  # their sizes depend on versions
-        cells = [str(row.number), row.arrow, words.what]
+        cells = [str(row.number - begin[0]), row.arrow, words.what]
         cells.append("" if heads or words.size is None else f"{words.size:,}")
         if times:
-            cells.insert(1, f"{1000 * row.event.at:.1f}")
+            cells.insert(1, f"{1000 * (row.event.at - begin[1]):.1f}")
         if several:
             cells.insert(1, f"#{row.event.connection}")
         lines.append([*cells, words.note])
@@ -211,15 +214,18 @@ def as_table(rows: Sequence[Row], *, times: bool = False, left_out: int = 0) -> 
     return "\n".join([line(names), *earlier, *map(line, lines)])
 
 
-def excerpt(data: bytes, length: int) -> str:
+def excerpt(data: bytes, length: int, *, binary: bool = False) -> str:
     """The beginning of a payload: text in quotes where it is text, else hexadecimal.
 
     Args:
         data: the payload, or its beginning.
         length: bytes of the whole.
+        binary: it needn't be text: only ASCII is taken for it, because a few random bytes can be UTF-8.
     """
     if not length:
         return ""
+    if binary and not data.isascii():
+        return _hexadecimal(data, length)
     try:
         text = data[: 4 * EXCERPT].decode()
     except UnicodeDecodeError as error:
@@ -227,6 +233,10 @@ def excerpt(data: bytes, length: int) -> str:
         text = data[: error.start].decode() if cut else ""
     if text and not any(category(character) == "Cc" and character not in "\t\r\n" for character in text):
         return text_excerpt(text, whole=len(text.encode()) == length)
+    return _hexadecimal(data, length)
+
+
+def _hexadecimal(data: bytes, length: int) -> str:
     shown = data[:12]
     return shown.hex(" ") + (" …" if length > len(shown) else "")
 
@@ -252,14 +262,17 @@ def _frame_in_words(frame: events.Frame, deflated: bool, steady: bool) -> Words:
     if name == "reserved":
         return Words("error", f"opcode {frame.opcode}", frame.size, excerpt(frame.payload, frame.length))
     if name in ("ping", "pong"):
-        random = steady and frame.length == RANDOM_PING
-        note = "4 random bytes" if random else excerpt(frame.payload, frame.length)
+        if frame.length == RANDOM_PING:
+            note = "4 random bytes" if steady else _hexadecimal(frame.payload, RANDOM_PING)
+        else:
+            note = excerpt(frame.payload, frame.length, binary=True)
         return Words(name, name, frame.size, note)
     if message is None:
         part = "first part" if name != "continuation" else "next part"
         shown = ", compressed" if deflated else f": {excerpt(frame.payload, frame.length)}"
         return Words(name, name, frame.size, f"{part}, more follow{shown}")
-    whole = "" if message.length is None else excerpt(message.data, message.length)
+    binary = message.opcode != 1
+    whole = "" if message.length is None else excerpt(message.data, message.length, binary=binary)
     if message.compressed:
         length = "?" if message.length is None else f"{message.length:,}"
         whole = f"{whole}, compressed {length} → {message.wire_length:,}"
