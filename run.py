@@ -344,8 +344,7 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
         if sys.platform != "win32" and os.geteuid() == 0:
             options.append("--allow-root")  # in a container; JupyterLab refuses otherwise
         return [python, "-m", "jupyterlab", *options, *arguments]
-    if command == "test" and "--pause" in arguments:
-        return [python, str(ROOT / "tools" / "read_slowly.py"), *arguments]
+    command = "read_slowly" if command == "test" and "--pause" in arguments else command
     if command == "test":
         spread = [] if any("no:xdist" in argument for argument in arguments) else ["-n", "auto"]
         return [python, "-m", "pytest", "--nbval", *spread, *arguments]

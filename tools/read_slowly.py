@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from find import find_chapters
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from record import Replacements, compared, find, merge_streams, new_client, replacements, without_widget_ids
+from record import Replacements, compared, merge_streams, new_client, replacements, without_widget_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 PAUSE = 45.0
@@ -62,7 +63,7 @@ async def read(path: Path, pause: float, sanitize: Replacements) -> list[str]:
         sanitize: what differs from run to run.
 
     Returns:
-        What went wrong, a text for each cell that raised, showed something else than before, or before
+        What went wrong, one report for each cell that raised, showed something else than before, or before
         which something was printed in the background.
     """
     recorded, notebook = (nbformat.read(path, as_version=4) for _ in range(2))
@@ -89,7 +90,7 @@ async def read(path: Path, pause: float, sanitize: Replacements) -> list[str]:
 
 
 async def read_all(paths: list[Path], pause: float) -> list[str]:
-    """Read notebooks side by side. They begin one after the other, so that they don't all measure at once."""
+    """Read notebooks side by side. They begin in turn, so that they don't all measure at once."""
     sanitize = replacements(ROOT / "nbval_sanitize.cfg")
 
     async def later(path: Path, seconds: float) -> list[str]:
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("chapters", nargs="*", help="such as 02; all, without any")
     chosen = parser.parse_args(arguments)
     try:
-        paths = find(chosen.chapters, ROOT / "notebooks")
+        paths = find_chapters(chosen.chapters, ROOT / "notebooks")
     except ValueError as error:
         parser.error(str(error))
     print(f"\n=== {len(paths)} chapters, read with {chosen.pause:g} s before each cell ===", flush=True)
