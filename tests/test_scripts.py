@@ -62,7 +62,7 @@ IN_PYTHON = {
     "timeline": ["widgets/timeline.py", "widgets/timeline_rows.py"],
     "app_page": ["widgets/app_page.py"],
 }
-SILENT = {"race": {"start"}, "app_page": {"look"}, "panel": {"look", "batch"}, "timeline": {"page"}}
+SILENT = {"race": {"start"}, "app_page": {"look"}, "panel": {"look", "here"}, "timeline": {"page"}}
 """Messages that the kernel takes without looking at their name: they are the only ones, or the last."""
 
 
@@ -73,7 +73,7 @@ def chapters(widget: str) -> str:
 
 @pytest.mark.parametrize("widget", IN_PYTHON)
 def test_messages_are_written_down(widget: str) -> None:
-    script = (FOLDER / f"{widget}.js").read_text("utf-8")
+    script = scripts.script(f"{widget}.js")
     python = "".join((FOLDER.parent / path).read_text("utf-8") for path in IN_PYTHON[widget])
     to_kernel = set(re.findall(r'\{ do: "(\w+)"', script))
     from_kernel = set(re.findall(r'content\.do [!=]== "(\w+)"', script))

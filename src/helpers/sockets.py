@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from urllib.parse import urlsplit
 
 PLENTY = 10_240
 """More than this macOS refuses (`OPEN_MAX` in its sys/syslimits.h)."""
@@ -75,6 +76,17 @@ def listening_socket(host: str, port: int, *, or_any: bool) -> socket.socket:
     # asyncio sets TCP_NODELAY only on connections accepted by a socket that says that its protocol is TCP;
     # without, the second of two small messages waits for the acknowledgement of the first, 40 ms on Linux.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=sock.detach())
+
+
+def somebody_listens(address: str) -> bool:
+    """Whether a server of this machine listens; of another machine the browser knows more than the kernel."""
+    try:
+        url = urlsplit(address)
+        if url.hostname in ("127.0.0.1", "localhost", "::1"):
+            socket.create_connection((url.hostname, url.port or 80), 1).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def make_narrow(sock: socket.socket) -> None:

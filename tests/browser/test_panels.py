@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import re
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -61,6 +63,9 @@ CELLS = {
     "blocks": "print('blocks', flush=True)\nassert release.wait(60)",
     "connect": "for panel in (ann, bob, web):\n    await panel.connect()",
     "counts": "print(ann.received_count, web.received_count, web.state, web.detail, web.route, sep=' | ')",
+    "again": "await web.connect()\nweb.send('once')\nprint(len(everybody), web.state)",
+    "refuses": """refuses = BackgroundServer(relay, name="refuses", origins=["https://elsewhere.example"]).start()
+web._address = refuses.url""",
     "stop": "server.stop()",
 }
 AT = {name: index for index, name in enumerate(CELLS)}
@@ -360,6 +365,74 @@ def test_directly_a_reload_and_the_end(page: NotebookPage) -> None:
     page.run_cell(AT["stop"])
     expect(direct.state).to_have_text("closed: 1001 (server stopped)")
     expect(web.state).to_have_text("closed: 1005")
+
+
+def test_many_cookies_and_why_there_is_no_connection(page: NotebookPage) -> None:
+    context = page.page.context
+    many = [(f"username-localhost-{8800 + number}", "c" * 260) for number in range(36)]
+    context.add_cookies([{"name": name, "value": value, "url": page.page.url} for name, value in many])
+    page.run_cell(AT["web"])
+    web = Panel(page, "Browser")
+    web.connect()
+    web.say("hi")
+    expect(web.log).to_contain_text("received: hi")
+
+    web.button("Disconnect").click()
+    page.run_cell(AT["refuses"])
+    web.button("Connect").click()
+    said = (
+        "closed: 1006: 'refuses' says: a peer did not complete the handshake (403 Forbidden): InvalidOrigin"
+    )
+    expect(web.state).to_contain_text(said)
+    web.address.fill("ws://127.0.0.1:1")
+    web.button("Connect").click()
+    expect(web.state).to_contain_text(
+        "closed: 1006: nothing is listening at ws://127.0.0.1:1: start the server"
+    )
+    context.clear_cookies(name=re.compile("username-localhost-88"))
+
+
+def test_two_tabs(page: NotebookPage, new_page: Callable[..., NotebookPage]) -> None:
+    page.run_cell(AT["panels"])
+    page.run_cell(AT["web"])
+    desk, ann = Panel(page, "Browser"), Panel(page, "Ann")
+    desk.connect()
+    ann.connect()
+    desk.say("one")
+    expect(desk.counts).to_have_text("1 sent, 1 received")
+    page.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+
+    second = new_page()
+    second.open("panels.ipynb")
+    projector, there = Panel(second, "Browser"), Panel(second, "Ann")
+    expect(projector.state).to_have_text("open in another tab")
+    expect(projector.log).to_contain_text("received: one")
+    expect(projector.send).to_be_disabled()
+    expect(there.state).to_have_text("open")
+    page.run_cell(AT["again"])
+    assert page.output_text(AT["again"]) == "2 open"
+    for panel in (desk, projector):
+        expect(panel.counts).to_have_text("2 sent, 2 received")
+        expect(panel.log.get_by_text("once")).to_have_count(2)
+    there.say("from the projector")
+    for panel in (ann, there):
+        expect(panel.counts).to_have_text("1 sent, 3 received")
+        expect(panel.text).to_have_value("")
+        expect(panel.state).to_have_text("open")
+
+    projector.button("Connect here").click()
+    expect(projector.state).to_have_text("open")
+    expect(desk.state).to_have_text("open in another tab")
+    projector.say("two")
+    for panel in (desk, projector):
+        expect(panel.log).to_contain_text("received: two")
+        expect(panel.counts).to_have_text("3 sent, 4 received")
+    second.page.close()
+    second.name = ""  # its kernel is the other page's
+    expect(desk.state).to_have_text("closed: the page was closed or reloaded")
+    desk.connect()
+    page.run_cell(AT["again"])
+    assert page.output_text(AT["again"]) == "2 open"
 
 
 def test_a_restarted_kernel(page: NotebookPage) -> None:

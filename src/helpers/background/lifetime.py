@@ -11,6 +11,7 @@ import warnings
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 from helpers.background.journal import Journal, LogEntry
 from helpers.background.loops import on_background_loop
@@ -141,6 +142,21 @@ class Background(ABC):
     def running(self) -> bool:
         """Whether it has been started, not been stopped, and not ended by itself."""
         return id(self) in self._running and self._why_ended() is None
+
+    @staticmethod
+    def at(url: str) -> Background | None:
+        """What was started here and runs at an address of this machine; for a tap, the server behind it."""
+        try:
+            port = urlsplit(url).port
+        except ValueError:
+            return None
+        found = next((b for b in Background._running.values() if port and b.port == port), None)
+        return found.behind if found else None
+
+    @property
+    def behind(self) -> Background:
+        """Itself, or the server that it relays to."""
+        return self
 
     @property
     def newest(self) -> Background:

@@ -20,6 +20,9 @@ from helpers.readers_code import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
+REFUSED = "a peer did not complete the handshake"
+"""What a server says of somebody who never became a connection; the reason follows."""
+
 
 class Serving:
     """A running `websockets` server that reports what happens and ends when told, whatever the peers do.
@@ -116,7 +119,7 @@ class Serving:
             self._say(f"GET {request.path}: {status}")
         else:
             answered = f" ({status})" if status else ""
-            self._say(f"a peer did not complete the handshake{answered}{_with_causes(error)}")
+            self._say(f"{REFUSED}{answered}{_with_causes(error)}")
 
 
 def _is_connection_closed(error: BaseException) -> bool:

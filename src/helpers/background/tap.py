@@ -97,6 +97,10 @@ class BackgroundTap(Background):
     def address(self) -> str:
         return self._tap.url if self._tap else super().address
 
+    @property
+    def behind(self) -> Background:
+        return self._server if isinstance(self._server, Background) else self
+
     def _start(self) -> None:
         self._loop = HeldLoop(self._journal)
         options = self._options.copy()

@@ -17,9 +17,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
+from helpers.background.lifetime import Background
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
+from helpers.background.serving import REFUSED
 from helpers.clients.conversation import Conversation, Data, NotConnectedError
 from helpers.readers_code import in_words
+from helpers.sockets import somebody_listens
 
 FLUSHED_WITHIN = 1.0
 """How long, in seconds, a disconnect waits until what is to be sent has been sent."""
@@ -296,7 +299,7 @@ def _why_not(error: Exception, url: str) -> str:
         return f"{url!r} is not a WebSocket address; one looks like ws://127.0.0.1:8765"
     refused = f"[Errno {errno.ECONNREFUSED}]"  # of a name with several addresses, asyncio raises an OSError
     if isinstance(error, ConnectionRefusedError) or refused in str(error):
-        return f"nothing is listening at {url}: start the server, or correct the address"
+        return _nothing_listens(url)
     if isinstance(error, socket.gaierror):
         return f"there is no host of that name: {url}"
     if isinstance(error, TimeoutError):
@@ -304,6 +307,28 @@ def _why_not(error: Exception, url: str) -> str:
     if isinstance(error, InvalidHandshake):
         return f"{url} refused the handshake: {error}{_said_with(error)}"
     return in_words(error)
+
+
+def why_refused(url: str, since: float) -> str:
+    """What the kernel knows of a connection that a browser did not get: the browser isn't told.
+
+    Args:
+        url: the server's address as the kernel sees it.
+        since: when the browser began to connect, as `time.monotonic` counts.
+
+    Returns:
+        Words for it; nothing where nothing is known.
+    """
+    server = Background.at(url)
+    if server is None:
+        return "" if somebody_listens(url) else _nothing_listens(url)
+    since = since - 1 - server.started_at  # the browser's word may be late
+    said = [entry.text for entry in server.log if entry.seconds > since and entry.text.startswith(REFUSED)]
+    return f"{server.name!r} says: {said[-1]}" if said else ""
+
+
+def _nothing_listens(url: str) -> str:
+    return f"nothing is listening at {url}: start the server, or correct the address"
 
 
 def _said_with(error: InvalidHandshake) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import urllib.parse
@@ -13,6 +12,7 @@ import anywidget
 import traitlets
 
 from helpers.background.lifetime import Background
+from helpers.sockets import somebody_listens
 from helpers.widgets.scripts import script, style
 
 LOOKS_PER_SECOND = 2
@@ -79,7 +79,7 @@ class AppPage(anywidget.AnyWidget):
     def look(self) -> None:
         """Have the notebook show what has become of the server; this happens twice a second anyhow."""
         if isinstance(self._server, str):
-            address, running, since = self._server, _somebody_listens(self._server), 0.0
+            address, running, since = self._server, somebody_listens(self._server), 0.0
         else:
             server = self._server.newest
             address, running, since = server.address, server.running, server.started_at
@@ -140,15 +140,3 @@ class _Watcher:
 
 
 _watcher = _Watcher()
-
-
-def _somebody_listens(address: str) -> bool:
-    """Whether a server of this machine listens; of another machine the browser knows more than the kernel."""
-    url = urllib.parse.urlsplit(address)
-    if url.hostname not in ("127.0.0.1", "localhost", "::1"):
-        return True
-    try:
-        socket.create_connection((url.hostname, url.port or 80), 1).close()
-    except OSError:
-        return False
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import contextvars
 import threading
@@ -14,8 +15,9 @@ import anywidget
 import traitlets
 
 from helpers.background.loops import BackgroundLoop
-from helpers.clients.client import Client
+from helpers.clients.client import Client, why_refused
 from helpers.clients.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
+from helpers.widgets.pages import Pages
 from helpers.widgets.scripts import script, style
 
 UPDATES_PER_SECOND = 20
@@ -124,7 +126,7 @@ class ClientPanel(Panel):
     def __init__(self, name: str, url: str, **options: Any) -> None:
         self._made_in = contextvars.copy_context()
         self._client = Client(name, url, changed=self._changed, **options)
-        self._heard = 0
+        self._heard: collections.deque[int] = collections.deque(maxlen=20)
         self._armed_on: BackgroundLoop | None = None
         self._shown_at = 0.0
         self._showing = threading.Lock()
@@ -182,7 +184,7 @@ class ClientPanel(Panel):
                 self._client.send(content["text"])
         except (NotConnectedError, UnicodeEncodeError) as error:
             self._client.note(str(error))
-        self._heard = content["number"]
+        self._heard.append(content["number"])
         self._changed()
 
     def _changed(self) -> None:
@@ -207,7 +209,7 @@ class ClientPanel(Panel):
         with self._showing:  # or an older view might replace a newer one
             self._armed_on = None
             self._shown_at = time.monotonic()
-            view = {**_as_shown(self._client), "heard": self._heard}
+            view = {**_as_shown(self._client), "heard": list(self._heard)}
             self._made_in.copy().run(self._tell_the_page, view)
 
     def _tell_the_page(self, view: dict[str, Any]) -> None:
@@ -232,11 +234,16 @@ class BrowserClient(Panel):
     It goes on while the kernel is busy. Through the proxy close codes and reasons arrive as 1005 or 1006,
     and `open` means that the proxy has answered, not yet the server.
 
+    Where the notebook is open in several tabs, one of them connects; the others show the same, and a person
+    can connect there instead.
+
     Args:
         name: who it is.
         url: the server's address as the kernel sees it.
         mode: `"proxy"`, or `"direct"` for a browser on the kernel's own machine.
     """
+
+    _acting = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, name: str, url: str, *, mode: Literal["proxy", "direct"] = "proxy") -> None:
         if mode not in ("proxy", "direct"):
@@ -245,6 +252,8 @@ class BrowserClient(Panel):
         """Which way the page took, in words; empty before it has connected."""
         self._shown = concurrent.futures.Future[None]()
         self._asked: list[tuple[State, concurrent.futures.Future[bool]]] = []
+        self._pages = Pages(lambda: self._tell({"do": "answer"}), self._another_page_acts)
+        self._began = 0.0
         super().__init__(Conversation(name), url, _kind="browser", _mode=mode)
 
     async def shown(self, timeout: float = 5) -> bool:
@@ -313,29 +322,53 @@ class BrowserClient(Panel):
         super().send(content, buffers)
 
     def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
-        conversation = self._conversation
+        page, pages = content["page"], self._pages
         if content["do"] == "hello":
             if not self._shown.done():
                 self._shown.set_result(None)
-            if conversation.state != "closed":
-                conversation.enter("closed", "the page was reloaded")
-            self._tell({"do": "restore", "view": _as_shown(conversation)})
-        elif content["do"] == "state":
-            self.route = content["route"]
-            conversation.enter(content["state"], content["detail"])
-            for wanted, settled in list(self._asked):
-                if self.state in (wanted, "closed") and not settled.done():
-                    settled.set_result(self.state == wanted)
-        else:
-            binary = iter(buffers)
-            for direction, text in content["lines"]:
-                data = next(binary).tobytes() if text is None else text
-                if direction == "event":
-                    conversation.note(str(data))
-                else:
-                    (conversation.came if direction == "received" else conversation.sent)(data)
-            if content["skipped"]:
-                conversation.missed(content["skipped"], "came too fast for the kernel; the browser has them")
+            pages.hello(page)
+        elif content["do"] == "state" and content["state"] == "connecting":
+            self._began = time.monotonic()
+            pages.takes(page)
+        if pages.heard(page):
+            if content["do"] == "state":
+                self._has_come_to(content)
+            elif content["do"] == "batch":
+                self._has_happened(content, buffers)
+        if pages.several:
+            self._view = _as_shown(self._conversation)
+
+    def _another_page_acts(self, gone: bool) -> None:
+        conversation = self._conversation
+        if gone and conversation.state != "closed":
+            conversation.enter("closed", "the page was closed or reloaded")
+        with self.hold_sync():
+            self._view = _as_shown(conversation)
+            self._acting = self._pages.acting
+
+    def _has_come_to(self, content: dict[str, Any]) -> None:
+        """The page's connection has come to another state."""
+        self.route, detail = content["route"], content["detail"]
+        why = why_refused(content["asks"], self._began) if content.get("asks") else ""
+        if why:
+            detail = f"{detail.partition(':')[0]}: {why}"
+            self._tell({"do": "explain", "detail": detail})
+        self._conversation.enter(content["state"], detail)
+        for wanted, settled in list(self._asked):
+            if self.state in (wanted, "closed") and not settled.done():
+                settled.set_result(self.state == wanted)
+
+    def _has_happened(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        """The page has sent and received."""
+        conversation, binary = self._conversation, iter(buffers)
+        for direction, text in content["lines"]:
+            data = next(binary).tobytes() if text is None else text
+            if direction == "event":
+                conversation.note(str(data))
+            else:
+                (conversation.came if direction == "received" else conversation.sent)(data)
+        if content["skipped"]:
+            conversation.missed(content["skipped"], "came too fast for the kernel; the browser has them")
 
 
 def _as_shown(conversation: Conversation) -> dict[str, Any]:

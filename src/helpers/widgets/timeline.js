@@ -106,7 +106,7 @@ function draw(model, el) {
   let cleared = 0; // here already, in the kernel perhaps not yet
   let changes = true; // the kernel has sent a view that has not been read
   let drawing = 0;
-  let asking = 0;
+  let asking = 0; // for the rows before this one
   let current = null; // the row that the Tab key reaches
   let follows = true; // the end, until the reader scrolls away from it
   let put = 0; // where this script has scrolled to
@@ -315,14 +315,14 @@ function draw(model, el) {
     update();
   });
   earlier.addEventListener("click", () => {
-    const asked = performance.now();
-    asking = asked;
-    if (!reached(model, { do: "page", before: shownRows()[0].n })) {
+    const before = shownRows()[0].n;
+    asking = before;
+    if (!reached(model, { do: "page", before })) {
       earlier.textContent = `Not available: ${KERNEL_GONE}`;
       return;
     }
     setTimeout(() => {
-      if (asking === asked) earlier.textContent = "Waiting: the kernel is busy with a cell";
+      if (asking === before) earlier.textContent = "Waiting: the kernel is busy with a cell";
     }, KERNEL_BUSY_MS);
   });
   newest.addEventListener("click", () => {
@@ -343,7 +343,7 @@ function draw(model, el) {
     if (!drawing) drawing = requestAnimationFrame(update);
   };
   const paged = (content) => {
-    if (content.do !== "page") return;
+    if (content.do !== "page" || content.before !== asking) return; // another page may have asked
     asking = 0;
     const rows = JSON.parse(content.rows);
     if (!rows.length) return;

@@ -270,8 +270,9 @@ class WireTimeline(anywidget.AnyWidget):
             self._clear(min(int(content["until"]), self._scribe.count))
             return
         with self._lock:
-            before = [row for row in self._rows if row.number < content["before"]][-DRAWN:]
-        self.send({"do": "page", "rows": f"[{','.join(row.for_page() for row in before)}]"})
+            earlier = [row for row in self._rows if row.number < content["before"]][-DRAWN:]
+        rows = f"[{','.join(row.for_page() for row in earlier)}]"
+        self.send({"do": "page", "before": content["before"], "rows": rows})
 
 
 def reversed_until(rows: collections.deque[Row], number: int, most: int | None = None) -> list[Row]:
