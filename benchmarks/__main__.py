@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute", "setup"]
-ROUNDS = {"setup": 1}  # pip takes the better part of a minute
+BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute", "hostile", "setup"]
+ROUNDS = {"setup": 1, "hostile": 1}  # they take minutes
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
     )
-    parser.add_argument("--rounds", type=int, help="how often each pair is measured (5; setup: 1)")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (5; setup, hostile: 1)")
     chosen = parser.parse_args()
     for name in chosen.names or BENCHMARKS:
         for line in importlib.import_module(f"benchmarks.{name}").run(chosen.rounds or ROUNDS.get(name, 5)):

@@ -4,8 +4,8 @@
 
 starts both, or each on its own:
 
-    uvicorn apps.chat.server:app
+    python -m apps.chat.server
     streamlit run apps/chat/page.py
 
-`room.py` and `resume.py` are the parts that need no network.
+`room.py`, `names.py` and `resume.py` are the parts that need no network.
 """

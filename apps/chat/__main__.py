@@ -20,6 +20,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from apps.chat.limits import HEAD_BYTES
+
 HERE = Path(__file__).resolve().parent
 LAST_WORDS = 15  # lines
 TIME_TO_END = 5.0  # seconds, after which a program that was asked to end is killed
@@ -105,7 +107,7 @@ async def run(page_port: int, server_port: int) -> str:
     server = Program(
         "the server",
         f"ws://127.0.0.1:{server_port}/ws",
-        ["uvicorn", "apps.chat.server:app", f"--port={server_port}"],
+        ["apps.chat.server", f"--port={server_port}"],
         ready="Uvicorn running",
     )
     page = Program(
@@ -114,6 +116,7 @@ async def run(page_port: int, server_port: int) -> str:
         ["streamlit", "run", str(HERE / "page.py"), *(f"--{k}={v}" for k, v in page_options.items())],
         ready="URL: ",
         CHAT_URL=server.url,
+        WEBSOCKETS_MAX_LINE_LENGTH=str(HEAD_BYTES),  # Streamlit listens with `websockets`, too
     )
     async with server, page:
         told = asyncio.create_task(tell(page, server))

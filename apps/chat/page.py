@@ -1,6 +1,6 @@
 """The chat as a web page. Start it from the folder above this one, with the server beside it:
 
-    uvicorn apps.chat.server:app
+    python -m apps.chat.server
     streamlit run apps/chat/page.py
 
 Streamlit runs this script from top to bottom at every click, and a fragment twice a second. A connection

@@ -18,8 +18,9 @@ from collections import deque
 from itertools import chain, count
 from typing import Any
 
+from apps.chat.names import NAME_CHARACTERS, as_name, same_name
+
 TEXT_CHARACTERS = 4096
-NAME_CHARACTERS = 32
 ROOM_MEMBERS = 1000
 ROOMS = 100
 HISTORY_EVENTS = 50
@@ -84,19 +85,21 @@ class Room:
     def __init__(self, name: str) -> None:
         self.name = name
         self.members: dict[str, Member] = {}
+        self._names: dict[str, str] = {same_name(SERVER): SERVER}  # taken: what counts as the same → the name
         self.history: deque[Event] = deque(maxlen=HISTORY_EVENTS)
 
     def join(self, member: Member) -> None:
         """Let a member in: the others hear of it, and the member gets a `welcome`."""
-        member.name = self.free_name(member.name)
+        member.name = self.free_name(as_name(member.name))
         self.broadcast({"type": "joined", "who": member.name})
         self.members[member.name] = member
+        self._names[same_name(member.name)] = member.name
         self.send(member, self.welcome(member.name))
 
     def leave(self, member: Member) -> None:
         """Let a member go and tell the others; a second time does nothing."""
         if self.members.get(member.name) is member:
-            del self.members[member.name]
+            self._remove(member)
             self.broadcast({"type": "left", "who": member.name})
 
     def drop(self, member: Member, code: int, why: str) -> None:
@@ -127,14 +130,16 @@ class Room:
 
     def whisper(self, member: Member, name_and_text: str) -> None:
         """Tell one member something; the longest name that fits counts, because names may have spaces."""
-        names = [name for name in self.members if name_and_text.startswith(f"{name} ")]
-        if not names:
-            self.send(member, {"type": "error", "text": "write /to NAME TEXT, with the name of a member"})
-            return
-        name = max(names, key=len)
-        event = {"type": "told", "who": member.name, "to": name, "text": name_and_text[len(name) + 1 :]}
-        for one in {member, self.members[name]}:
-            self.send(one, event)
+        words = name_and_text.split(" ")
+        for end in range(min(len(words) - 1, NAME_CHARACTERS), 0, -1):
+            name = self._names.get(same_name(" ".join(words[:end])))
+            if name and name in self.members:
+                text = " ".join(words[end:])
+                event = {"type": "told", "who": member.name, "to": name, "text": text}
+                for one in {member, self.members[name]}:
+                    self.send(one, event)
+                return
+        self.send(member, {"type": "error", "text": "write /to NAME TEXT, with the name of a member"})
 
     def lags(self) -> bool:
         """Whether anybody here lags behind, so that those who talk should wait a little."""
@@ -152,7 +157,7 @@ class Room:
             text = as_text(events.popleft())
             for member in list(self.members.values()):
                 if member is not but and not member.put(text):
-                    del self.members[member.name]
+                    self._remove(member)
                     member.close(TRY_LATER, "you read too slowly: connect again")
                     events.append({"type": "left", "who": member.name})
 
@@ -169,12 +174,19 @@ class Room:
 
     def free_name(self, name: str) -> str:
         """Return the name, with a number where it is taken."""
-        names = chain([name], (f"{name}-{number}" for number in count(2)))
-        return next(name for name in names if name not in self.members and name != SERVER)
+        same = same_name(name)
+        endings = chain([""], (f"-{number}" for number in count(2)))
+        return name + next(ending for ending in endings if same + ending not in self._names)
+
+    def _remove(self, member: Member) -> None:
+        del self.members[member.name], self._names[same_name(member.name)]
 
 
 class Rooms(dict[str, Room]):
-    """All rooms, by name. A room is made when somebody asks for it; an empty one goes when space is short."""
+    """All rooms, by what names that count as the same have in common.
+
+    A room is made when somebody asks for it; an empty one goes when space is short.
+    """
 
     def find(self, name: str, room_name: str) -> Room:
         """Return the room that somebody wants to join.
@@ -182,14 +194,22 @@ class Rooms(dict[str, Room]):
         Raises:
             Refused: one of the names won't do, or there is no place.
         """
-        if not all(0 < len(n) <= NAME_CHARACTERS and n.isprintable() for n in (name, room_name)):
-            raise Refused(POLICY, f"names have 1 to {NAME_CHARACTERS} printable characters")
-        if room_name not in self and len(self) == ROOMS:
-            empty = next((room for room in self.values() if not room.members), None)
+        try:
+            as_name(name)
+            room_name = as_name(room_name)
+        except ValueError as problem:
+            raise Refused(POLICY, str(problem)) from None
+        key = same_name(room_name)
+        if key not in self and len(self) == ROOMS:
+            empty = next((key for key, room in self.items() if not room.members), None)
             if empty is None:
                 raise Refused(TRY_LATER, f"all {ROOMS} rooms are in use")
-            del self[empty.name]
-        room = self.setdefault(room_name, Room(room_name))
+            del self[empty]
+        room = self.setdefault(key, Room(room_name))
         if len(room.members) == ROOM_MEMBERS:
             raise Refused(TRY_LATER, f"the room is full: it has {ROOM_MEMBERS:,} members")
         return room
+
+    def named(self, room_name: str) -> Room | None:
+        """Return the room of that name, if there is one."""
+        return self.get(same_name(room_name))

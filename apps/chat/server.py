@@ -1,30 +1,32 @@
 """A chat that lasts, on FastAPI. Start it from the folder above `apps`:
 
-    uvicorn apps.chat.server:app
+    python -m apps.chat.server
 
-and connect to `ws://127.0.0.1:8000/ws?name=Ann&room=lobby`. Plain text is said to the room, `/to Bob psst`
+(`uvicorn apps.chat.server:app` with limits that only uvicorn's options can set; it takes the others, too) and
+connect to `ws://127.0.0.1:8000/ws?name=Ann&room=lobby`. Plain text is said to the room, `/to Bob psst`
 goes to Bob alone, `/typing` tells the others that you write. The server sends JSON objects, whose "type" is
 `welcome`, `joined`, `left`, `typing`, `said`, `told`, `error`, or `bye` before it hangs up.
 
-What is said to whom is in `room.py`. Here is the way there: a queue for each client, so that nobody waits for
-somebody else's connection; who may come in; and an end with a word to everybody.
+What is said to whom is in `room.py`, who may come in is in `access.py`, and what a stranger can cost in
+`limits.py`. Here is the way there: a queue for each client, so that nobody waits for somebody else's
+connection; and an end with a word to everybody.
 
 Environment variables: CHAT_TOKEN (then `?token=` must equal it) and CHAT_ORIGINS (pages from other hosts that
-may connect, separated by commas).
+may connect, as `https://a.example, https://b.example`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-import secrets
 import signal
 import threading
 from collections.abc import AsyncIterator
 from types import FrameType
 from typing import Annotated
-from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from fastapi import (
     Depends,
@@ -35,16 +37,22 @@ from fastapi import (
     WebSocketDisconnect,
     WebSocketException,
 )
-from pydantic import BaseModel, Field
-from starlette.requests import HTTPConnection
+from pydantic import BaseModel, Field, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from apps.chat import limits
+from apps.chat.access import address, objection, origins
 from apps.chat.room import POLICY, RESTART, SERVER, TEXT_CHARACTERS, Member, Refused, Room, Rooms, as_text
 
 OUTBOX_MESSAGES = 1000
 OUTBOX_BYTES = 256 * 1024
 FAREWELL_SECONDS = 1.0  # for a client to take its last messages
 PAUSE_SECONDS = 0.01  # between a client's messages while somebody lags behind
+STALLED_SECONDS = 20.0  # for a client to take one message
+BODY_BYTES = 16 * TEXT_CHARACTERS  # JSON may write a character in 12 bytes
+BODY_SECONDS = 5.0  # for a client to send it
+END_SECONDS = 1.0  # for uvicorn to end connections politely
 GOING_DOWN = "the server goes down: connect again in a moment"
 
 
@@ -64,6 +72,12 @@ class Client(Member):
         self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
         self._bytes = 0
         self._writer = asyncio.create_task(self._write())
+        self._writer.add_done_callback(lambda _: room.leave(self))  # who can't be told anything is gone
+
+    @property
+    def present(self) -> bool:
+        """Whether it is still there, and so worth listening to."""
+        return not self.closing and not self._writer.done()
 
     def put(self, text: str) -> bool:
         """Queue a message, without waiting. Returns False when the queue is full."""
@@ -96,10 +110,11 @@ class Client(Member):
         await asyncio.wait([self._writer])
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has gone
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):  # it has gone
             while (text := await self._outbox.get()) is not None:
                 self._bytes -= len(text.encode())
-                await self.websocket.send_text(text)
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await self.websocket.send_text(text)
             assert self.closing
             await self.websocket.close(*self.closing)
 
@@ -114,6 +129,7 @@ class ConnectionManager:
     def __init__(self) -> None:
         self.rooms = Rooms()
         self.clients: set[Client] = set()
+        self.transports: WeakSet[asyncio.Transport] = WeakSet()
         self.going_down = False
 
     async def connect(self, websocket: WebSocket, name: str, room_name: str) -> Client:
@@ -142,7 +158,7 @@ class ConnectionManager:
         client.end()
 
     async def pause(self, room: Room) -> None:
-        """Give the writers their turn, and time when somebody lags: so a flood slows down who sends it."""
+        """Give others their turn, and time when somebody lags: so a flood slows down who sends it."""
         await asyncio.sleep(PAUSE_SECONDS if room.lags() else 0)
 
     async def close(self) -> None:
@@ -156,49 +172,28 @@ class ConnectionManager:
 
 
 manager = ConnectionManager()
-
-
-def objection(connection: HTTPConnection) -> str | None:
-    """Why this connection may not have what it asks for; None when it may."""
-    token = os.environ.get("CHAT_TOKEN", "")
-    if token and not secrets.compare_digest(
-        connection.query_params.get("token", "").encode(), token.encode()
-    ):
-        return "the token is missing or wrong"
-    origin = connection.headers.get("origin")
-    if origin is not None and not is_ours(origin, connection.headers.get("host", "")):
-        return f"pages from {origin} may not connect"
-    return None
-
-
-def is_ours(origin: str, host: str) -> bool:
-    """Whether a page of this origin may connect; every page can try (RFC 6455 §10.2)."""
-    if origin in os.environ.get("CHAT_ORIGINS", "").split(","):
-        return True
-    try:
-        page = urlsplit(origin)
-    except ValueError:
-        return False
-    return page.hostname in {"localhost", "127.0.0.1", "::1"} or page.netloc == host != ""
+log = logging.getLogger("uvicorn.chat")
 
 
 async def may_connect(websocket: WebSocket) -> None:
     """Refuse a handshake: before `accept()` an exception becomes a bare HTTP 403."""
     if why := objection(websocket):
+        log.warning("%s may not connect: %s", address(websocket), why)
         raise WebSocketException(POLICY, why)
 
 
 async def may_ask(request: Request) -> None:
     """Refuse a request."""
     if why := objection(request):
+        log.warning("%s may not ask: %s", address(request), why)
         raise HTTPException(403, why)
 
 
 class Cuttable:
-    """Gives each WebSocket handler a function that ends its connection without waiting: `scope["cut"]()`.
+    """Gives each handler a function that ends its connection without waiting: `scope["cut"]()`.
 
     ASGI has none: its close waits until the peer has read all that was sent, forever if it doesn't read.
-    uvicorn's `send` is a method of the object with the transport; with other servers, `cut` does nothing.
+    uvicorn's `receive` is a method of the object with the transport; with other servers, `cut` does nothing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -206,8 +201,10 @@ class Cuttable:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on."""
-        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        transport = getattr(getattr(receive, "__self__", None), "transport", None)
         scope["cut"] = getattr(transport, "abort", lambda: None)
+        if transport:
+            manager.transports.add(transport)
         await self.app(scope, receive, send)
 
 
@@ -218,6 +215,9 @@ def say_bye_first(loop: asyncio.AbstractEventLoop) -> None:
     async def leave(number: int) -> None:
         await manager.close()
         signal.raise_signal(number)
+        await asyncio.sleep(END_SECONDS)
+        for transport in list(manager.transports):
+            transport.abort()  # uvicorn would wait for what this client sends or reads
 
     def first_time(number: int, frame: FrameType | None) -> None:
         signal.signal(number, servers[signal.Signals(number)])
@@ -232,7 +232,9 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Begin with no rooms, and end with `bye` where the signals are ours to hear: in the main thread."""
     manager.rooms.clear()
     manager.clients.clear()
+    manager.transports.clear()
     manager.going_down = False
+    origins(os.environ.get("CHAT_ORIGINS", ""))  # complains now about what is no origin
     if threading.current_thread() is threading.main_thread():
         say_bye_first(asyncio.get_running_loop())
     yield
@@ -240,6 +242,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(title="Chat", lifespan=lifespan)
 app.add_middleware(Cuttable)
+app.add_middleware(limits.Bounds)
 
 
 @app.websocket("/ws", dependencies=[Depends(may_connect)])
@@ -247,10 +250,11 @@ async def chat(websocket: WebSocket, name: str = "guest", room: str = "lobby") -
     """Welcome a client, do what it says, and see it off."""
     client = await manager.connect(websocket, name, room)
     try:
-        while (message := await websocket.receive())["type"] == "websocket.receive":
-            if not client.closing:
-                client.room.hear(client, message.get("text"))
+        while (message := await websocket.receive())["type"] == "websocket.receive" and client.present:
+            client.room.hear(client, message.get("text"))
             await manager.pause(client.room)
+        if client.closing:
+            await client.sent()
     finally:
         manager.disconnect(client)
 
@@ -262,10 +266,32 @@ class Notice(BaseModel):
     room: str = "lobby"
 
 
-@app.post("/tell", dependencies=[Depends(may_ask)])
-async def tell(notice: Notice) -> dict[str, int]:
+async def notice(request: Request) -> Notice:
+    """Read a notice, after `may_ask`. (FastAPI reads a body before it asks any dependency.)"""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > BODY_BYTES:
+                    raise HTTPException(413, f"a notice has at most {BODY_BYTES:,} bytes")
+        return Notice.model_validate_json(bytes(body))
+    except TimeoutError:
+        raise HTTPException(408, f"the notice didn't come in {BODY_SECONDS:.0f} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the notice broke off") from None
+    except ValidationError as error:  # without what was sent: an answer may not be able to hold it
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise HTTPException(422, faults) from None
+
+
+BODY = {"requestBody": {"content": {"application/json": {"schema": Notice.model_json_schema()}}}}
+
+
+@app.post("/tell", dependencies=[Depends(may_ask)], openapi_extra=BODY)
+async def tell(notice: Annotated[Notice, Depends(notice)]) -> dict[str, int]:
     """Say something in a room from outside. `async`, for a plain `def` would run in another thread."""
-    room = manager.rooms.get(notice.room)
+    room = manager.rooms.named(notice.room)
     if room is None:
         raise HTTPException(404, "there is no such room")
     room.say(SERVER, notice.text)
@@ -276,3 +302,7 @@ async def tell(notice: Notice) -> dict[str, int]:
 async def health() -> dict[str, list[str]]:
     """Return who is in which room."""
     return {room.name: list(room.members) for room in manager.rooms.values() if room.members}
+
+
+if __name__ == "__main__":
+    limits.main()

