@@ -1,4 +1,4 @@
-"""Bars, claims and tables: what they say as text and show as HTML."""
+"""Bars, claims, guesses and tables: what they say as text and show as HTML."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from helpers.figures.bars import COLOURS, Bars
 from helpers.figures.claims import Claims
+from helpers.figures.guess import check_guess
 from helpers.figures.table import Table, in_ms, nearest_rank, overtaken, times
 
 
@@ -56,31 +57,79 @@ def test_the_colours_are_seen_on_light_and_dark_grounds(colour: str, ground: str
     assert (light + 0.05) / (dark + 0.05) >= 3
 
 
-def test_claims_are_listed_and_judged_again_in_their_place() -> None:
-    claims = Claims()
-    claims.judge("HTTP is slow", ..., "1.0 × as long", False)
-    claims.judge("<b> is bold", 3, "4 tags", True)
-    claims.judge("HTTP is slow", 2, "1.1 × as long", False)
-    assert [row.claim for row in claims.rows] == ["HTTP is slow", "<b> is bold"]
-    assert repr(claims).splitlines() == [
+def test_claims_are_listed_and_settled_again_in_their_place() -> None:
+    claims = Claims({"<b> is bold": True, "HTTP is slow": True, "HTTP is old": ..., "Never settled": False})
+    claims.settle("HTTP is slow", "2.0 × as long", True)
+    claims.settle("<b> is bold", "4 tags", True)
+    claims.settle("HTTP is old", "37 years", True)
+    claims.settle("HTTP is slow", "1.1 × as long", False)
+    assert [row.claim for row in claims.rows] == ["HTTP is slow", "<b> is bold", "HTTP is old"]
+    assert repr(claims).splitlines()[:8] == [
         "1. HTTP is slow",
-        "   you said: 2",
-        "   measured: 1.1 × as long",
-        "   verdict:  false",
+        "   you judged: true",
+        "   measured:   1.1 × as long",
+        "   verdict:    false",
         "2. <b> is bold",
-        "   you said: 3",
-        "   measured: 4 tags",
-        "   verdict:  true",
+        "   you judged: true",
+        "   measured:   4 tags",
+        "   verdict:    true",
     ]
     page = claims._repr_html_()
     assert "&lt;b&gt; is bold" in page
     assert "<b>true</b>" in page
+    assert claims.rows[2].judged == "–"
+    assert claims.tally() == "You judged 2 of 3 claims, 1 of them right."
 
 
-def test_a_claim_without_a_guess_shows_a_dash() -> None:
-    claims = Claims()
-    claims.judge("HTTP is slow", ..., "1.0 × as long", False)
-    assert claims.rows[0].guess == "–"
+def test_a_claim_is_true_or_false_and_one_of_those_that_were_judged() -> None:
+    with pytest.raises(TypeError, match="write True or False after 'HTTP is slow', not 'true'"):
+        Claims({"HTTP is slow": "true"})
+    with pytest.raises(KeyError, match="'HTTP is fast' is none of the claims: 'HTTP is slow'"):
+        Claims({"HTTP is slow": ...}).settle("HTTP is fast", "", True)
+
+
+@pytest.mark.parametrize(
+    ("guess", "measured", "said"),
+    [
+        (..., 1, "no guess yet; it was 1."),
+        (..., True, "no guess yet; it was yes."),
+        (..., "Ann", 'no guess yet; it was "Ann".'),
+        (1, 1, "you guessed 1. Right!"),
+        (2.0, 2, "you guessed 2. Right!"),
+        (1000, 1, "you guessed 1,000, it was 1. Off by 999."),
+        (0.1, 0.3, "you guessed 0.1, it was 0.3. Off by 0.2."),
+        (0, 1, "you guessed 0, it was 1. Off by 1."),
+        ("yes", True, "you guessed yes. Right!"),
+        (" No", True, "you guessed no, it was yes."),
+        (True, False, "you guessed yes, it was no."),
+        (" ann", "Ann", 'you guessed "Ann". Right!'),
+        ("both", "Ann", 'you guessed "both", it was "Ann".'),
+        (1000, "1000", 'you guessed "1000". Right!'),
+    ],
+)
+def test_a_guess_is_answered(
+    capsys: pytest.CaptureFixture[str], guess: object, measured: bool | float | str, said: str
+) -> None:
+    check_guess(guess, measured, "it")
+    assert capsys.readouterr().out == f"it: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("guess", "measured", "said"),
+    [
+        ("five", 5, "it: write a number without quotes, not 'five'"),
+        ("5", 5, "it: write a number without quotes, not '5'"),
+        (True, 1, "it: write a number"),
+        (None, 1, "it: write a number"),
+        ("maybe", True, 'it: write "yes" or "no", not \'maybe\''),
+        (1, True, 'it: write "yes" or "no"'),
+        (["Ann"], "Ann", "it: write one of the choices in quotes"),
+        (False, "Ann", "it: write one of the choices in quotes"),
+    ],
+)
+def test_a_guess_of_another_kind_is_refused(guess: object, measured: bool | float | str, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        check_guess(guess, measured, "it")
 
 
 def test_quantiles_by_nearest_rank() -> None:

@@ -25,6 +25,7 @@ _HOMES = {
     "Bars": "figures.bars",
     "Source": "figures.source",
     "Claims": "figures.claims",
+    "check_guess": "figures.guess",
     # experiments
     "compare_fan_out": "experiments.fan_out",
     "compare_push": "experiments.push",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from helpers.experiments.request_reply import compare_requests as compare_requests
     from helpers.figures.bars import Bars as Bars
     from helpers.figures.claims import Claims as Claims
+    from helpers.figures.guess import check_guess as check_guess
     from helpers.figures.source import Source as Source
     from helpers.widgets.app_page import AppPage as AppPage
     from helpers.widgets.panel import BrowserClient as BrowserClient
