@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
+
+LINES = """lines => [...lines.children].map(line => {
+    if (line.matches(".note")) return line.textContent;
+    const [to, text] = [".to", ".text"].map(css => line.querySelector(css)?.textContent);
+    return `${line.dataset.who}${to ? ` ${to}` : ""}: ${text}`;
+})"""
 
 
 class Tab:
@@ -14,20 +19,30 @@ class Tab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.name = page.get_by_label("Your name", exact=True)
-        self.log = page.locator(".st-key-log")
-        self.input = page.get_by_placeholder("Say something, or /to Bob something")
+        self.scroll = page.get_by_role("log")
+        self.log = page.locator(".lines")
+        self.input = page.get_by_label("Message", exact=True)
+        self.state = page.locator(".room .state")
+        self.banner = page.get_by_role("alert")
+        self.members = page.locator(".member > span:not(.face)")
+        self.typing = page.locator(".typing")
 
-    def button(self, words: str) -> Locator:
+    def button(self, words: str | re.Pattern[str]) -> Locator:
         return self.page.get_by_role("button", name=words, exact=True)
 
     def join(self, name: str) -> Tab:
+        """Press Join, with the name that the form has been given."""
         expect(self.name).to_have_value(name)
         self.button("Join").click()
-        self.shows(f"Connected as {name}.")
+        return self.is_in(name)
+
+    def is_in(self, name: str) -> Tab:
+        expect(self.state).to_have_attribute("title", f"Connected as {name}.")
+        expect(self.input).to_be_visible()
         return self
 
-    def shows(self, words: str | re.Pattern[str], **options: Any) -> None:
-        expect(self.page.get_by_test_id("stText").get_by_text(words, exact=True)).to_be_visible(**options)
+    def here(self, *names: str) -> None:
+        expect(self.members).to_have_text(names)
 
     def say(self, words: str) -> None:
         self.input.fill(words)
@@ -35,7 +50,10 @@ class Tab:
         expect(self.input).to_have_value("")
 
     def lines(self) -> list[str]:
-        """What stands in the log, speakers and texts."""
-        return [
-            line for text in self.log.get_by_test_id("stText").all_inner_texts() for line in text.split("\n")
-        ]
+        """What is in the log: notes, and what was said with who said it."""
+        lines: list[str] = self.log.evaluate(LINES)
+        return lines
+
+    def said(self) -> list[str]:
+        """What is in the log, without the notes."""
+        return [line for line in self.lines() if ": " in line]

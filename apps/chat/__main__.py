@@ -4,7 +4,8 @@
 
 prints the addresses of both. Ctrl-C ends them. When one of them ends by itself, its last words are printed
 and the other ends, too. `--port 8600` is for the page and `--server-port 8700` for the server; 0 takes a free
-port.
+port. With CHAT_TOKEN in the environment, only those who bring the token get in, and the address that is
+printed has it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,25 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from urllib.parse import urlencode
 
 from apps.chat.limits import HEAD_BYTES
 
 HERE = Path(__file__).resolve().parent
 LAST_WORDS = 15  # lines
 TIME_TO_END = 5.0  # seconds, after which a program that was asked to end is killed
+
+WITH_US = """
+import os, runpy, signal, sys, threading
+
+def end_with_the_program_that_started_us():
+    os.read(0, 1)  # there is nothing to read: it returns when the other end of the pipe is closed
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_the_program_that_started_us, daemon=True).start()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""  # instead of `python -m`: a program that is killed can't end those that it has started
 
 if sys.platform == "win32":
     END, FLAGS, GROUP = signal.CTRL_BREAK_EVENT, subprocess.CREATE_NEW_PROCESS_GROUP, None
@@ -55,10 +69,10 @@ class Program:
 
     async def __aenter__(self) -> Program:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-u", "-m", *self._arguments),
+            *(sys.executable, "-u", "-c", WITH_US, *self._arguments),
             cwd=HERE.parents[1],
             env=os.environ | self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             creationflags=FLAGS,
@@ -98,6 +112,7 @@ async def tell(*programs: Program) -> None:
 async def run(page_port: int, server_port: int) -> str:
     """Run both until one of them has ended; return what to say about it."""
     end_at_a_signal()
+    token = os.environ.get("CHAT_TOKEN", "")
     page_options = {
         "server.address": "127.0.0.1",
         "server.port": page_port,
@@ -112,11 +127,12 @@ async def run(page_port: int, server_port: int) -> str:
     )
     page = Program(
         "the page",
-        f"http://127.0.0.1:{page_port}",
+        f"http://127.0.0.1:{page_port}" + (f"/?{urlencode({'token': token})}" if token else ""),
         ["streamlit", "run", str(HERE / "page.py"), *(f"--{k}={v}" for k, v in page_options.items())],
         ready="URL: ",
         CHAT_URL=server.url,
         WEBSOCKETS_MAX_LINE_LENGTH=str(HEAD_BYTES),  # Streamlit listens with `websockets`, too
+        CHAT_TOKEN="",  # each visitor brings it
     )
     async with server, page:
         told = asyncio.create_task(tell(page, server))

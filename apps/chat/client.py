@@ -69,8 +69,10 @@ class ChatClient:
         """How many events were dropped since the beginning because nobody fetched them in time."""
         self.name = ""
         """What the server calls us; empty before its first `welcome`."""
+        self.refused_with: int | None = None
+        """The HTTP status with which the server has refused us for good."""
         self._url = url
-        self._events: collections.deque[Event] = collections.deque()
+        self._events: collections.deque[tuple[float, Event]] = collections.deque()
         self._outbox: collections.deque[str] = collections.deque()
         self._members: dict[str, None] = {}
         self._typing: dict[str, float] = {}
@@ -127,19 +129,27 @@ class ChatClient:
             self._outbox.append(text)
         self._loop.call_soon_threadsafe(self._written.set)
 
-    def drain(self) -> list[Event]:
-        """Fetch the events that have come since the last call, oldest first."""
+    def drain(self) -> list[tuple[float, Event]]:
+        """Fetch the events since the last call, oldest first, each with its time in seconds since 1970."""
         self._drained_at = time.monotonic()
         with self._lock:
             events = list(self._events)
             self._events.clear()
         return events
 
-    def close(self) -> None:
-        """Leave the room. Returns at once; within a second all is closed, whatever the server does."""
-        self._loop.call_soon_threadsafe(self._end, "You have left.")
+    def close(self, after: float = 0) -> None:
+        """Leave the room. Returns at once; within a second all is closed, whatever the server does.
+
+        Args:
+            after: leave so many seconds later, and only if nobody calls `drain` until then.
+        """
+        self._loop.call_soon_threadsafe(self._loop.call_later, after, self._leave, after and time.monotonic())
 
     # From here on everything runs on the loop's thread.
+
+    def _leave(self, unless_drained_after: float) -> None:
+        if not unless_drained_after or self._drained_at <= unless_drained_after:
+            self._end("You have left.")
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._live())
@@ -178,6 +188,8 @@ class ChatClient:
                     waits = self._pauses()
                 await asyncio.sleep(next(waits))
         except Exception as error:
+            if isinstance(error, InvalidStatus):
+                self.refused_with = error.response.status_code
             self._state = State("refused", f"Given up: {in_words(error)}.")
         finally:
             if self._watcher is not None:
@@ -243,21 +255,7 @@ class ChatClient:
             if len(self._events) == EVENTS_KEPT:
                 self._events.popleft()
                 self.dropped += 1
-            self._events.append(event)
-
-
-def as_line(event: Event) -> tuple[str, str]:
-    """The speaker ("" for nobody) and what to show."""
-    match event:
-        case {"type": "said", "who": who, "text": text}:
-            return who, text
-        case {"type": "told", "who": who, "to": to, "text": text}:
-            return f"{who}, to {to} alone", text
-        case {"type": "joined", "who": who}:
-            return "", f"{who} has joined."
-        case {"type": "left", "who": who}:
-            return "", f"{who} has left."
-    return "", event["text"]
+            self._events.append((time.time(), event))
 
 
 def closed_because(connection: ClientConnection, said: str) -> str:

@@ -66,6 +66,8 @@ class SmallRoom:
             _, to, text = text.split(" ", 2)
             event = {"type": "told", "who": name, "to": to, "text": text}
             broadcast({self.members[to], self.members[name]}, json.dumps(event))
+        elif text.startswith("/"):
+            self._send({"type": "error", "text": "no such command"})
         else:
             self.history.append({"type": "said", "who": name, "text": text})
             self._send(self.history[-1])

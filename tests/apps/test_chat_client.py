@@ -18,7 +18,7 @@ from small_room import SmallRoom
 
 from apps.chat import client as chat_client
 from apps.chat import resume
-from apps.chat.client import CannotSend, ChatClient, as_line
+from apps.chat.client import CannotSend, ChatClient
 from apps.chat.room import Event
 
 
@@ -66,7 +66,7 @@ def fetch(client: ChatClient, count: int) -> list[Event]:
     events: list[Event] = []
 
     def enough() -> bool:
-        events.extend(client.drain())
+        events.extend(event for _, event in client.drain())
         return len(events) >= count
 
     wait_until(enough, what=f"{count} events, {events}")
@@ -207,7 +207,7 @@ def test_a_flood_drops_the_oldest_and_counts_them(room: SmallRoom) -> None:
     until(ann, "open")
     room.tell(*[said("Bob", str(number)) for number in range(1500)])
     wait_until(lambda: ann.dropped == 501)
-    assert [event["text"] for event in ann.drain()] == [str(number) for number in range(500, 1500)]
+    assert [event["text"] for _, event in ann.drain()] == [str(number) for number in range(500, 1500)]
     room.tell({"type": "joined", "who": "Cat"})
     assert fetch(ann, 1) == [{"type": "joined", "who": "Cat"}]
     assert ann.members == ["Ann", "Cat"]
@@ -309,11 +309,3 @@ def test_an_address_that_is_none(url: str, sentence: str) -> None:
     text = until(ann, "refused")
     assert text.startswith(sentence)
     assert "secret" not in text
-
-
-def test_events_as_lines() -> None:
-    assert as_line(said("Ann", "a")) == ("Ann", "a")
-    assert as_line({"type": "told", "who": "Ann", "to": "Bob", "text": "x"}) == ("Ann, to Bob alone", "x")
-    assert as_line({"type": "joined", "who": "Bob"}) == ("", "Bob has joined.")
-    assert as_line({"type": "left", "who": "Bob"}) == ("", "Bob has left.")
-    assert as_line({"type": "bye", "text": "x"}) == ("", "x")

@@ -76,6 +76,18 @@ def test_one_command_starts_both_and_a_signal_ends_both(number: signal.Signals) 
         assert not any(part.is_running() for part in parts)
 
 
+def test_both_end_with_a_command_that_is_killed() -> None:
+    with chat(*FREE) as process:
+        addresses(process)
+        parts = children(process)
+        assert len(parts) == 2
+        process.kill()
+        _, alive = psutil.wait_procs(parts, timeout=10)
+        for part in alive:
+            part.kill()
+        assert alive == []
+
+
 @posix
 def test_when_the_page_ends_the_server_ends_too() -> None:
     with chat(*FREE) as process:
