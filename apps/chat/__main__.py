@@ -29,11 +29,13 @@ LAST_WORDS = 15  # lines
 TIME_TO_END = 5.0  # seconds, after which a program that was asked to end is killed
 
 WITH_US = """
-import os, runpy, signal, sys, threading
+import os, runpy, signal, sys, threading, time
 
 def end_with_the_program_that_started_us():
     os.read(0, 1)  # there is nothing to read: it returns when the other end of the pipe is closed
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3)
+    os._exit(1)  # Streamlit does not hear it when it has no standard output any more
 
 threading.Thread(target=end_with_the_program_that_started_us, daemon=True).start()
 del sys.argv[0]

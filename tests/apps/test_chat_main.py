@@ -82,7 +82,7 @@ def test_both_end_with_a_command_that_is_killed() -> None:
         parts = children(process)
         assert len(parts) == 2
         process.kill()
-        _, alive = psutil.wait_procs(parts, timeout=10)
+        _, alive = psutil.wait_procs(parts, timeout=30)
         for part in alive:
             part.kill()
         assert alive == []
