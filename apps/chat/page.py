@@ -6,7 +6,7 @@
 Streamlit runs this script from top to bottom when the page is opened, and the fragment `chat` twice a second
 and whenever the browser has something to say. What is seen and typed is `page.js`, a component of our own:
 `st.chat_input` keeps one text, and whoever types a second one before Streamlit has looked loses the first.
-The browser keeps each message until the page has taken it (`seat.py`), so none is lost.
+The browser keeps each message until the server has answered it (`seat.py`), so none is lost.
 
 Environment variables: CHAT_URL and CHAT_TOKEN, which is sent for visitors who bring no token of their own.
 `?name=Ann&room=lobby&token=sesame` in the address fills in the form.

@@ -10,6 +10,7 @@ Nothing in here knows Streamlit.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -19,8 +20,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from apps.chat.client import CannotSend, ChatClient
+from apps.chat.names import as_name
 from apps.chat.resume import unseen
-from apps.chat.room import NAME_CHARACTERS, Event
+from apps.chat.room import Event
 
 LINES_SHOWN = 200
 LEAVES_AFTER = 5.0
@@ -59,13 +61,18 @@ class Wish:
 
     @classmethod
     def read(cls, said: dict[str, Any]) -> Wish:
-        """Read what the page's JavaScript says; names lose the spaces around them and the doubled ones."""
-        name, room = (
-            " ".join(str(said.get(k, "")).split())[:NAME_CHARACTERS].rstrip() for k in ("name", "room")
-        )
+        """Read what the page's JavaScript says, with the names as the server spells them."""
+        name, room = (spelled(str(said.get(which, ""))) for which in ("name", "room"))
         outbox = [(int(number), str(text)) for number, text in said.get("outbox", [])]
         key, token = str(said.get("key") or ""), str(said.get("token") or "")
         return cls(key, name, room, token, outbox, int(said.get("typing", 0)))
+
+
+def spelled(name: str) -> str:
+    """Return the name that is meant, or what was typed where that won't do: the server says why."""
+    with contextlib.suppress(ValueError):
+        return as_name(name)
+    return name
 
 
 class Seat:
@@ -171,8 +178,14 @@ class Seat:
 
     def _answered(self, event: Event) -> None:
         if event["who"] == self._name:
-            ours = event["text"] if event["type"] == "said" else f"/to {event['to']} {event['text']}"
-            if (number := self._first(lambda text: text == ours)) is not None:
+            said, end = (
+                event["type"] == "said",
+                f" {event['text']}",
+            )  # the server may spell the name in /to its way
+            number = self._first(
+                lambda text: text == event["text"] if said else text.startswith("/to ") and text.endswith(end)
+            )
+            if number is not None:
                 del self._unanswered[number]
 
     def _first(self, fits: Callable[[str], bool]) -> int | None:
