@@ -1,4 +1,4 @@
-"""Who may come in: who has the token, from a page that may connect.
+"""Access: a client needs the token, and a page that may connect.
 
 Every page in a browser can try to connect to any server; only the server looks at where the page is from
 (RFC 6455 §10.2). An origin is a scheme, a host and a port, and nothing else (RFC 6454 §6.2).
@@ -66,7 +66,7 @@ def is_ours(origin: str, host: str) -> bool:
 
 
 def with_port(origin: str) -> str:
-    """Return the origin with its port, also where that is the usual one."""
+    """Return the origin with its port, even if that is the usual one."""
     scheme, _, host = origin.partition("://")
     return origin if re.search(r":[0-9]+$", host) else f"{origin}:{PORTS.get(scheme, '')}"
 

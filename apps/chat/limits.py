@@ -130,7 +130,7 @@ class Bounds:
 
 
 class Bounded(asyncio.BufferedProtocol):
-    """Stands between a connection and uvicorn, and lets through what is within the limits.
+    """Sits between a connection and uvicorn, and lets through what is within the limits.
 
     Args:
         protocol: uvicorn's.

@@ -15,7 +15,7 @@ import unicodedata
 
 NAME_CHARACTERS = 32
 MARKS_IN_A_ROW = 4
-"""How many accents may stand on one letter; more would cover the lines above."""
+"""How many accents one letter may have; more would cover the lines above."""
 
 WHAT_NAMES_ARE = f"names have 1 to {NAME_CHARACTERS} printable characters"
 
