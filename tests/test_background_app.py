@@ -7,6 +7,8 @@ import urllib.request
 
 import pytest
 from shared import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake
 
 from helpers.background.app import BackgroundApp
 from helpers.background.lifetime import BackgroundError
@@ -139,3 +141,26 @@ def test_what_uvicorn_logs_is_an_event_of_the_app_it_speaks_of(capfd):
             peer.recv(4096)
         wait_until(lambda: says(one, "Invalid HTTP request"))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"Cookie": "c" * 70_000}, " (431 Request Header Fields Too Large): Failed to open a WebSocket con"),
+        ({"Content-Length": "5"}, ": InvalidMessage: did not receive a valid HTTP request: ValueError: "),
+        ({"Sec-WebSocket-Version": "12"}, " (400 Bad Request): Failed to open a WebSocket connection: "),
+        ({}, " (403 Forbidden)"),
+    ],
+)
+def test_a_refusal_is_answered_at_once_and_told(headers, said):
+    async def refuse(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.close"})
+
+    async def asks(url):
+        with pytest.raises(InvalidHandshake):
+            await asyncio.wait_for(connect(url, additional_headers=headers, proxy=None), 2)
+
+    with BackgroundApp(refuse, lifespan="off") as server:
+        asyncio.run(asks(server.url.replace("http", "ws")))
+        wait_until(lambda: says(server, f"a peer did not complete the handshake{said}"))

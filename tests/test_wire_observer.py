@@ -7,9 +7,12 @@ import zlib
 
 import pytest
 from conversations import Conversation, decode, frames, handshake, only, reasons, rechunk
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from helpers.wire import events
-from helpers.wire.events import TO_CLIENT, TO_SERVER, Event
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event
+from helpers.wire.masking import apply_mask
 
 GET = b"GET / HTTP/1.1\r\n\r\n"
 LONG = b"a" * 65_000
@@ -184,3 +187,70 @@ class TestUpgrade:
         self, request_headers: dict[bytes, bytes], response_headers: dict[bytes, bytes], reason: str
     ) -> None:
         assert reasons(self.swapped(request_headers, response_headers)) == [reason]
+
+
+# Frames that keep no rule, cut at random places.
+
+
+def deflated(data: bytes, *more: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return (packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4] + b"".join(more)
+
+
+BROKEN = deflated(b"\xff" * 40, b"\xff\xff\xff")  # not UTF-8, and after that no DEFLATE data either
+
+
+def odd_frame(opcode: int, fin: bool, rsv: int, form: int, payload: bytes, mask: bytes) -> bytes:
+    """A frame whose length may be written in more bits than it needs."""
+    length = len(payload)
+    form = max(form, length > 125)
+    written = (bytes([length]), b"\x7e" + length.to_bytes(2), b"\x7f" + length.to_bytes(8))[form]
+    first = bytes([fin << 7 | rsv << 4 | opcode, written[0] | bool(mask) << 7])
+    return first + written[1:] + mask + (apply_mask(payload, mask) if mask else payload)
+
+
+odd_payloads = st.binary(max_size=8) | st.sampled_from(
+    [
+        *[b"\xc3", b"\xc3\xbc", b"\x03", b"\x03\xe8", b"\x03\xed\xff", bytes(130)],
+        *[
+            bytes.fromhex("f248cdc9c90700"),
+            bytes.fromhex("f200110000"),
+            bytes.fromhex("f248"),
+            b"\x03\x00" * 9,
+        ],
+        *[deflated(b"\xff" * 40), BROKEN, deflated(bytes(70_000))],
+    ]
+)
+odd_frames = st.builds(
+    odd_frame,
+    st.sampled_from([0, 1, 1, 2, 3, 8, 9, 10]),
+    st.booleans(),
+    st.sampled_from([0, 0, 1, 2, 4, 4, 4]),
+    st.integers(0, 2),
+    odd_payloads,
+    st.sampled_from([b"", b"mask"]),
+)
+agreements = st.sampled_from(
+    [
+        None,
+        "foo",
+        "permessage-deflate",
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        "permessage-deflate; client_max_window_bits=8",
+        'permessage-deflate;; server_max_window_bits="99"',
+    ]
+)
+ways: st.SearchStrategy[Direction] = st.sampled_from([TO_SERVER, TO_CLIENT])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    agreements, st.lists(st.tuples(ways, odd_frames), max_size=9), st.lists(st.integers(1, 9), max_size=300)
+)
+@example("permessage-deflate", [(TO_CLIENT, odd_frame(1, True, 4, 0, BROKEN, b""))], [1] * 300)
+def test_frames_of_any_kind(agreed: str | None, said: Conversation, cuts: list[int]) -> None:
+    said = [*handshake(agreed), *said]
+    whole = decode(said, inflate_limit=1000)
+    assert decode(rechunk(said, [*[500] * 2, *cuts]), inflate_limit=1000) == whole
+    assert len(frames(whole)) == len(said) - 2
+    assert [event.undecoded for event in only(events.TcpClosed, whole)] == [0, 0]

@@ -43,9 +43,12 @@ class BackgroundApp(Background):
     def _start(self) -> None:
         import uvicorn
 
+        from helpers.background.app_protocol import TellingProtocol
+
         options = {
             "timeout_graceful_shutdown": 1,
             "h11_max_incomplete_event_size": LONGEST_HEAD,  # of uvicorn's own it is 16 KiB
+            "ws": TellingProtocol,
             **self._options,
             "log_config": None,
         }
@@ -72,7 +75,7 @@ class BackgroundApp(Background):
                 raise BackgroundError(f"{self.name!r} ended while it started. It said:\n{said}")
 
     async def _serve(self, sock: Any) -> None:
-        _app_served_here.set(self)
+        served_here.set(self)
         teller = _UvicornLog(self)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(teller)
@@ -100,7 +103,8 @@ class BackgroundApp(Background):
             connection.transport.abort()
 
 
-_app_served_here: contextvars.ContextVar[BackgroundApp] = contextvars.ContextVar("app served here")
+served_here: contextvars.ContextVar[BackgroundApp] = contextvars.ContextVar("app served here")
+"""All apps share uvicorn's loggers and its protocol; the context knows which app it is."""
 
 
 class _UvicornLog(logging.Handler):
@@ -111,5 +115,5 @@ class _UvicornLog(logging.Handler):
         self._app = app
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _app_served_here.get(None) is self._app:
+        if served_here.get(None) is self._app:
             self._app._journal.say(self.format(record))

@@ -119,7 +119,7 @@ class Serving:
             self._say(f"GET {request.path}: {status}")
         else:
             answered = f" ({status})" if status else ""
-            self._say(f"{REFUSED}{answered}{_with_causes(error)}")
+            self._say(f"{REFUSED}{answered}{with_causes(error)}")
 
 
 def _is_connection_closed(error: BaseException) -> bool:
@@ -143,11 +143,12 @@ class _WebsocketsLog(logging.Handler):
         text = record.getMessage()
         if text in _SAID_BY_EVENTS or text.startswith(_SAID_BEGINNINGS):
             return
-        self._say(text + _with_causes(record.exc_info[1] if record.exc_info else None))
+        self._say(text + with_causes(record.exc_info[1] if record.exc_info else None))
 
 
-def _with_causes(error: BaseException | None) -> str:
-    return f": {in_words(error)}{_with_causes(error.__cause__)}" if error else ""
+def with_causes(error: BaseException | None) -> str:
+    """An exception and what has caused it, each after a colon."""
+    return f": {in_words(error)}{with_causes(error.__cause__)}" if error else ""
 
 
 _SAID_BEGINNINGS = ("server listening", "connection rejected", "HTTP response sent")
