@@ -116,6 +116,9 @@ def test_the_same_name_takes_over_the_port_and_tells_the_clients(where):
     first.stop()
     assert second.running
     second.stop()
+    third = BackgroundServer(echo, where=where, name="chat").start()
+    assert third.port == first.port, "a stop before the cell is run again makes no difference"
+    third.stop()
 
 
 def test_the_same_name_on_a_fixed_port(unused_port):

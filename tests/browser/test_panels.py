@@ -176,8 +176,12 @@ def test_people_talk_with_mouse_and_keys(page: NotebookPage) -> None:
     expect(ann.state).to_have_text("closed: not connected yet")
     expect(ann.log).to_have_text("No messages yet.")
     expect(ann.send).to_be_disabled()
-    ann.say("kept")
-    expect(ann.text).to_have_value("kept")
+    for panel in (ann, web):
+        panel.say("kept")
+        expect(panel.lines.last).to_contain_text("is not connected" if panel is ann else "not connected (closed)")
+        expect(panel.lines.last).to_contain_text("press Connect")
+        expect(panel.text).to_have_value("kept")
+    web.text.fill("")
     for panel in (ann, bob, web):
         panel.connect()
     expect(web.route).to_have_text("Connected by this page, through Jupyter's proxy.")

@@ -29,6 +29,11 @@ await ann.connect()
 ann""",
     "await timeline.seen(2)\nprint(timeline)",
     "await ann.disconnect()",
+    """\
+from websockets.asyncio.client import connect
+async with connect(tap.url, proxy=None, compression=None) as quiet:
+    for _ in range(3):
+        await (await quiet.ping())""",
 ]
 
 EVERY_KIND = [
@@ -147,6 +152,31 @@ def test_a_message_becomes_an_arrow_that_opens(page: NotebookPage) -> None:
     expect(close.locator(".wsbook-wire-note")).to_have_text("1000 (normal closure)")
     close.locator("button").click()
     expect(close.locator(".wsbook-wire-detail")).to_contain_text("code 1000: normal closure; no reason")
+    close.locator("button").click()
+
+    page.run_cell(4)
+    folded = timeline.locator(".wsbook-wire-row[data-kind=keepalive]")
+    expect(folded.locator(".wsbook-wire-label")).to_contain_text("3 keepalive pings" + "each answered with a pong")
+    expect(timeline.locator(".wsbook-wire-row[data-kind=ping]")).to_have_count(0)
+    folded.locator("button").click()
+    expect(folded.locator(".wsbook-wire-folded tr")).to_have_count(6)
+    folded.locator("button").click()
+
+    at_end = "node => node.scrollHeight - node.scrollTop - node.clientHeight < 2"
+    scroller = timeline.locator(".wsbook-wire-scroller")
+    newest = timeline.get_by_role("button", name="newest ↓")
+    expect(newest).to_be_hidden()
+    assert scroller.evaluate(at_end)
+    scroller.evaluate("node => node.scrollTo(0, 0)")
+    page.run_cell(4)
+    expect(folded).to_have_count(2)
+    assert scroller.evaluate("node => node.scrollTop") == 0
+    newest.click()
+    expect(newest).to_be_hidden()
+    page.run_cell(4)
+    expect(folded).to_have_count(3)
+    assert scroller.evaluate(at_end)
+    expect(arrow(timeline, "TCP opens").locator(".wsbook-wire-at")).to_have_text("0.0")
 
 
 def test_arrows_are_opened_by_keyboard(page: NotebookPage) -> None:

@@ -40,12 +40,14 @@ class Background(ABC):
     """Keeps something alive alongside the kernel, from `start()` to `stop()` or for a `with` block.
 
     Started with `start()`, it is known by its name: starting another of that name (you run the
-    cell again) stops the first and takes over its port. What is still running when the kernel
-    exits is stopped then.
+    cell again) stops the first. It takes over the port, also of one that was stopped before, so that
+    panels and addresses further down still lead there. What is still running when the kernel exits is
+    stopped then.
     """
 
     _running: ClassVar[dict[int, Background]] = {}
     _named: ClassVar[dict[str, Background]] = {}
+    _ports: ClassVar[dict[str, int]] = {}
 
     def __init__(self, name: str, host: str, port: int) -> None:
         self.name = name
@@ -74,9 +76,10 @@ class Background(ABC):
             if before is self:
                 before = None  # it has ended by itself
             if before is not None:
-                self.port = self.port or before.port
                 before._make_way()
+            self.port = self.port or self._ports.get(self.name, 0)
             self._start_afresh()
+            self._ports[self.name] = self.port
             if before is not None:
                 self._take_over_news(before)
             self._named[self.name] = self

@@ -121,9 +121,10 @@ function draw(session, model, el) {
   });
   bottom.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (text.value === "" || session.view().state !== "open" || !session.acts()) return; // what is written stays
-    session.send(text.value);
-    if (!session.gone()) text.value = "";
+    if (text.value === "" || !session.acts()) return;
+    const open = session.view().state === "open";
+    session.send(text.value); // which says why not; what is written stays then
+    if (open && !session.gone()) text.value = "";
   });
   const readdress = () => {
     address.value = model.get("_address");

@@ -11,6 +11,7 @@ const GAP_MS = 500;
 const KERNEL_BUSY_MS = 600;
 const CONTROL = new Set(["ping", "pong", "close", "keepalive"]);
 const NEAR_END = 24; // pixels
+const ROOM_FOR_32_BITS = 680; // pixels
 
 export default () => ({
   render({ model, el }) {
@@ -263,7 +264,7 @@ function draw(model, el) {
       if (follows && !isOpen()) toEnd();
       return;
     }
-    const opened = detail(row);
+    const opened = detail(row, scroller.clientWidth < ROOM_FOR_32_BITS ? 16 : 32);
     if (row.members) opened.replaceChildren(foldedDetail(row.members, zero));
     node.append(opened);
     requestAnimationFrame(() => {

@@ -10,9 +10,10 @@ const numerals = new Intl.NumberFormat("en");
 export const count = (number) => numerals.format(number);
 export const plural = (number, one) => `${count(number)} ${one}${number === 1 ? "" : "s"}`;
 
-export function detail(row) {
+// `bitsALine` is 32 as in the RFC, or 16 where there is less room.
+export function detail(row, bitsALine) {
   const box = make("div", "wsbook-wire-detail", { role: "region", "aria-label": `Event ${row.n}, opened` });
-  if (row.frame) box.append(...frameDetail(row.frame));
+  if (row.frame) box.append(...frameDetail(row.frame, bitsALine));
   else if (row.head) box.append(...headDetail(row.head, row.up));
   else if (row.data)
     box.append(section(`Content, ${plural(row.data.length, "byte")}`), dump(bytesOf(row.data.hex), row.data.length));
@@ -34,14 +35,14 @@ const bytesOf = (hex) => (hex.match(/../g) ?? []).map((pair) => parseInt(pair, 1
 const hexOf = (byte) => byte.toString(16).padStart(2, "0");
 const bitsOf = (byte) => byte.toString(2).padStart(8, "0");
 
-function frameDetail(frame) {
+function frameDetail(frame, bitsALine) {
   const header = bytesOf(frame.header);
   const payload = bytesOf(frame.payload);
   const fields = fieldsOf(header, frame);
   const masked = fields.find((field) => field.name === "MASK").bits === "1";
   const parts = [
     section(`Header, ${plural(header.length, "byte")}: ${header.map(hexOf).join(" ")}`),
-    diagram(fields, frame.length),
+    diagram(fields, frame.length, bitsALine),
     fieldTable(fields),
   ];
   if (masked && payload.length)
@@ -135,15 +136,16 @@ function fieldsOf(header, frame) {
   return fields;
 }
 
-// As in the RFC: 32 bits a line. A field that goes on in the next line is drawn in pieces.
-function diagram(fields, length) {
+// As in the RFC. A field that goes on in the next line is drawn in pieces.
+function diagram(fields, length, bitsALine) {
   const grid = make("div", "wsbook-wire-bits", { "aria-hidden": "true" });
-  for (let bit = 0; bit < 32; bit += 1) grid.append(make("span", "wsbook-wire-bitnumber", {}, String(bit)));
+  grid.style.setProperty("--bits", bitsALine);
+  for (let bit = 0; bit < bitsALine; bit += 1) grid.append(make("span", "wsbook-wire-bitnumber", {}, String(bit)));
   let at = 0;
   const put = (field, name, width, bits) => {
     const cell = make("span", "wsbook-wire-field", { "data-field": field });
     if (bits && width === 1) cell.classList.add("wsbook-wire-upright");
-    cell.style.gridColumn = `${(at % 32) + 1} / span ${width}`;
+    cell.style.gridColumn = `${(at % bitsALine) + 1} / span ${width}`;
     if (bits)
       cell.append(make("span", "wsbook-wire-bit", {}, bits.length > 8 ? bits.match(/.{1,8}/g).join(" ") : bits));
     cell.append(make("span", "wsbook-wire-fieldname", {}, name));
@@ -153,14 +155,14 @@ function diagram(fields, length) {
   for (const field of fields) {
     let { bits, name } = field;
     while (bits.length) {
-      const width = Math.min(32 - (at % 32), bits.length);
+      const width = Math.min(bitsALine - (at % bitsALine), bits.length);
       put(field.name, name, width, bits.slice(0, width));
       bits = bits.slice(width);
       name = `${field.name}, continued`;
     }
   }
   if (length) {
-    const left = 32 - (at % 32);
+    const left = bitsALine - (at % bitsALine);
     const width = Math.min(left, 8 * length);
     put("payload", 8 * length > width ? "payload …" : "payload", width, "");
   }
