@@ -31,7 +31,7 @@ ann""",
     "await ann.disconnect()",
     """\
 from websockets.asyncio.client import connect
-async with connect(tap.url, proxy=None, compression=None) as quiet:
+async with connect(tap.url, subprotocols=["chat"], proxy=None, compression=None) as quiet:
     for _ in range(3):
         await (await quiet.ping())""",
 ]
@@ -156,7 +156,7 @@ def test_a_message_becomes_an_arrow_that_opens(page: NotebookPage) -> None:
 
     page.run_cell(4)
     folded = timeline.locator(".wsbook-wire-row[data-kind=keepalive]")
-    expect(folded.locator(".wsbook-wire-label")).to_contain_text("3 keepalive pings" + "each answered with a pong")
+    expect(folded.locator(".wsbook-wire-label")).to_contain_text("3 keepalive pingseach answered")
     expect(timeline.locator(".wsbook-wire-row[data-kind=ping]")).to_have_count(0)
     folded.locator("button").click()
     expect(folded.locator(".wsbook-wire-folded tr")).to_have_count(6)
