@@ -1,4 +1,5 @@
 """For notebooks that run as tests: none found is an error, and a cell that nobody could run has failed.
+A cell that is selected brings along what comes before it in its notebook.
 
 Also which tests are left to the night, and how pytest-xdist spreads the others over its workers: what shares
 something stays together, and what takes longest comes first. And a minute passes before each cell.
@@ -75,6 +76,43 @@ def leave_to_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
         config.hook.pytest_deselected(items=left)
         if hasattr(config, "workeroutput"):  # pytest-xdist doesn't tell it by itself
             config.workeroutput["left"] = len(left)
+
+
+class WholeNotebooks:
+    """Runs what comes before each selected cell, in the notebook's order: a cell alone lacks its names.
+
+    pytest's `--lf`, `--ff` and `--sw` select and order cells in hooks of plugins that are registered after
+    this file, so this one is registered later still, and its hook is the last.
+    """
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
+        yield
+        cells: dict[Path, list[Any]] = {}
+        for item in filter(_is_cell, items):
+            cells.setdefault(item.path, []).append(item)
+        ordered: list[pytest.Item] = []
+        for item in items:
+            if not _is_cell(item):
+                ordered.append(item)
+            elif selected := cells.pop(item.path, None):
+                ordered += with_those_before(selected)
+        items[:] = ordered
+
+
+def with_those_before(selected: list[Any]) -> list[Any]:
+    """The selected cells of one notebook and those before them, in the order of the file."""
+    notebook = selected[0].parent
+    cells = {cell.cell_num: cell for cell in selected if cell.parent is notebook}
+    last = max(cell.cell_num for cell in selected)
+    if len(cells) <= last:
+        cells = {cell.cell_num: cell for cell in notebook.collect()} | cells
+    return [cells[number] for number in range(last + 1)]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have notebooks stay whole."""
+    session.config.pluginmanager.register(WholeNotebooks())
 
 
 def _is_whole(config: pytest.Config) -> bool:

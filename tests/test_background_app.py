@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
+import urllib.error
 
 import pytest
-from shared import echo, nothing_left, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
+from shared import echo, nothing_left, open_here, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake
 
@@ -35,7 +35,7 @@ async def app(scope, receive, send):
 
 
 def page(url):
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with open_here(url, timeout=5) as response:
         return response.read()
 
 

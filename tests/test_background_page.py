@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from shared import echo
+from shared import echo, open_here
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
@@ -29,7 +28,7 @@ def page(tmp_path: Path) -> Path:
 def get(server: BackgroundServer, path: str) -> tuple[int, str, str]:
     """Status, content type and text of an answer."""
     try:
-        with urllib.request.urlopen(server.url.replace("ws", "http", 1) + path, timeout=10) as answer:
+        with open_here(server.url.replace("ws", "http", 1) + path, timeout=10) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

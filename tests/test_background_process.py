@@ -7,11 +7,10 @@ import socket
 import sys
 import textwrap
 import threading
-import urllib.request
 
 import psutil
 import pytest
-from shared import nothing_left, takes_at_most, wait_until
+from shared import nothing_left, open_here, takes_at_most, wait_until
 
 from helpers.background.lifetime import BackgroundError
 from helpers.background.process import BackgroundProcess
@@ -19,11 +18,11 @@ from helpers.background.process import BackgroundProcess
 
 def python(program, **options):
     options = {"ready": "ready", "name": "program", **options}
-    return BackgroundProcess([sys.executable, "-u", "-c", textwrap.dedent(program), "{port}"], **options)
+    return BackgroundProcess([sys.executable, "-c", textwrap.dedent(program), "{port}"], **options)
 
 
 def web():
-    command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
     return BackgroundProcess(command, ready="Serving")
 
 
@@ -34,7 +33,7 @@ def test_it_is_ready_when_its_line_comes_and_leaves_nothing():
     with nothing_left():
         for _ in range(3):
             with web() as server:
-                assert urllib.request.urlopen(server.url, timeout=5).status == 200
+                assert open_here(server.url, timeout=5).status == 200
                 assert any("Serving" in line for line in server.output)
 
 
@@ -44,7 +43,7 @@ def test_the_same_command_takes_its_place_and_another_does_not():
     assert second.port == first.port
     assert not first.running
     assert other.running
-    assert urllib.request.urlopen(second.url, timeout=5).status == 200
+    assert open_here(second.url, timeout=5).status == 200
     second.stop()
     other.stop()
 

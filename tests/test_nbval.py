@@ -53,7 +53,7 @@ def run(project: Path, *arguments: str, **variables: str) -> tuple[int, str]:
     environment |= variables
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take a second to load
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-p", "nbval.plugin", *arguments],
         cwd=project,
         env=environment,
         capture_output=True,
@@ -116,3 +116,19 @@ def test_what_only_a_night_needs_is_left_out_and_counted(project: Path, spread: 
     code, said = run(project, *spread, WORKBOOK_NIGHTLY="1")
     assert code == 0, said
     assert "2 passed in" in said
+
+
+@pytest.mark.parametrize("selection", ["--lf", "--ff", "--sw", "notebooks/00_try.ipynb::Cell 2"])
+def test_a_selected_cell_brings_along_what_comes_before_it(
+    project: Path, spread: list[str], selection: str
+) -> None:
+    second = "import pathlib\nassert pathlib.Path('../ok').exists() and room == {'Ann'}"
+    notebook(project, "room = {'Ann'}", second, "assert len(room) == 1")
+    notebook(project, "x = 1", name="01_other.ipynb")
+    code, said = run(project, "--nbval", "--sw" if selection == "--sw" else "--tb=short")
+    assert code != 0, said
+    (project / "ok").touch()
+    code, said = run(project, "--nbval", *spread, selection)
+    assert code == 0, said
+    passed = {"--lf": 2, "--ff": 5, "--sw": 5}.get(selection, 3)
+    assert f"{passed} passed" in said

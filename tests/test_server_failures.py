@@ -130,9 +130,30 @@ async def interrupts(connection):
     raise KeyboardInterrupt
 
 
+async def is_cancelled(connection):
+    raise asyncio.CancelledError("by myself")
+
+
+async def gives_up(connection):
+    raise GeneratorExit
+
+
+async def fails_in_a_group(connection):
+    raise BaseExceptionGroup("two", [ValueError("one"), GeneratorExit()])
+
+
+RAISES = {
+    exits: "SystemExit: 3, which would end the loop",
+    interrupts: "KeyboardInterrupt, which would end the loop",
+    is_cancelled: "CancelledError: by myself",
+    gives_up: "GeneratorExit",
+    fails_in_a_group: "BaseExceptionGroup: two",
+}
+
+
 @pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("handler", [exits, interrupts])
-def test_an_exit_in_a_handler_is_a_failure_and_the_loop_lives(where, handler):
+@pytest.mark.parametrize("handler", RAISES)
+def test_whatever_a_handler_raises_is_a_failure_and_the_loop_lives(where, handler):
     server = BackgroundServer(handler, where=where).start()
     url = server.url
     for _ in range(2):
@@ -140,7 +161,7 @@ def test_an_exit_in_a_handler_is_a_failure_and_the_loop_lives(where, handler):
             client.recv(timeout=5)
     wait_until(lambda: says(server, "the handler failed"))
     assert says(server, f"{handler.__name__}(): raise") or where == "process"
-    with pytest.raises(HandlerFailedError, match=r"raised (SystemExit|KeyboardInterrupt)"):
+    with pytest.raises(HandlerFailedError, match=rf"raised {RAISES[handler]}"):
         server.stop()
 
 
@@ -175,6 +196,43 @@ def test_a_failure_of_a_replaced_server_is_told_by_the_next():
     again = BackgroundServer(fails).start()
     assert says(again, "the one before had failed: ValueError: no such room")
     again.stop()
+
+
+# --- how connections end
+
+
+async def one_is_enough(connection):
+    await connection.recv()
+    await connection.close(4001, "one message is enough")
+
+
+def close_frame(code, reason=b""):
+    return bytes([0x88, 0x80 | (2 + len(reason)), 0, 0, 0, 0]) + code.to_bytes(2, "big") + reason
+
+
+HELLO = b"\x81\x80\x00\x00\x00\x00"  # an empty message
+
+
+@pytest.mark.parametrize(
+    ("handler", "sends", "answers", "words"),
+    [
+        (one_is_enough, HELLO, b"", "1006 (no answer to the close frame 4001, one message is enough)"),
+        (one_is_enough, b"", b"", "1006 (no answer to the close frame 1011, keepalive ping timeout)"),
+        (echo, close_frame(4002, b"bye"), b"", "4002 (bye)"),
+        (one_is_enough, HELLO, close_frame(4001), "4001 (one message is enough)"),
+        (one_is_enough, HELLO, close_frame(4003, b"bye"), "4003 (bye); sent 4001 (one message is enough)"),
+    ],
+)
+def test_a_close_is_told_as_both_sides_saw_it(handler, sends, answers, words):
+    keepalive = {} if sends else {"ping_interval": 0.1, "ping_timeout": 0.1}
+    with BackgroundServer(handler, close_timeout=5 if answers else 0.2, **keepalive) as server:
+        with ws_by_hand(server.port) as peer:
+            peer.sendall(sends)
+            while b"\x88" not in peer.recv(1):  # the first byte of a close frame; a ping's is 0x89
+                pass
+            peer.sendall(answers)
+        wait_until(lambda: says(server, "closed: "))
+        assert [entry.text for entry in server.log][-1] == f"connection 1 closed: {words}"
 
 
 # --- peers that send rubbish

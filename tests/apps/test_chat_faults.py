@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 from chat_peers import in_one_write, itself, joined, mute, uvicorn
 from extras import needs
-from shared import descriptors, takes_at_most, wait_until
+from shared import descriptors, open_here, takes_at_most, wait_until
 from websockets.exceptions import ConnectionClosedError
 
 from apps.chat import server as chat_server
@@ -167,11 +167,9 @@ def test_the_command_of_the_chapter():
             request = urllib.request.Request(
                 f"{url}/tell", b'{"text": "dinner"}', {"Content-Type": "application/json"}
             )
-            await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).close())
+            await asyncio.to_thread(lambda: open_here(request, timeout=10).close())
             assert (await bob.until({"type": "said", "who": "server", "text": "dinner"}))["text"] == "dinner"
-            health = await asyncio.to_thread(
-                lambda: urllib.request.urlopen(f"{url}/health", timeout=10).read()
-            )
+            health = await asyncio.to_thread(lambda: open_here(f"{url}/health", timeout=10).read())
             assert json.loads(health) == {"lobby": ["Ann", "Bob"]}
 
     with uvicorn(environment={"PYTHONPATH": ""}) as server:

@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 
 import psutil
 import pytest
 from chat_peers import ROOT
+from shared import open_here
 from websockets.sync.client import connect
 
 FREE = ("--port=0", "--server-port=0")
@@ -61,7 +61,7 @@ def addresses(process: subprocess.Popen[str]) -> tuple[str, str]:
 def test_one_command_starts_both_and_a_signal_ends_both(number: signal.Signals) -> None:
     with chat(*FREE) as process:
         page, server = addresses(process)
-        with urllib.request.urlopen(page, timeout=10) as answer:
+        with open_here(page, timeout=10) as answer:
             assert answer.status == 200
         with connect(f"{server}?name=Ann", proxy=None) as ann:
             assert '"welcome"' in ann.recv(timeout=10)

@@ -18,7 +18,7 @@ import pytest
 import uvicorn.config as uvicorn_config
 from chat_peers import ROOT, joined, uvicorn
 from extras import needs
-from shared import wait_until
+from shared import open_here, wait_until
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -76,7 +76,7 @@ def behind_nginx(tmp_path):
 
 def health(url: str) -> dict[str, list[str]]:
     """Who is in which room."""
-    with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+    with open_here(f"{url}/health", timeout=10) as answer:
         rooms: dict[str, list[str]] = json.load(answer)
         return rooms
 
@@ -107,21 +107,21 @@ def test_the_server_learns_who_asked_and_in_which_version(server, behind_nginx):
     # uvicorn writes port 0 where the address is from X-Forwarded-For, which has none
     asked = '127.0.0.1:0 - "GET /health HTTP/1.1" 200'
     before = requests(server, asked)
-    urllib.request.urlopen(f"{behind_nginx(server)}/health", timeout=10).close()
+    open_here(f"{behind_nginx(server)}/health", timeout=10).close()
     wait_until(lambda: requests(server, asked) > before)
 
 
 def test_a_body_that_is_too_long_does_not_reach_the_server(server, behind_nginx):
     request = urllib.request.Request(f"{behind_nginx(server)}/tell", b"x" * 65_537)
     with pytest.raises(urllib.error.HTTPError, match="413"):
-        urllib.request.urlopen(request, timeout=10)
+        open_here(request, timeout=10)
     assert not requests(server, "/tell")
 
 
 def test_nginx_writes_no_token_down(server, behind_nginx, tmp_path):
     url = behind_nginx(server)
     for _ in range(2):  # a request is in the log at the latest when the next is answered
-        urllib.request.urlopen(f"{url}/health?token=sesame", timeout=10).close()
+        open_here(f"{url}/health?token=sesame", timeout=10).close()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert tmp_path / "nginx.pid" in files
     assert not [path for path in files if b"sesame" in path.read_bytes()]

@@ -117,7 +117,7 @@ class BackgroundProcess(Background):
                 text=True,
                 errors="replace",
                 cwd=self._folder,
-                env={**os.environ, **(self._environment or {})},
+                env={"PYTHONUNBUFFERED": "1", **os.environ, **(self._environment or {})},
                 **ends_with_parent.OWN_GROUP,
             )
         except OSError as error:

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from helpers.background.break_off import Abandoned, end_by_force
+from helpers.background.closed import how_it_ended
 from helpers.background.journal import Reporter
 from helpers.background.page import wants_websocket
 from helpers.readers_code import in_words
@@ -41,6 +42,7 @@ class Serving:
         self._numbers = itertools.count(1)
         self._made: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
         self._server: Server | None = None
+        self._ending = False
 
     @property
     def connections(self) -> set[ServerConnection]:
@@ -72,6 +74,7 @@ class Serving:
             for connection in self._made:
                 if hasattr(connection, "transport"):  # not before its TLS handshake
                     connection.transport.abort()
+            self._ending = True
             for handler in handlers:
                 handler.cancel()
             await asyncio.wait([closed], timeout=0.3)
@@ -85,16 +88,16 @@ class Serving:
 
     async def _handle(self, connection: ServerConnection) -> None:
         number = next(self._numbers)
+        me = asyncio.current_task()
         self._say(f"connection {number} opened")
         try:
             await self._handler(connection)
-        except (SystemExit, KeyboardInterrupt) as error:
-            failure = RuntimeError(f"the handler raised {type(error).__name__}, which would end the loop")
-            self._fail(_from_the_handlers_line(failure.with_traceback(error.__traceback__)))
-            await connection.close(1011)
         except Abandoned:
             self._say("the handler blocked its loop and was broken off")
-        except Exception as error:
+        except BaseException as error:
+            ended = isinstance(error, asyncio.CancelledError | GeneratorExit)
+            if ended and (self._ending or not _is_running(me)):  # from outside
+                raise
             # Closed itself, it is no failure; still open, it talked to another one that was closed.
             if not _is_connection_closed(error) or connection.state is State.OPEN:
                 self._fail(_from_the_handlers_line(error))
@@ -102,11 +105,7 @@ class Serving:
         else:
             await connection.close()
         finally:
-            reason = f" ({connection.close_reason})" if connection.close_reason else ""
-            wrong = connection.protocol.parser_exc
-            if wrong is not None and not isinstance(wrong, EOFError):
-                reason += f"; the peer broke the protocol: {in_words(wrong)}"
-            self._say(f"connection {number} closed: {connection.close_code}{reason}")
+            self._say(f"connection {number} closed: {_how_it_ended(connection)}")
 
     def _say_why_refused(self, connection: ServerConnection) -> None:
         """Say it for a peer that never became a connection; `websockets` itself logs nothing of rubbish."""
@@ -129,9 +128,33 @@ def _is_connection_closed(error: BaseException) -> bool:
     return isinstance(error, ConnectionClosed)
 
 
-def _from_the_handlers_line(error: Exception) -> Exception:
-    trace = error.__traceback__
-    return error.with_traceback(trace.tb_next if trace else None)
+def _is_running(task: asyncio.Task[Any] | None) -> bool:
+    """Whether this is called in that task, and not by the garbage collector, which closes its coroutine."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
+
+
+def _from_the_handlers_line(error: BaseException) -> Exception:
+    """The failure as an `Exception`: others have a meaning of their own where they are raised again."""
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
+    if isinstance(error, Exception):
+        return error.with_traceback(trace)
+    ends_loop = isinstance(error, SystemExit | KeyboardInterrupt)
+    effect = ", which would end the loop" if ends_loop else ""
+    failure = RuntimeError(f"the handler raised {in_words(error)}{effect}")
+    failure.__cause__ = error
+    return failure.with_traceback(trace)
+
+
+def _how_it_ended(connection: ServerConnection) -> str:
+    if connection.state is not State.CLOSED:
+        return "not yet; the handler ended first"
+    wrong = connection.protocol.parser_exc
+    broken = wrong is not None and not isinstance(wrong, EOFError)
+    why = f"; the peer broke the protocol: {in_words(wrong)}" if wrong and broken else ""
+    return how_it_ended(connection.protocol.close_exc) + why
 
 
 class _WebsocketsLog(logging.Handler):

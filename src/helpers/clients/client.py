@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
+from helpers.background.closed import how_it_ended
 from helpers.background.lifetime import Background
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
 from helpers.background.serving import REFUSED
@@ -263,7 +264,7 @@ class _Talk:
             closer.cancel()
             connection.transport.abort()
             await asyncio.wait([writer, closer])
-        return _how_it_ended(connection.protocol.close_exc)
+        return how_it_ended(connection.protocol.close_exc)
 
     async def _write(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -282,16 +283,6 @@ class _Talk:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.close(), patience)
         connection.transport.abort()
-
-
-def _how_it_ended(closed: ConnectionClosed) -> str:
-    """The close code and the reason; 1006 where no close frame came (RFC 6455 §7.1.5)."""
-    if closed.rcvd is not None:
-        return f"{closed.rcvd.code}" + (f" ({closed.rcvd.reason})" if closed.rcvd.reason else "")
-    if closed.sent is None:
-        return "1006 (broken off without a close frame)"
-    reason = f", {closed.sent.reason}" if closed.sent.reason else ""
-    return f"1006 (no answer to the close frame {closed.sent.code}{reason})"
 
 
 def _why_not(error: Exception, url: str) -> str:
