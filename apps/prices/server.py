@@ -1,0 +1,320 @@
+"""Live prices over WebSocket and Server-Sent Events, and their page, on one port.
+
+`messages.py` has what is said. A client gets each change of the symbols that it follows. One that can't keep
+up gets the newest price of each symbol instead, as soon as it has read what it was sent before; how far it
+has read, its pongs tell.
+
+`GET /events?symbols=ACME,BOLT` sends the same snapshots and changes as Server-Sent Events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from apps.prices.feed import Market
+from apps.prices.follower import Follower
+from apps.prices.messages import (
+    BadRequest,
+    Subscribe,
+    Unsubscribe,
+    audience_message,
+    change_entry,
+    changes_message,
+    check_symbols,
+    error_message,
+    hello_message,
+    read_request,
+    snapshot_message,
+)
+
+PERIOD = 0.05
+"""Changes are sent this often, in seconds."""
+
+CHECK_SECONDS = 0.5
+"""How often a client is asked, with a ping, how far it has read; and how long its pong may take."""
+
+RECOVERS_AFTER = 20
+"""A client that was slow gets each change again after so many pongs in a row that came within a period."""
+
+PATIENCE = 30
+"""A client that has read nothing for so many seconds is cut off."""
+
+MOST_WAITING = 2**16
+"""Bytes that may wait for one client in our program, and as many again in the system."""
+
+MOST_CLIENTS = 500
+HEAD_SECONDS = 10
+FAREWELL_SECONDS = 1
+
+HERE = Path(__file__).parent
+FILES = {"/": ("page.html", "text/html"), "/page.js": ("page.js", "text/javascript")}
+FILES |= {"/page.css": ("page.css", "text/css")}
+
+
+class Client(Follower):
+    """A follower with a connection.
+
+    Args:
+        market: what it follows.
+        connection: its WebSocket; or its HTTP request, for Server-Sent Events.
+        is_stream: whether it gets Server-Sent Events.
+    """
+
+    def __init__(self, market: Market, connection: ServerConnection, *, is_stream: bool = False) -> None:
+        super().__init__(market)
+        self.connection = connection
+        self.is_stream = is_stream
+        self.audience = b""  # what it was told of it
+        self._asked = self._kept_up = time.monotonic()
+        self._pong: asyncio.Future[float] | None = None
+        self._slow = 0  # so many quick pongs are left until it counts as fast
+        system = connection.transport.get_extra_info("socket")
+        system.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_WAITING)
+
+    def send(self, message: bytes) -> None:
+        """Send it, and don't wait."""
+        if not self.is_stream:
+            broadcast([self.connection], message, text=True)
+        elif not self.connection.transport.is_closing():
+            self.connection.transport.write(b"data: " + message + b"\n\n")
+
+    def is_behind(self, now: float) -> bool:
+        """Whether it has yet to read what it was sent. One that never reads is cut off.
+
+        It is asked before each step of the market, so that one that is slow skips what is old.
+        """
+        waiting = self.connection.transport.get_write_buffer_size()
+        unanswered = self._pong is not None and not self._pong.done()
+        if waiting > MOST_WAITING or (unanswered and now - self._asked > CHECK_SECONDS):
+            self._slow = RECOVERS_AFTER
+        if self._slow:
+            self.fall_behind()
+        behind = self._slow > 0 and (waiting > 0 or unanswered)
+        if not behind:
+            self._kept_up = now
+        elif now - self._kept_up > PATIENCE:
+            self.connection.transport.abort()
+        return behind
+
+    async def ask(self, now: float) -> None:
+        """Ask how far it has read: after each message if it is slow, else now and then."""
+        unanswered = self._pong is not None and not self._pong.done()
+        if self.is_stream or unanswered or self.connection.transport.get_write_buffer_size():
+            return  # a ping would wait behind what waits
+        if self._slow and self._pong is not None:
+            self._slow = self._slow - 1 if await self._pong < PERIOD else RECOVERS_AFTER
+        if self._slow or now - self._asked > CHECK_SECONDS:
+            self._asked, self._pong = now, asyncio.ensure_future(await self.connection.ping())
+
+
+class Visitor(ServerConnection):
+    """A connection that has to say soon what it wants; a stream may then take as long as it likes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give it HEAD_SECONDS."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_SECONDS, self._hurry)
+
+    def _hurry(self) -> None:
+        if self.request is None:
+            self.transport.abort()
+
+
+class PriceServer:
+    """Serves the prices of a market.
+
+        async with PriceServer(Market(), rate=200).serving("127.0.0.1", 0) as url:
+            ...
+
+    Args:
+        market: whose prices.
+        rate: changes per second.
+    """
+
+    def __init__(self, market: Market, *, rate: float) -> None:
+        self.market = market
+        self.rate = rate
+        self.run_id = secrets.token_hex(4)
+        self.clients: set[Client] = set()
+
+    async def run(self, host: str, port: int) -> None:
+        """Serve until Ctrl+C or SIGTERM, and print the address."""
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        async with self.serving(host, port) as url:
+            print(f"Prices at {url}", flush=True)
+            await stop.wait()
+
+    @contextlib.asynccontextmanager
+    async def serving(self, host: str, port: int) -> AsyncIterator[str]:
+        """Serve, in an `async with` block, whose value is the address of the page."""
+        server = await serve(
+            self.handle,
+            host,
+            port,
+            process_request=self.answer,
+            create_connection=Visitor,
+            open_timeout=None,  # a stream of events is a handshake that goes on
+            close_timeout=FAREWELL_SECONDS,
+            compression=None,  # chapter 06 measures what it saves, and what it costs
+            max_size=2**16,
+        )
+        publishing = asyncio.create_task(self.publish())
+        try:
+            yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+        finally:
+            publishing.cancel()
+            await self._close(server)
+            with contextlib.suppress(asyncio.CancelledError):
+                await publishing
+
+    async def _close(self, server: Server) -> None:
+        server.close(reason="the server is going down")
+        for client in self.clients:
+            if client.is_stream:
+                client.connection.transport.close()
+        closed = asyncio.create_task(server.wait_closed())
+        await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
+        for client in self.clients:
+            client.connection.transport.abort()
+        await closed
+
+    async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a request for a file, or with a stream of events; a WebSocket's handshake passes."""
+        url = urlsplit(request.path)
+        if url.path == "/events":
+            return await self.stream(connection, parse_qs(url.query).get("symbols", [""])[0])
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            return None
+        if url.path not in FILES:
+            return connection.respond(404, "Here are /, /events?symbols=ACME,BOLT and a WebSocket.\n")
+        name, kind = FILES[url.path]
+        body = (HERE / name).read_bytes()
+        headers = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
+        return Response(200, "OK", Headers(headers, Cache_Control="no-store", Connection="close"), body)
+
+    async def stream(self, connection: ServerConnection, asked: str) -> Response:
+        """Send snapshots and changes as Server-Sent Events, as long as the client stays.
+
+        Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+        """
+        symbols = asked.split(",") if asked else list(self.market.newest)
+        try:
+            check_symbols(symbols)
+        except BadRequest as error:
+            return connection.respond(400, f"{error}\n")
+        if len(self.clients) >= MOST_CLIENTS:
+            return connection.respond(503, "There are too many clients.\n")
+        client = Client(self.market, connection, is_stream=True)
+        connection.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        client.subscribe(symbols)
+        self.clients.add(client)
+        try:
+            await connection.connection_lost_waiter
+        finally:
+            self.clients.discard(client)
+        return connection.respond(200, "")  # nobody is there to get it
+
+    async def handle(self, connection: ServerConnection) -> None:
+        """Do what a client asks for, one request after the other."""
+        if len(self.clients) >= MOST_CLIENTS:
+            await connection.close(1013, "too many clients")  # "try again later"
+            return
+        client = Client(self.market, connection)
+        try:
+            await connection.send(hello_message(self.run_id), text=True)
+            self.clients.add(client)
+            async for message in connection:
+                try:
+                    self.take(client, read_request(message))
+                except BadRequest as error:  # waits if the client doesn't read, and so does its next request
+                    await connection.send(error_message(error), text=True)
+        except ConnectionClosed:
+            pass  # it has gone
+        finally:
+            self.clients.discard(client)
+
+    def take(self, client: Client, request: Subscribe | Unsubscribe) -> None:
+        """Note what a client asks for; it is sent with the next changes."""
+        if isinstance(request, Unsubscribe):
+            client.unsubscribe(request.symbols)
+        else:
+            client.subscribe(request.symbols, request.after if request.run == self.run_id else None)
+
+    async def publish(self) -> None:
+        """Let the market move, and tell the clients, once per period."""
+        began, made = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(PERIOD - (time.monotonic() - began) % PERIOD)
+            elapsed = time.monotonic() - began
+            if elapsed * self.rate - made > max(self.rate, 1):  # the machine was asleep
+                began, made = time.monotonic(), 0
+                continue
+            opened = time.time() - elapsed
+            moments = [
+                opened + number / self.rate for number in range(made + 1, int(elapsed * self.rate) + 1)
+            ]
+            made += len(moments)
+            await self.send_all(moments)
+
+    async def send_all(self, moments: list[float]) -> None:
+        """Make changes, and send them to whoever isn't behind.
+
+        Args:
+            moments: when they are made, in seconds since 1970.
+        """
+        now = time.monotonic()
+        ready = []
+        for client in self.clients:
+            if not client.is_behind(now):
+                ready.append(client)
+        changes = [self.market.step(round(moment, 3)) for moment in moments]
+        entries = [(change.symbol, change_entry(change, change.number - 1)) for change in changes]
+        same: dict[frozenset[str], bytes] = {}  # those in step who follow the same get the same
+        audience = self.audience()
+        for client in ready:
+            if client.in_step:
+                if (message := same.get(client.symbols)) is None:
+                    wanted = [entry for symbol, entry in entries if symbol in client.symbols]
+                    message = same[client.symbols] = changes_message(wanted) if wanted else b""
+                if message:
+                    client.send(message)
+            else:
+                self.bring_in_step(client)
+            if client.audience != audience and not client.is_stream:
+                client.send(audience)
+                client.audience = audience
+        for client in ready:
+            with contextlib.suppress(ConnectionClosed):
+                await client.ask(now)
+
+    def bring_in_step(self, client: Client) -> None:
+        """Send what a client lacks."""
+        snapshots, late = client.catch_up()
+        if snapshots:
+            client.send(snapshot_message(snapshots))
+        if late:
+            client.send(changes_message(change_entry(change, after) for change, after in late))
+
+    def audience(self) -> bytes:
+        """A message that says how many clients there are, and how many follow each symbol."""
+        symbols = Counter(symbol for client in self.clients for symbol in client.symbols)
+        return audience_message(len(self.clients), symbols)
