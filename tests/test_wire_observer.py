@@ -9,6 +9,7 @@ import pytest
 from conversations import Conversation, decode, frames, handshake, only, reasons, rechunk
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from shared import takes_at_most
 
 from helpers.wire import events
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event
@@ -24,7 +25,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     [
         (b"GET / HTTP/1.1\nHost: x\n\n", b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "/ 200 hi"),
         (b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\nhi", "/ 200 hi"),
-        (b"\r\n\nGET  /a b \xc3\xbc\tHTTP/1.1 \r\n\r\n", b"\r\nHTTP/1.1 200\r\n\r\nhi", "/a b ü 200 hi"),
+        (b"\r\n\nGET\t /a b \xc3\xbc\tHTTP/1.1 \r\n\r\n", b"\r\nHTTP/1.1 200\r\n\r\nhi", "/a b ü 200 hi"),
         (GET, b"HTTP/1.1 200 \r\nContent-Length : 2\r\n\r\nhi", "/ 200 hi"),
         (GET, b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\t2\r\n\r\nhi", "/ 200 hi"),
         (b"GET / HTTP/1.1\r\n odd\r\nA: \0\xff\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n", "/ 204"),
@@ -255,3 +256,17 @@ def test_frames_of_any_kind(agreed: str | None, said: Conversation, cuts: list[i
     assert decode(rechunk(said, [*heads, *cuts]), inflate_limit=1000) == whole
     assert len(frames(whole)) == len(said) - 2
     assert [event.undecoded for event in only(events.TcpClosed, whole)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET a" + b" " * 1_000_000 + b"x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\n" + b" a\n" * 300_000 + b"\n",
+        b"GET / HTTP/1.1\r\nConnection:" + b"," * 1_000_000 + b"\r\n\r\n",
+    ],
+    ids=["blanks", "folds", "commas"],
+)
+def test_a_long_head_takes_a_time_that_grows_with_its_length(head: bytes) -> None:
+    with takes_at_most(5):  # about 1 s; where it grows with the square it is minutes, and 8 s for the folds
+        decode([(TO_SERVER, head)])

@@ -10,6 +10,9 @@ from websockets.frames import Opcode
 
 from helpers.wire.masking import apply_mask
 
+_HEADER = 160
+"""Bytes of a header's two strings and their tuple in CPython, beyond their characters."""
+
 Direction = Literal["to_server", "to_client"]
 TO_SERVER: Final = "to_server"
 TO_CLIENT: Final = "to_client"
@@ -86,7 +89,7 @@ class _HttpHead(Event):
 
     @property
     def kept(self) -> int:
-        return self.size
+        return self.size + _HEADER * len(self.headers)
 
     def header(self, name: str) -> str | None:
         """The values of a header, joined with commas, or None when there is none.

@@ -15,9 +15,9 @@ LONGEST_HEAD = 1 << 20
 """Bytes of a head, and of the trailers of a body; servers refuse what is much shorter."""
 
 _BEGINNING = 80  # bytes of a first line that show whether it may be HTTP/1
-_REQUEST_BEGINS = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{0,64}(?: .*)?", re.DOTALL)
+_REQUEST_BEGINS = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{0,64}(?:[ \t].*)?", re.DOTALL)
 _RESPONSE_BEGINS = re.compile(rb"|H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\..*", re.DOTALL)
-_REQUEST = re.compile(rb"(\S+)[ \t]+(\S.*?)[ \t]+(HTTP/1\.[0-9])[ \t]*", re.DOTALL)
+_VERSION = re.compile(rb"HTTP/1\.[0-9]")
 _RESPONSE = re.compile(rb"(HTTP/1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t](.*))?", re.DOTALL)
 _HEX = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
 
@@ -54,11 +54,13 @@ def read_request_head(reader: CountingReader) -> Generator[None, None, RequestHe
         EOFError: the stream ends before the head is complete.
     """
     line, headers = yield from _read_head(reader, "request", _REQUEST_BEGINS)
-    found = _REQUEST.fullmatch(line)
-    if found is None:
+    method, _, rest = line.replace(b"\t", b" ").partition(b" ")
+    target, _, version = rest.strip().rpartition(b" ")
+    if not target or not _VERSION.fullmatch(version):
         raise HttpError("this is no HTTP/1 request line")
-    method, target, version = (part.decode("utf-8", "backslashreplace") for part in found.groups())
-    return RequestHead(method, target, version, headers)
+    return RequestHead(
+        method.decode(), target.strip().decode("utf-8", "backslashreplace"), version.decode(), headers
+    )
 
 
 def read_response_head(reader: CountingReader) -> Generator[None, None, ResponseHead]:
@@ -96,19 +98,18 @@ def _read_head(
 
 def _read_fields(reader: CountingReader, until: int) -> Generator[None, None, Headers]:
     """Headers or trailers with the empty line after them. A line may be folded (RFC 9112 §5.2)."""
-    fields: list[tuple[str, str]] = []
+    fields: list[tuple[str, list[str]]] = []  # each value in the parts that are folded
     while line := (yield from _read_line(reader, until)):
         text = line.decode("latin-1")
         if text[0] in " \t":
             if fields:
-                name, value = fields[-1]
-                fields[-1] = name, f"{value} {text.strip()}".strip()
+                fields[-1][1].append(text.strip())
             continue
         name, colon, value = text.partition(":")
         if not colon or not name:
             raise HttpError("a header has no name or no colon")
-        fields.append((name.rstrip(), value.strip()))
-    return tuple(fields)
+        fields.append((name.rstrip(), [value.strip()]))
+    return tuple((name, " ".join(parts).strip()) for name, parts in fields)
 
 
 def _read_line(reader: CountingReader, until: int) -> Generator[None, None, bytes]:
