@@ -166,3 +166,18 @@ def test_who_lets_go_of_a_blocked_loop_at_once_is_told_all_the_same():
         loop.release(user)  # before its watchdog can have seen it
     assert len(blocked) == 1
     assert "spin()" in blocked[0]
+
+
+def test_waiting_on_the_loop_for_what_the_loop_does_is_broken_off() -> None:
+    """`run_coroutine_threadsafe(...).result()` on the same loop waits for a lock that nobody releases."""
+
+    async def waits_for_itself() -> None:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), asyncio.get_running_loop()).result()
+
+    with nothing_left():
+        loop = BackgroundLoop("loop that waits for itself")
+        loop.hold(waits_for_itself)
+        loop.submit(waits_for_itself())
+        wait_until(lambda: loop.blocked_at, what="the watchdog's word")
+        assert "result()" in str(loop.blocked_at)
+        loop.release(waits_for_itself)

@@ -34,7 +34,7 @@ FLOORS = {
 
 DRAWING = {"ipywidgets", "anywidget"}
 LONGEST_FILE = 400
-LARGEST_HELPERS = 15_000
+LARGEST_HELPERS = 14_500  # without the checks of each chapter, which grow with the book
 SOURCES = ("src", "apps", "tools", "benchmarks")
 ENDINGS = (".py", ".js", ".css", ".html")
 
@@ -131,7 +131,8 @@ def files_are_short(root: Path) -> Iterator[str]:
 
 
 def helpers_are_small(root: Path) -> Iterator[str]:
-    lines = sum(path.read_text("utf-8").count("\n") for path in files(root, "src/helpers"))
+    shared = [path for path in files(root, "src/helpers") if not re.fullmatch(r"chapter_\d\d\.py", path.name)]
+    lines = sum(path.read_text("utf-8").count("\n") for path in shared)
     if lines > LARGEST_HELPERS:
         yield f"the helpers have {lines:,} lines, more than {LARGEST_HELPERS:,}"
 
@@ -245,7 +246,7 @@ BROKEN = {
     "an app without a word": ("apps/game/__init__.py", "", "game/__init__.py is missing, or doesn't say"),
     "a long page": ("apps/chat/page.html", "\n" * 401, "page.html has 401 lines, more than 400"),
     "a long command": ("run.py", "\n" * 401, "run.py has 401 lines"),
-    "too much of everything": ("src/helpers/wire/all.js", "\n" * 15_001, "lines, more than 15,000"),
+    "too much of everything": ("src/helpers/wire/all.js", "\n" * 14_501, "lines, more than 14,500"),
     "a name that nobody uses": (
         "src/helpers/__init__.py",
         '_HOMES = {"Tap": "wire.tap", "Pat": "wire.tap"}\n',

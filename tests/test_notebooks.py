@@ -69,9 +69,10 @@ def test_every_check_is_used_and_tested() -> None:
 
 @pytest.mark.parametrize("name", TESTED)
 def test_an_exercise_has_enough_answers(name: str) -> None:
-    assert len(TESTED[name].right) >= 1
+    """At least five right ones, not counting the forms that every answer is tried in, and ten wrong ones."""
+    assert len({textwrap.dedent(answer) for answer in TESTED[name].right}) >= 5
     wrong = [TESTED[name].source(answer) for answer, *words in TESTED[name].wrong if words]
-    assert len({textwrap.dedent(answer) for answer in wrong}) >= 3
+    assert len({textwrap.dedent(answer) for answer in wrong}) >= 10
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)

@@ -248,6 +248,44 @@ async def greets(greeting, connection):
     await connection.send(greeting)
 
 
+class Handing:
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, connection):
+        return self.function(connection)
+
+
+def with_a_greeting(function):
+    @functools.wraps(function)
+    async def inner(connection):
+        await function("decorated", connection)
+
+    return inner
+
+
+def handing_on(function):
+    def inner(connection, *arguments):
+        return function("handed on", connection)
+
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("handler", "answer"),
+    [
+        (with_a_greeting(greets), "decorated"),
+        (handing_on(greets), "handed on"),
+        (lambda connection: greets("a lambda", connection), "a lambda"),
+        (Handing(Room()), "room"),
+    ],
+)
+def test_handlers_that_hand_on_to_another_function(handler, answer):
+    """`functools.wraps` tells the other function's arguments, which aren't the handler's."""
+    with BackgroundServer(handler) as server, sync_connect(server.url) as client:
+        assert client.recv(timeout=5) == answer
+
+
 @pytest.mark.parametrize("where", ["shared", "process"])
 @pytest.mark.parametrize(
     ("handler", "answer", "name"),

@@ -9,6 +9,7 @@ import linecache
 import re
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,14 +97,17 @@ class Exercise:
         """The exercise's check."""
         return getattr(importlib.import_module(f"helpers.checks.chapter_{cls.chapter()}"), cls.name)
 
+    forms: ClassVar[list[str]] = []
+    """Ways to write a right answer that aren't a plain `def`, of which each is tried with the solution."""
+    at_once: ClassVar[int] = 6
+    """How many of its answers are tried at the same time: most of a check is waiting."""
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         bodies, misfits = [*self.battery, *self.slow], list(self.misfits)
         if not self.thorough:
             del bodies[1:]
             misfits = [misfit for misfit in misfits if misfit not in NO_FUNCTION][:1]
         for argument, values in (
-            ("right_answer", self.right),
-            ("wrong_answer", self.wrong),
             ("body", bodies),
             ("misfit", misfits),
         ):
@@ -119,23 +123,52 @@ class Exercise:
 
     def check(self, source: str, **given: Any) -> Verdict:
         """The verdict on a cell that defines the answer; it has to come in time and leave nothing."""
-        answer = cell(source, **{**self.given, **given})[self.name]
+        answer = cell(source, **{**self.fresh(), **given})[self.name]
         with nothing_left(), takes_at_most(LONGEST):
             verdict: Verdict = self.checked_by()(answer)
         return verdict
 
+    def verdicts(self, sources: list[str]) -> list[Verdict]:
+        """The verdicts on many answers, some at a time in one kernel; together they leave nothing."""
+        check = self.checked_by()
+        with nothing_left(), ThreadPoolExecutor(self.at_once) as pool:
+            return list(pool.map(lambda source: check(cell(source, **self.fresh())[self.name]), sources))
+
+    @classmethod
+    def fresh(cls) -> dict[str, Any]:
+        """What is given, for one answer alone."""
+        return cls.given
+
+    def formed(self) -> list[str]:
+        """The solution, in each of the forms."""
+        names = re.sub(r":[^,=]*=[^,]*", "", self.arguments)
+        return [
+            form.replace("SOLUTION", solution(self.chapter(), self.name).strip())
+            .replace("ANSWER", self.name)
+            .replace("GIVEN", self.arguments)
+            .replace("NAMES", names)
+            for form in self.forms
+        ]
+
     def define(self, body: str) -> str:
         return f"{self.keyword} {self.name}({self.arguments}):\n{textwrap.indent(body, '    ')}"
 
-    def test_a_right_answer(self, right_answer: str) -> None:
-        verdict = self.check(right_answer)
-        assert verdict.right, str(verdict)
-        assert str(verdict).startswith("✓ ")
-        assert not verdict.hint
+    def test_right_answers(self) -> None:
+        right, rejected = [*self.right, *self.formed()], []
+        for source, verdict in zip(right, self.verdicts(right), strict=True):
+            if not (verdict.right and str(verdict).startswith("✓ ") and not verdict.hint):
+                rejected.append(f"{textwrap.dedent(source)}\n{verdict}")
+        assert not rejected, "\n\n".join(rejected)
 
-    def test_a_wrong_answer(self, wrong_answer: tuple[str | Change, *tuple[str, ...]]) -> None:
-        answer, *words = wrong_answer
-        assert_not_yet(self.check(self.source(answer)), *words)
+    def test_wrong_answers(self) -> None:
+        sources = [self.source(answer) for answer, *_ in self.wrong]
+        misjudged = []
+        for (_, *words), source, verdict in zip(self.wrong, sources, self.verdicts(sources), strict=True):
+            try:
+                assert_not_yet(verdict, *words)
+            except AssertionError as error:
+                misjudged.append(f"{textwrap.dedent(source)}\n{error}\n{verdict}")
+        assert not misjudged, "\n\n".join(misjudged)
 
     def test_what_a_reader_can_write(self, body: str) -> None:
         assert_not_yet(self.check(self.define(body)), *{**self.battery, **self.slow}[body])
@@ -187,6 +220,61 @@ NO_FUNCTION = {
 }
 
 
+PLAIN_FORMS = [
+    "SOLUTION\n\n\n"
+    "class Answer:\n"
+    "    def __init__(self, function):\n        self.function = function\n\n"
+    "    def __call__(self, GIVEN):\n        return self.function(NAMES)\n\n\n"
+    "ANSWER = Answer(ANSWER)",
+    "import functools\n\nSOLUTION\n\n\n"
+    "def with_a_note(note, GIVEN, *, function=ANSWER):\n    return function(NAMES)\n\n\n"
+    "ANSWER = functools.partial(with_a_note, 'hello')",
+    "import functools\n\nSOLUTION\n\n\n"
+    "def noted(function):\n"
+    "    @functools.wraps(function)\n"
+    "    def inner(*arguments, **named):\n        return function(*arguments, **named)\n"
+    "    return inner\n\n\n"
+    "ANSWER = noted(ANSWER)",
+    "SOLUTION\n\n\n"
+    "class Chapter:\n    def answer(self, GIVEN, function=ANSWER):\n        return function(NAMES)\n\n\n"
+    "ANSWER = Chapter().answer",
+    "import typing\nfrom collections.abc import Callable\n\nSOLUTION\n\n\n"
+    "def anyhow(function):\n"
+    "    def inner(GIVEN):\n"
+    "        use: Callable[..., typing.Any] = function\n"
+    "        try:\n            return use(NAMES)\n        except ZeroDivisionError: ...\n"
+    "        match use:\n            case None: return None\n            case _: ...\n"
+    "    return inner\n\n\n"
+    "ANSWER = anyhow(ANSWER)",
+]
+"""A plain function may hand on the coroutine of another one, so these are forms of all answers."""
+
+AWAITING_FORMS = [
+    "SOLUTION\n\n\n"
+    "class Answer:\n"
+    "    def __init__(self, function):\n        self.function = function\n\n"
+    "    async def __call__(self, GIVEN):\n        return await self.function(NAMES)\n\n\n"
+    "ANSWER = Answer(ANSWER)",
+    "import functools\n\nSOLUTION\n\n\n"
+    "async def with_a_note(GIVEN, *, function, note):\n    return await function(NAMES)\n\n\n"
+    "ANSWER = functools.partial(with_a_note, function=ANSWER, note='hello')",
+    "import functools\n\nSOLUTION\n\n\n"
+    "def noted(function):\n"
+    "    @functools.wraps(function)\n"
+    "    async def inner(*arguments, **named):\n        return await function(*arguments, **named)\n"
+    "    return inner\n\n\n"
+    "ANSWER = noted(ANSWER)",
+    "SOLUTION\n\n\n"
+    "def anyhow(function):\n"
+    "    async def inner(GIVEN):\n"
+    "        try:\n            return await function(NAMES)\n        except ZeroDivisionError: ...\n"
+    "        async for _ in nobody(): ...\n"
+    "    return inner\n\n\n"
+    "async def nobody():\n    for each in ():\n        yield each\n\n\n"
+    "ANSWER = anyhow(ANSWER)",
+]
+
+
 class Thorough:
     """What is tried with one exercise of a kind, because it takes its time."""
 
@@ -201,7 +289,7 @@ class Thorough:
                 verdict = self.checked_by()(answer)
             gate.set()
         assert_not_yet(verdict, "gate.wait(60)", f"line 2 of {self.name}()")
-        self.test_a_right_answer(self.right[0])
+        assert self.check(self.right[0]).right
 
     def test_a_loop_that_catches_everything_is_left_behind(self: Any) -> None:
         """Nothing ends it, so the reader is told to restart the kernel; until then, checks work."""
@@ -213,7 +301,7 @@ class Thorough:
             assert_not_yet(verdict, "line ", f" of {self.name}()", "restart the kernel")
             (left,) = [thread for thread in threading.enumerate() if thread not in before]
             assert left.daemon, "or the kernel's exit would wait for it"
-            assert self.checked_by()(cell(self.right[0], **self.given)[self.name]).right
+            assert self.checked_by()(cell(self.right[0], **self.fresh())[self.name]).right
         finally:
             over.set()
         left.join(10)
@@ -227,12 +315,13 @@ class Thorough:
         assert_not_yet(verdict, "time.sleep(60)", f"line 3 of {self.name}()")
         (left,) = [thread for thread in threading.enumerate() if thread not in before]
         assert left.daemon, "or the kernel's exit would wait for it"
-        self.test_a_right_answer(self.right[0])
+        assert self.check(self.right[0]).right
 
 
 class Handler(Exercise):
     """The reader writes `async def handler(connection)`."""
 
+    forms: ClassVar = [*PLAIN_FORMS, *AWAITING_FORMS]
     arguments = "connection"
     misfits: ClassVar = {
         **NO_FUNCTION,
@@ -274,6 +363,7 @@ class Handler(Exercise):
 class Function(Exercise):
     """The reader writes a coroutine function that the check calls."""
 
+    forms: ClassVar = [*PLAIN_FORMS, *AWAITING_FORMS]
     misfits: ClassVar = {
         **NO_FUNCTION,
         "async def ANSWER():\n    return 1": ("is called as",),
@@ -304,6 +394,7 @@ class Function(Exercise):
 class Call(Exercise):
     """The reader writes a plain function that the check calls."""
 
+    forms: ClassVar = PLAIN_FORMS
     keyword = "def"
     misfits: ClassVar = {
         **NO_FUNCTION,
@@ -322,6 +413,7 @@ class Call(Exercise):
 class Computation(Exercise):
     """The reader writes a plain function that computes something from its arguments."""
 
+    forms: ClassVar = PLAIN_FORMS
     keyword = "def"
     misfits: ClassVar = {
         **NO_FUNCTION,

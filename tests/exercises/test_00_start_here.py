@@ -30,6 +30,28 @@ class TestShout(Thorough, Handler):
 
         shout = Shouter()
         """,
+        """
+        async def shout(connection):
+            while (message := await connection.recv()) is not None:
+                await connection.send(message.swapcase() if message.islower() else message.upper())
+        """,
+        """
+        async def answer(connection, message):
+            await connection.send(message.upper())
+
+        async def shout(connection):
+            async for message in connection:
+                await answer(connection, message)
+        """,
+        """
+        import contextlib
+        from websockets.exceptions import ConnectionClosed
+
+        async def shout(connection):
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await connection.send((await connection.recv()).upper())
+        """,
     ]
     wrong: ClassVar = [
         (but(".upper()", ""), "after `hello`: got `'hello'`, expected `'HELLO'`", "`upper()`"),
@@ -47,7 +69,7 @@ class TestShout(Thorough, Handler):
             "once only",
         ),
         (but("await connection.send(", "print("), "after `hello`, nothing came", "await connection.send"),
-        (but("upper()", "upper"), "TypeError", "await connection.send(message.upper)"),
+        (but("upper()", "upper"), "TypeError", "await connection.send(message.upper)", "call it, with `()`"),
         (
             """
             everybody = set()
@@ -69,6 +91,67 @@ class TestShout(Thorough, Handler):
             "the connection was closed",
             "returns",
         ),
+        (but("upper()", "swapcase()"), "after `Goodbye`: got `'gOODBYE'`"),
+        (but("upper()", "capitalize()"), "after `hello`: got `'Hello'`"),
+        (
+            but(
+                "    async for",
+                "    heard = []\n    async for",
+                "message.upper()",
+                "(heard.append(message), heard[0].upper())[1]",
+            ),
+            "which belongs to another message",
+        ),
+        (
+            but(
+                "    async for message in connection:\n    ",
+                "    for _ in range(3):\n        message = await connection.recv()\n    ",
+            ),
+            "the connection was closed",
+            "keep reading",
+        ),
+        (
+            """
+            async def shout(connection):
+                while True:
+                    try:
+                        await connection.send((await connection.recv()).upper())
+                    except Exception:
+                        pass
+            """,
+            "the loop is blocked at line",
+            "your `except` catches it and the loop goes on",
+        ),
+        (
+            """
+            import asyncio
+
+            async def shout(connection):
+                async def still_here():
+                    while True:
+                        await asyncio.sleep(0.05)
+
+                tasks.append(asyncio.create_task(still_here()))
+                async for message in connection:
+                    await connection.send(message.upper())
+
+            tasks = []
+            """,
+            "it is over, and `still_here` is still running",
+            "cancel a task",
+        ),
+        (
+            """
+            import asyncio
+
+            async def shout(connection):
+                async for message in connection:
+                    await asyncio.to_thread(lambda: asyncio.run(connection.send(message.upper())))
+            """,
+            "`connection.send` ran on another thread",
+            "`await connection.send(...)` here",
+        ),
+        (but("message.upper()", "await message.upper()"), "TypeError", "await message.upper()"),
     ]
 
 
@@ -92,6 +175,35 @@ class TestAsk(Thorough, Function):
             async with connect(address, proxy=None) as server:
                 await server.send(text)
                 return await server.recv()
+        """,
+        """
+        async def ask(url, question):
+            async for connection in connect(url, proxy=None):
+                async with connection:
+                    await connection.send(question)
+                    return await connection.recv()
+        """,
+        """
+        import asyncio
+
+        async def ask(url, question):
+            async with asyncio.timeout(5), connect(url, proxy=None, compression=None) as connection:
+                sending = asyncio.create_task(connection.send(question))
+                answer = await connection.recv()
+                await sending
+            return answer
+        """,
+        """
+        import asyncio
+        from websockets.sync.client import connect as connect_and_block
+
+        def ask_and_block(url, question):
+            with connect_and_block(url, proxy=None) as connection:
+                connection.send(question)
+                return connection.recv()
+
+        async def ask(url, question):
+            return await asyncio.to_thread(ask_and_block, url, question)
         """,
     ]
     wrong: ClassVar = [
@@ -152,8 +264,56 @@ class TestAsk(Thorough, Function):
             async def ask(url, question):
                 return f"the answer to {question!r} is 42"
             """,
-            "heard nothing",
+            "nobody connected to `url`",
             "await connection.send(question)",
         ),
         (but("connect(url", 'connect("ws://127.0.0.1:9"'), "ConnectionRefusedError", "line 2 of ask()"),
+        (
+            """
+            async def ask(url, question):
+                connection = await connect(url, proxy=None)
+                await connection.send(question)
+                return await connection.recv()
+            """,
+            "`ask` has returned, and a connection is still open",
+            "`async with connect(...)`",
+        ),
+        (
+            but("        return await", "    return await"),
+            "ConnectionClosed",
+            "inside the `async with`",
+        ),
+        (
+            but(
+                "return await connection.recv()",
+                "await connection.recv()\n        return await connection.recv()",
+            ),
+            "`ask` returned `'anything else?'`",
+            "one `recv`",
+        ),
+        (
+            """
+            async def ask(url, question):
+                async with connect("ws://127.0.0.1:9", proxy=None) as connection:
+                    await connection.send(question)
+                    return await connection.recv()
+            """,
+            "line 2 of ask()",
+        ),
+        (
+            but(
+                "return await connection.recv()",
+                "async for _ in connection:\n            return f'the answer to {question!r} is 42'",
+            ),
+            "the server had answered",
+        ),
+        (
+            but(
+                "question)\n        return await connection.recv()",
+                "question)\n"
+                "        async with __import__('asyncio').timeout(0.1):\n"
+                "            return await connection.recv()",
+            ),
+            "TimeoutError",
+        ),
     ]

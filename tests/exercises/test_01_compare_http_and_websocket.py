@@ -31,6 +31,23 @@ class TestFrameSize(Computation):
             return sum(parts)
         """,
         "frame_size = lambda n, m: 2 + n + 4 * m + 2 * (n > 125) + 6 * (n > 65_535)",
+        """
+        def frame_size(length, masked):
+            match length:
+                case n if n < 126:
+                    more = 0
+                case n if n < 65_536:
+                    more = 2
+                case _:
+                    more = 8
+            return sum((2, more, 4 if masked else 0, length))
+        """,
+        """
+        from websockets.frames import Frame, Opcode
+
+        def frame_size(length, masked):
+            return len(Frame(Opcode.BINARY, bytes(length)).serialize(mask=masked))
+        """,
     ]
     wrong: ClassVar = [
         (
@@ -55,10 +72,21 @@ class TestFrameSize(Computation):
         ),
         (
             but("elif", "if"),
-            "for 65,536 bytes from a server you said `65548`, on the wire there are 65,546",
+            "for 65,536 bytes from a server you said `65,548`, on the wire there are 65,546",
             "8, not 2 + 8",
         ),
         (but("return header + length", "print(header + length)"), "you said `None`", "return a number"),
+        (but(">= 65_536", "> 65_536"), "for 65,536 bytes from a server you said `65,540`", "8 more"),
+        (but(">= 65_536", ">= 65_535"), "for 65,535 bytes from a server you said `65,545`"),
+        (but("4 if masked", "2 if masked"), "for 0 bytes from a client you said `4`", "4 for the mask"),
+        (
+            but("4 if masked else 0", "0 if masked else 4"),
+            "from a server you said `6`",
+            "a server doesn't mask",
+        ),
+        (but("header + length", "header"), "for 5 bytes from a server you said `2`", "5 for the payload"),
+        (but("header + length", "length"), "for 0 bytes from a server you said `0`"),
+        (but("header + length", "str(header + length)"), "you said `'2'`", "return a number"),
     ]
 
 
@@ -89,31 +117,40 @@ class TestRightWay(Choice):
         right_way["a news ticker in a browser"] = "SSE"
         right_way["a dashboard that may be a minute late"] = "polling"
         """,
+        "right_way = dict(zip(chosen, ['keep-alive', 'SSE', 'WebSocket', 'WebSocket', 'polling']))",
+        "right_way = dict(chosen) | {'a chat': 'WebSocket'}",
+        """
+        from collections import OrderedDict
+
+        right_way = OrderedDict(chosen)
+        right_way.move_to_end("a chat")
+        """,
     ]
     wrong: ClassVar = [
         (
             "right_way = dict.fromkeys(chosen, 'WebSocket')",
-            "for a page with the weather of today and for a news ticker in a browser and for a dashboard",
+            "for a page with the weather of today, and for 2 more:",
+            "• a news ticker in a browser\n  • a dashboard that may be a minute late",
             "a page with the weather of today: nobody speaks unprompted",
         ),
         (
             "right_way = {**chosen, 'a news ticker in a browser': 'WebSocket'}",
-            "for a news ticker in a browser, there is a simpler way",
+            "there is a simpler way, or one that fits better, for a news ticker in a browser",
             "in one direction, over plain HTTP",
         ),
         (
             "right_way = {**chosen, 'a chat': 'SSE'}",
-            "for a chat, there is",
+            "for a chat",
             "both sides speak unprompted",
         ),
         (
             "right_way = {**chosen, 'a shooting game': 'long polling'}",
-            "for a shooting game, there is",
+            "for a shooting game",
             "the fewest bytes",
         ),
         (
             "right_way = {**chosen, 'a dashboard that may be a minute late': 'long polling'}",
-            "for a dashboard that may be a minute late, there is",
+            "for a dashboard that may be a minute late",
             "asks now and then",
         ),
         (
@@ -122,4 +159,11 @@ class TestRightWay(Choice):
             "letter for letter",
             "`'WebSocket'`",
         ),
+        (
+            "right_way = {**chosen, 'a page with the weather of today': 'polling'}",
+            "for a page with the weather",
+        ),
+        ("right_way = {**chosen, 'a page with the weather of today': 'SSE'}", "for a page with the weather"),
+        ("right_way = {**chosen, 'a news ticker in a browser': 'polling'}", "for a news ticker"),
+        ("right_way = {**chosen, 'a dashboard that may be a minute late': 'SSE'}", "for a dashboard"),
     ]

@@ -36,6 +36,18 @@ class TestAcceptKey(Thorough, Computation):
         def accept_key(key):
             return binascii.b2a_base64(hashlib.sha1(f"{key}{GUID}".encode()).digest(), newline=False).decode()
         """,
+        """
+        from websockets.utils import accept_key
+        """,
+        """
+        def accept_key(key):
+            joined = b"".join([key.encode(), GUID.encode()])
+            return base64.encodebytes(hashlib.sha1(joined).digest()).decode().strip()
+        """,
+        """
+        digest = lambda key: hashlib.sha1((key + GUID).encode()).digest()
+        accept_key = lambda key: base64.b64encode(digest(key)).decode("ascii")
+        """,
     ]
     wrong: ClassVar = [
         (
@@ -49,12 +61,12 @@ class TestAcceptKey(Thorough, Computation):
         (
             but("(key + GUID).encode()", "base64.b64decode(key) + GUID.encode()"),
             "expected `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`",
-            "`(key + GUID).encode()`",
+            "three steps",
         ),
         (
             but("base64.b64encode(digest).decode()", "key"),
             "you returned `'dGhlIHNhbXBsZSBub25jZQ=='`",
-            "don't return the key itself",
+            "that is the key itself",
         ),
         (
             but("return base64.b64encode(digest).decode()", "print(base64.b64encode(digest).decode())"),
@@ -68,8 +80,11 @@ class TestAcceptKey(Thorough, Computation):
                 return "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
             """,
             "you returned `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`, expected",
-            "`(key + GUID).encode()`",
+            "three steps",
         ),
+        (but("sha1", "sha256"), "expected `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`", "the SHA-1 of that"),
+        (but("key + GUID", "GUID + key"), "expected `'s3pPLMBiTxaQ9kYGzzhZRbK+xOo='`", "three steps"),
+        (but("b64encode", "urlsafe_b64encode"), "expected"),
     ]
 
 
@@ -97,6 +112,40 @@ class TestEncode(Computation):
         def encode(text):
             return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
         """,
+        """
+        def encode(text):
+            payload = text.encode()
+            n = len(payload)
+            if n < 126:
+                return struct.pack("!BB", 129, n) + payload
+            if n < 2**16:
+                return struct.pack("!BBH", 129, 126, n) + payload
+            return struct.pack("!BBQ", 129, 127, n) + payload
+        """,
+        """
+        def encode(text):
+            payload = bytes(text, "utf-8")
+            for limit, form in ((126, "B"), (65_536, "xH"), (2**63, "xQ")):
+                if len(payload) < limit:
+                    break
+            header = bytearray(struct.pack(f"!B{form}", 0x81, len(payload)))
+            if form != "B":
+                header[1] = {"xH": 126, "xQ": 127}[form]
+            return bytes(header) + payload
+        """,
+        """
+        def encode(text):
+            from io import BytesIO
+            frame, payload = BytesIO(), text.encode()
+            n = len(payload)
+            frame.write(bytes([0b1_000_0001]))
+            match n:
+                case n if n <= 125: frame.write(bytes([n]))
+                case n if n <= 65_535: frame.write(bytes([126, n >> 8, n & 255]))
+                case _: frame.write(b"\\x7f" + n.to_bytes(8))
+            frame.write(payload)
+            return frame.getvalue()
+        """,
     ]
     wrong: ClassVar = [
         (
@@ -112,16 +161,15 @@ class TestEncode(Computation):
         (but("header + payload", "header + text"), "TypeError", "return header + text"),
         (
             but("payload = text.encode()", "payload = text", "header + payload", "header + payload.encode()"),
-            "for 100 times `ü`",
-            "`81 7e 00 c8`",
-            "not the characters",
+            "né ",
+            "count `payload`, not the characters",
         ),
-        (but("!H", "<H"), "begins with `81 7e 7e 00", '`struct.pack("!H", len(payload))`'),
+        (but("!H", "<H"), "begins with `81 7e 7e 00", "two bytes, the higher one first"),
         (
             but("!Q", "!L"),
             "for 65,536 times `x`",
             "expected were 65,546 bytes",
-            '`struct.pack("!Q", len(payload))`',
+            "in eight, the highest first",
         ),
         (
             but("[0x81, len", "[0x01, len"),
@@ -144,6 +192,9 @@ class TestEncode(Computation):
             "you returned `'\\x81\\x05Hello'`",
             "return `bytes`",
         ),
+        (but("< 126", "<= 126"), "for 126 times `x`", "the second byte is 126"),
+        (but("< 65536", "<= 65536"), "error"),
+        (but("[0x81, 127]", "[0x81, 255]"), "for 65,536 times `x`"),
     ]
 
 
@@ -169,6 +220,32 @@ class TestDecode(Computation):
                 for index in range(length):
                     payload[index] ^= frame[2 + index % 4]
             return [frame[0] & 128 == 128, frame[0] & 15, payload]
+        """,
+        """
+        def decode(frame):
+            fin = frame[0] >> 7 == 1
+            start = 6 if frame[1] >> 7 else 2
+            mask = frame[2:6] if frame[1] >> 7 else bytes(4)
+            payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(frame[start:]))
+            return fin, frame[0] & 15, payload
+        """,
+        """
+        def decode(frame):
+            bits = f"{frame[0]:08b}"
+            payload = frame[2:]
+            if f"{frame[1]:08b}"[0] == "1":
+                mask, payload = frame[2:6], list(frame[6:])
+                for i, byte in enumerate(payload):
+                    payload[i] = byte ^ mask[i % 4]
+            return bits[0] == "1", int(bits[4:], 2), bytes(payload)
+        """,
+        """
+        from websockets.frames import Opcode
+        from websockets.utils import apply_mask
+
+        def decode(frame):
+            payload = apply_mask(frame[6:], frame[2:6]) if frame[1] & 128 else frame[2:]
+            return bool(frame[0] & 128), Opcode(frame[0] & 15), payload
         """,
     ]
     wrong: ClassVar = [
@@ -209,6 +286,9 @@ class TestDecode(Computation):
             "you found payload `'Hello'`, expected `b'Hello'`",
         ),
         (but("mask[index % 4]", "mask[index]"), "IndexError", "mask[index]"),
+        (but("% 4", "% 3"), "you found payload", "`frame[2:6]`"),
+        (but("0x0F", "0x07"), "you found opcode"),
+        (but("frame[0] & 0x80", "frame[1] & 0x80"), "you found fin"),
     ]
 
 
@@ -220,6 +300,8 @@ class TestFaults(Choice):
         "faults = {'C': 'invalid UTF-8', 'B': 'reserved bit set', 'A': 'not masked'}",
         "faults = dict(A='not masked', B='reserved bit set', C='invalid UTF-8')",
         "faults = dict(zip('ABC', ['not masked', 'reserved bit set', 'invalid UTF-8']))",
+        "faults = {**chosen}",
+        "faults = {}\nfor name, rule in chosen.items():\n    faults[name] = rule",
     ]
     wrong: ClassVar = [
         (
@@ -252,4 +334,8 @@ class TestFaults(Choice):
             "`faults` has nothing for `'A'`, `'B'`, `'C'`",
             "keep the keys",
         ),
+        ("faults = {**chosen, 'A': 'control frame too long'}", "A: another rule"),
+        ("faults = {**chosen, 'B': 'invalid UTF-8'}", "B: another rule"),
+        ("faults = {**chosen, 'C': 'unknown opcode'}", "C: another rule"),
+        ("faults = dict.fromkeys(chosen, 'not masked')", "B and C: another rule", "begin with B"),
     ]

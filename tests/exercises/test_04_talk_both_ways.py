@@ -52,6 +52,63 @@ class TestThermostat(Handler):
                 await connection.send(str(state["temperature"]))
                 await asyncio.sleep(0.1)
         """,
+        """
+        async def thermostat(connection):
+            temperature = 20
+
+            async def report():
+                while True:
+                    await connection.send(f"{temperature}")
+                    await asyncio.sleep(0.1)
+
+            async with asyncio.TaskGroup() as group:
+                reporting = group.create_task(report())
+                async for message in connection:
+                    word, number = message.split()
+                    temperature = number
+                    await connection.send("ok")
+                reporting.cancel()
+        """,
+        """
+        class Thermostat:
+            def __init__(self, connection):
+                self.connection, self.temperature = connection, 20
+
+            async def report(self):
+                try:
+                    while True:
+                        await self.connection.send(str(self.temperature))
+                        await asyncio.sleep(0.1)
+                except ConnectionClosed: ...
+
+            async def obey(self):
+                try:
+                    async for message in self.connection:
+                        self.temperature = int(message[4:])
+                        await self.connection.send("ok")
+                except ConnectionClosed: ...
+
+        async def thermostat(connection):
+            it = Thermostat(connection)
+            tasks = [asyncio.create_task(it.report()), asyncio.create_task(it.obey())]
+            done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in rest:
+                task.cancel()
+        """,
+        """
+        async def thermostat(connection):
+            temperature, message = 20, asyncio.ensure_future(connection.recv())
+            try:
+                while True:
+                    await asyncio.wait([message], timeout=0.1)
+                    if message.done():
+                        temperature = message.result().partition(" ")[2]
+                        await connection.send("ok")
+                        message = asyncio.ensure_future(connection.recv())
+                    await connection.send(str(temperature))
+            except ConnectionClosed:
+                message.cancel()
+        """,
     ]
     wrong: ClassVar = [
         (
@@ -95,9 +152,9 @@ class TestThermostat(Handler):
             "`report` is still running",
             "cancel",
         ),
-        (but("sleep(0.1)", "sleep(0.7)"), "came after", "every 0.1 s"),
+        (but("sleep(0.1)", "sleep(0.7)"), "between two readings", "every 0.1 s"),
         (but("sleep(0.1)", "sleep(0.3)"), "between two readings", "every 0.1 s"),
-        (but('int(message.removeprefix("set "))', "23"), "after `set 18` and `ok`", "`'23'`"),
+        (but('int(message.removeprefix("set "))', "23"), "and `ok`: got `'23'`, expected the reading"),
         (but("reporting.cancel()", "pass"), "`report` went on until its next `send` raised", "cancel"),
         (
             but(
@@ -138,6 +195,30 @@ class TestThermostat(Handler):
         ),
         (but("str(temperature)", 'f"{temperature} degrees"'), "`'20 degrees'`", "a string like `20`"),
         (but("            await asyncio.sleep(0.1)\n", ""), "asyncio.sleep("),
+        (but("sleep(0.1)", "sleep(0.03)"), "four readings were sent within", "`await asyncio.sleep(0.1)`"),
+        (but('send("ok")', 'send("OK")'), "after `set 23`", "none was `ok`"),
+        (
+            but('            await connection.send("ok")\n', ""),
+            "after `set 23`",
+            "none was `ok`",
+        ),
+        (
+            but('message.removeprefix("set ")', "message[-2:]"),
+            "and `ok`: got",
+        ),
+        (
+            but(
+                "    async def report",
+                "    everybody.add(connection)\n\n    async def report",
+                "async def thermostat",
+                "everybody = set()\n\n\nasync def thermostat",
+                "reporting.cancel()",
+                "reporting.cancel()\n        for each in everybody:\n            await each.close()",
+            ),
+            "Ann has left, and after `set ",
+            "the connection was closed",
+        ),
+        (but("temperature = 20\n", "temperature = 21\n"), "got `'21'`, expected the reading `'20'`"),
     ]
 
 
@@ -166,6 +247,41 @@ class TestCollect(Function):
                 except Exception:
                     return [messages, connection.close_code]
                 return messages, 1000
+        """,
+        """
+        async def collect(url):
+            messages = []
+            async with connect(url, proxy=None) as connection:
+                with suppress(ConnectionClosed):
+                    while True:
+                        messages.append(await connection.recv())
+            return messages, connection.close_code
+        """,
+        """
+        async def collect(url):
+            async with connect(url, proxy=None, max_queue=1) as connection:
+                async def read():
+                    messages = []
+                    try:
+                        async for message in connection:
+                            messages.append(message)
+                    except ConnectionClosedError: ...
+                    return messages
+                reading = asyncio.create_task(read())
+                await connection.wait_closed()
+                return await reading, connection.close_code
+        """,
+        """
+        async def collect(url):
+            connection, messages = await connect(url, proxy=None), []
+            try:
+                async for message in connection:
+                    messages.append(message)
+            except (ConnectionClosedOK, ConnectionClosedError) as error:
+                code = error.rcvd.code if error.rcvd else 1006
+            else:
+                code = connection.close_code
+            return messages, code
         """,
     ]
     wrong: ClassVar = [
@@ -228,4 +344,43 @@ class TestCollect(Function):
         ),
         (but("messages, connection.close_code", "connection.close_code, messages"), "first the messages"),
         (but("messages.append(message)", "messages = message"), "you returned `b'", "list"),
+        (
+            but("        try:\n", "        await connection.wait_closed()\n        try:\n"),
+            "the server sent 40 messages",
+            "did not return within",
+            "before reading waits for good",
+        ),
+        (
+            but("    messages = []\n", "", "async def", "messages = []\n\n\nasync def"),
+            "closed with 4000",
+            "every message",
+        ),
+        (
+            but("messages.append(message)", "messages.append(str(message))"),
+            "you returned `['one', '', 'one', \"b",
+        ),
+        (
+            but("messages.append(message)", "messages.append(message) if message else None"),
+            "you returned `['one', 'one', ",
+        ),
+        (
+            but(
+                "async for message in connection:\n                messages.append(message)",
+                "while True:\n"
+                "                async with asyncio.timeout(0.4):\n"
+                "                    messages.append(await connection.recv())",
+                "ConnectionClosedError:",
+                "(ConnectionClosed, TimeoutError):",
+                "return messages, connection.close_code",
+                "return messages, connection.close_code or 1000",
+            ),
+            "you returned `1000`",
+        ),
+        (
+            but(
+                "    return messages, connection.close_code",
+                "    asyncio.create_task(asyncio.sleep(60))\n    return messages, connection.close_code",
+            ),
+            "`collect` has returned, and `sleep` is still running",
+        ),
     ]

@@ -63,6 +63,66 @@ class TestByRoom(Handler):
                 if not places[room]:
                     del places[room]
         """,
+        """
+        class Places:
+            def __init__(self):
+                self.places = {}
+
+            async def __call__(self, connection):
+                members = self.places.setdefault(connection.request.path, [])
+                members.append(connection)
+                try:
+                    async for text in connection:
+                        broadcast(members, text)
+                finally:
+                    members.remove(connection)
+                    if not members:
+                        del self.places[connection.request.path]
+
+        by_room = Places()
+        """,
+        """
+        import functools
+
+        async def room(connection, *, places):
+            name = connection.request.path.strip("/")
+            places[name] = places.get(name, frozenset()) | {connection}
+            try:
+                async for text in connection:
+                    broadcast(places[name], text)
+            except ConnectionClosed: ...
+            finally:
+                places[name] -= {connection}
+                if not places[name]:
+                    del places[name]
+
+        by_room = functools.partial(room, places={})
+        """,
+        """
+        places = {}
+
+        async def by_room(connection):
+            queue = asyncio.Queue(100)
+            members = places.setdefault(connection.request.path, {})
+            members[connection] = queue
+
+            async def write():
+                while True:
+                    await connection.send(await queue.get())
+
+            writing = asyncio.create_task(write())
+            try:
+                async for text in connection:
+                    for other in list(members.values()):
+                        if other.full():
+                            other.get_nowait()
+                        other.put_nowait(text)
+            finally:
+                writing.cancel()
+                del members[connection]
+                if not members:
+                    del places[connection.request.path]
+        """,
     ]
     wrong: ClassVar = [
         (but("connection.request.path", '"all"'), "Cem heard `'tea is ready'`", "set of its own"),
@@ -76,13 +136,13 @@ class TestByRoom(Handler):
         ),
         (
             but("try:", "if True:", "finally:", "if True:"),
-            "all have left the kitchen",
-            "`['/garden', '/kitchen']`",
+            "all have left `/",
+            "in `places` there are",
             "`finally`",
         ),
         (
             but("        if not members:\n            del places[room]\n", ""),
-            "all have left the kitchen",
+            "all have left `/",
             "`del places[room]`",
         ),
         (
@@ -91,7 +151,12 @@ class TestByRoom(Handler):
             "nothing came",
             "the speaker's as well",
         ),
-        (but("broadcast(members", "await broadcast(members"), "TypeError", "await broadcast(members, text)"),
+        (
+            but("broadcast(members", "await broadcast(members"),
+            "TypeError",
+            "await broadcast(members, text)",
+            "leave `await` out",
+        ),
         (
             but(
                 "places = {}",
@@ -109,6 +174,54 @@ class TestByRoom(Handler):
                 "broadcast(members, await connection.recv())",
             ),
             "the connection was closed",
+        ),
+        (
+            but("        if not members:\n            del places[room]", "        places.pop(room, None)"),
+            "Bob has left, Ann has stayed, Eve has come",
+            "nothing came",
+            "only an empty room may go",
+        ),
+        (
+            but("broadcast(members, text)", "broadcast(members, text)\n            broadcast(members, text)"),
+            "heard `'tea is ready'` twice",
+            "send each message once",
+        ),
+        (
+            but("broadcast(members, text)", "broadcast(members, text)\n            break"),
+            "the connection was closed",
+            "keep reading",
+        ),
+        (
+            but("broadcast(members, text)", 'broadcast(members, f"someone: {text}")'),
+            "heard `'someone: tea is ready'`",
+            "as it came",
+        ),
+        (
+            but("broadcast(members, text)", "broadcast(members, text.upper())"),
+            "heard `'TEA IS READY'`",
+        ),
+        (
+            but("places.setdefault(room, set())", "places[room] = set()"),
+            "Ann said `tea is ready`",
+            "nothing came",
+            "keep those who came before",
+        ),
+        (
+            but("places.setdefault(room, set())", "places.get(room, set())"),
+            "nothing came",
+        ),
+        (
+            but(
+                "    try:",
+                "    async def beat():\n"
+                "        while True:\n"
+                "            await asyncio.sleep(0.05)\n\n"
+                "    beats.append(asyncio.create_task(beat()))\n"
+                "    try:",
+                "places = {}",
+                "places, beats = {}, []",
+            ),
+            "it is over, and `beat` is still running",
         ),
     ]
 
@@ -134,11 +247,41 @@ class TestOffer(Computation):
             queue.put_nowait(message)
             return len(lost)
         """,
+        """
+        def offer(queue, message):
+            full = queue.full()
+            if full:
+                queue.get_nowait()
+            queue.put_nowait(message)
+            return full
+        """,
+        """
+        import contextlib
+
+        def offer(queue, message):
+            lost = 0
+            while True:
+                with contextlib.suppress(asyncio.QueueFull):
+                    queue.put_nowait(message)
+                    return lost
+                queue.get_nowait()
+                lost += 1
+        """,
+        """
+        def offer(queue, message):
+            try:
+                queue.put_nowait(message)
+            except asyncio.QueueFull: ...
+            else:
+                return 0
+            queue.get_nowait()
+            return 1 + offer(queue, message)
+        """,
     ]
     wrong: ClassVar = [
         (
             but("queue.get_nowait()\n        thrown_away = 1", "return 1"),
-            "offered message 4",
+            "as number 4",
             "`queue.get_nowait()`",
         ),
         (
@@ -146,11 +289,30 @@ class TestOffer(Computation):
             "QueueFull",
             "make room first",
         ),
-        (but("    return thrown_away\n", ""), "offered message 1", "`None`", "0 or 1"),
+        (but("    return thrown_away\n", ""), "offered `message 1`", "`None`", "0 or 1"),
         (
             but("if queue.full():", "while not queue.empty():", "thrown_away = 1", "thrown_away += 1"),
-            "offered message 2",
+            "offered `message 2`",
             "`['message 1', 'message 2']`",
         ),
         (but("queue.full()", "queue.qsize() >= 3"), "a queue of size 1", "QueueFull"),
+        (
+            but("queue.get_nowait()\n        thrown_away = 1", "queue._queue.pop()\n        thrown_away = 1"),
+            "it holds",
+        ),
+        (but("queue.full()", "not queue.full()"), "offered `message 1`", "QueueEmpty"),
+        (but("return thrown_away", "return queue.qsize()"), "you returned `1`; expected `0`", "0 or 1"),
+        (
+            but(
+                "def offer",
+                "lost = [0]\n\n\ndef offer",
+                "thrown_away = 1",
+                "lost[0] += 1",
+                "return thrown_away",
+                "return lost[0]",
+            ),
+            "you returned `2`; expected `1`",
+        ),
+        (but("queue.put_nowait(message)", "queue.put(message)"), "offered `message 1`", "it holds `[]`"),
+        (but("queue.full()", "queue.qsize() + 1 >= queue.maxsize"), "there was room"),
     ]

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Annotated, Any, ClassVar
 
-from battery import Function
+from battery import NO_FUNCTION, Function
 from changes import but
 from fastapi import HTTPException, Query, WebSocket, WebSocketDisconnect, WebSocketException
 
@@ -29,7 +29,10 @@ class TestTicketHolder(Function):
     arguments = 'token: str = ""'
     given: ClassVar[dict[str, Any]] = GIVEN
     misfits: ClassVar = {
-        **{body: words for body, words in Function.misfits.items() if not body.startswith("def")},
+        **NO_FUNCTION,
+        "async def ANSWER():\n    return 1": ("with the token `blue`: got `1`", "call it `token`"),
+        "async def ANSWER(a, b):\n    return 1": ("a refusal (1008", "call it `token`"),
+        "async def ANSWER(*any):\n    yield 1": ("coroutine function", "yield"),
         "def ANSWER(*any):\n    yield 1": ("coroutine function", "yield"),
     }
     right: ClassVar = [
@@ -57,6 +60,39 @@ class TestTicketHolder(Function):
             if token not in tickets:
                 raise WebSocketException(1008, "this ticket is not valid")
             return tickets[token]
+        """,
+        """
+        class Door:
+            def __init__(self, tickets):
+                self.tickets = tickets
+
+            async def __call__(self, token: str = ""):
+                if token in self.tickets:
+                    return self.tickets[token]
+                raise WebSocketException(1008, "not a ticket")
+
+        ticket_holder = Door(tickets)
+        """,
+        """
+        async def ticket_holder(*, token: str | None = None):
+            match token:
+                case "blue": return "Ann"
+                case "red": return "Bob"
+                case _: ...
+            raise WebSocketException(1008, "not a ticket")
+        """,
+        """
+        async def ticket_holder(websocket: WebSocket):
+            who = tickets.get(websocket.query_params.get("token"))
+            if who is None:
+                raise WebSocketException(1008, "not a ticket")
+            return who
+        """,
+        """
+        async def ticket_holder(ticket: Annotated[str, Query(alias="token")] = ""):
+            if ticket not in tickets:
+                raise WebSocketException(1008, "not a ticket")
+            return tickets[ticket]
         """,
     ]
     wrong: ClassVar = [
@@ -120,6 +156,40 @@ class TestTicketHolder(Function):
             "with the token `blue`",
             "a refusal (1008, this ticket is not valid)",
         ),
+        (
+            but(
+                "token: str",
+                "ticket: str",
+                "token not in",
+                "ticket not in",
+                "tickets[token]",
+                "tickets[ticket]",
+            ),
+            "with the token `blue`",
+            "FastAPI fills a parameter by its name",
+        ),
+        (
+            but(
+                "if token not in tickets",
+                "if token.lower() not in tickets",
+                "tickets[token]",
+                "tickets[token.lower()]",
+            ),
+            "the token `BLUE`",
+            "nobody was refused",
+        ),
+        (but("return tickets[token]", "return tickets.pop(token)"), "with the token `blue`", "a refusal"),
+        (
+            but(
+                "if token not in tickets",
+                "if token and token not in tickets",
+                "tickets[token]",
+                "tickets.get(token)",
+            ),
+            "empty token",
+            "nobody was refused",
+        ),
+        (but("raise WebSocketException", "return WebSocketException"), "nobody was refused"),
     ]
 
 
@@ -144,6 +214,47 @@ class TestTellAll(Function):
             )
             return {websocket for websocket, result in zip(websockets, results) if result is not None}
         """,
+        """
+        async def tell_all(websockets, text):
+            async def tell(websocket):
+                try:
+                    await asyncio.wait_for(websocket.send_text(text), 0.5)
+                    return True
+                except Exception:
+                    return False
+
+            told = await asyncio.gather(*map(tell, websockets))
+            return [websocket for websocket, ok in zip(websockets, told) if not ok]
+        """,
+        """
+        async def tell_all(websockets, text):
+            failed = []
+
+            async def tell(websocket):
+                try:
+                    async with asyncio.timeout(0.5):
+                        await websocket.send_text(text)
+                except (TimeoutError, WebSocketDisconnect, RuntimeError):
+                    failed.append(websocket)
+
+            async with asyncio.TaskGroup() as group:
+                for websocket in websockets:
+                    group.create_task(tell(websocket))
+            return failed
+        """,
+        """
+        class TellAll:
+            async def tell(self, websocket, text):
+                async with asyncio.timeout(0.5):
+                    await websocket.send_text(text)
+
+            async def __call__(self, websockets, text):
+                tasks = [asyncio.ensure_future(self.tell(websocket, text)) for websocket in websockets]
+                await asyncio.wait(tasks)
+                return tuple(websocket for websocket, task in zip(websockets, tasks) if task.exception())
+
+        tell_all = TellAll()
+        """,
     ]
     wrong: ClassVar = [
         (
@@ -158,8 +269,7 @@ class TestTellAll(Function):
         ),
         (
             but("timeout(0.5)", "timeout(2)"),
-            "more than half a second for each",
-            "with half a second for each",
+            "`too_late` takes 0.8 s: give each half a second",
         ),
         (
             but(", RuntimeError", ""),
@@ -182,8 +292,8 @@ class TestTellAll(Function):
                     await asyncio.gather(*(websocket.send_text(text) for websocket in websockets))
                 return []
             """,
-            "WebSocketDisconnect",
-            "stopped the sending for everybody",
+            "RuntimeError",
+            "catch what goes wrong for each by itself",
         ),
         (
             but(
@@ -201,7 +311,7 @@ class TestTellAll(Function):
                 "        except (WebSocketDisconnect, RuntimeError):\n"
                 "            pass",
             ),
-            "`[<WebSocket of slow>, <WebSocket of slower>, <WebSocket of slowest>]`",
+            "`[<WebSocket of slow>, <WebSocket of slower>, <WebSocket of too_late>]`",
             "<WebSocket of gone>",
         ),
         (
@@ -214,4 +324,56 @@ class TestTellAll(Function):
             "`[None, <WebSocket of slow>",
         ),
         (but("    return failed\n", ""), "`None`", "return the list"),
+        (but("timeout(0.5)", "timeout(0.05)"), "<WebSocket of late>", "0.3 s is within its half second"),
+        (but("timeout(0.5)", "timeout(1)"), "`too_late` takes 0.8 s"),
+        (
+            """
+            async def tell_all(websockets, text):
+                sending = {asyncio.create_task(each.send_text(text)): each for each in websockets}
+                done, late = await asyncio.wait(sending, timeout=0.5)
+                return [sending[task] for task in [*late, *(task for task in done if task.exception())]]
+            """,
+            "`tell_all` has returned, and `send_text` is still running",
+            "cancel that task",
+        ),
+        (
+            but(
+                "await websocket.send_text(text)",
+                "await websocket.send_text(text)\n                await websocket.send_text(text)",
+            ),
+            "was sent the text 2 times",
+            "once to each",
+        ),
+        (
+            but("    failed = []\n\n", "", "async def tell_all", "failed = []\n\n\nasync def tell_all"),
+            "a second time, nobody failed",
+            "an empty list of its own",
+        ),
+        (
+            but(
+                "RuntimeError):\n            failed.append(websocket)",
+                "RuntimeError) as error:\n            failed.append(error)",
+            ),
+            "put the websockets into the list",
+        ),
+        (
+            but(
+                "    await asyncio.gather(*(tell(websocket) for websocket in websockets))",
+                "    async with asyncio.timeout(0.5):\n"
+                "        await asyncio.gather(*(tell(websocket) for websocket in websockets))",
+                "            async with asyncio.timeout(0.5):\n"
+                "                await websocket.send_text(text)",
+                "            await websocket.send_text(text)",
+            ),
+            "TimeoutError",
+            "stopped the sending for everybody",
+        ),
+        (but("send_text(text)", "send_text(text.upper())"), "heard `'TEA IS READY'`"),
+        (
+            but(
+                "            failed.append(websocket)",
+                "            failed.append(websocket)\n        else:\n            failed.append(websocket)",
+            ),
+            "expected were",
+        ),
     ]

@@ -21,6 +21,10 @@ then at most this one note is under way, and `run()` is written for that: it doe
 *Calls into C.* `time.sleep(60)`, or sorting a long list, runs no bytecode, so the note is read when the call
 returns. Until then the thread is left behind. It costs nothing while it sleeps, and ends by itself.
 
+*Waiting for what never comes.* `run_coroutine_threadsafe(work(), loop).result()`, called on that very loop,
+would never end by itself. It waits in `threading.Condition.wait`, as `Event.wait` and `Queue.get` do, for a
+lock that another thread releases. `break_off()` releases it, and the note is read.
+
 *What catches it.* `Abandoned` is a `BaseException` and no `Exception`, as `KeyboardInterrupt` is, so that
 `except Exception` doesn't catch it. A bare `except:` or `except BaseException:` does, and the note
 has been used up. So notes are left again and again, every few milliseconds for half a second. A loop that
@@ -53,6 +57,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from helpers.readers_code import is_readers
@@ -116,6 +121,14 @@ class BreakableThread(threading.Thread):
                 frame = frame.f_back
             if frame is not None and self._breakable:
                 _leave_note(self, Abandoned)
+                _wake(sys._current_frames()[self.ident or -1])
+
+
+def _wake(frame: FrameType) -> None:
+    """End a wait for another thread; whoever waits checks again what they wait for."""
+    if frame.f_code is threading.Condition.wait.__code__ and (waiter := frame.f_locals.get("waiter")):
+        with contextlib.suppress(RuntimeError):  # it is being woken anyway
+            waiter.release()
 
 
 def _leave_note(thread: threading.Thread, error: type[Abandoned] | None) -> None:

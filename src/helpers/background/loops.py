@@ -207,6 +207,9 @@ class BackgroundLoop:
                 loop.call_soon(end_by_force, task)
             if left:
                 loop.run_until_complete(asyncio.wait(left, timeout=0.1))
+        for transport in list(getattr(loop, "_transports", {}).values()):  # of connections nobody closed
+            transport.abort()
+        loop.run_until_complete(asyncio.sleep(0))
         loop.run_until_complete(loop.shutdown_asyncgens())
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from helpers.background.lifetime import Background, BackgroundError
 from helpers.background.loop_server import LoopServer
 from helpers.background.page import ServedPage
 from helpers.background.serving import Handler
+from helpers.readers_code import call_of, cannot_be_called_with, may_give_coroutine
 
 if TYPE_CHECKING:
     from helpers.background.child_server import ChildServer
@@ -135,16 +136,12 @@ class BackgroundServer(Background):
 def _check_handler(handler: object) -> None:
     if not callable(handler):
         raise TypeError(f"the handler must be a function, `async def handler(connection)`, not {handler!r}")
-    function = handler.func if isinstance(handler, functools.partial) else handler
-    call = function if inspect.isroutine(function) else type(function).__call__
-    if not inspect.iscoroutinefunction(call):
+    if not may_give_coroutine(handler):
         name = _name_of(handler)
-        why = " and without `yield`" if inspect.isasyncgenfunction(call) else ""
+        why = " and without `yield`" if inspect.isasyncgenfunction(call_of(handler)) else ""
         raise TypeError(f"{name} must be a coroutine function: write `async def {name}(connection)`{why}")
-    try:
-        inspect.signature(handler).bind(None)
-    except TypeError as error:
-        raise TypeError(f"the handler is called with one argument, the connection: {error}") from None
+    if why_not := cannot_be_called_with(handler, None):
+        raise TypeError(f"the handler is called with one argument, the connection: {why_not}")
 
 
 def _name_of(handler: object) -> str:

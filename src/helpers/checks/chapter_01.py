@@ -7,6 +7,7 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import chance
 from helpers.checks.choices import unfit
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
@@ -45,17 +46,20 @@ def frame_size(function: Any) -> Verdict:
     """Check `def frame_size(length, masked)`: how many bytes a frame with so long a payload has."""
 
     async def scenario(answer: Answer) -> str:
-        for length in (0, 5, 125, 126, 1000, 65_535, 65_536):
+        lengths = [0, 5, 125, 126, 127, 1000, 65_535, 65_536, 65_537]
+        lengths += [chance.randint(*limits) for limits in ((6, 124), (128, 65_534), (65_538, 200_000))]
+        for length in lengths:
             for masked in (False, True):
                 frame = Frame(Opcode.BINARY, bytes(length)).serialize(mask=masked)
                 returned = await answer(length, masked)
                 if returned != len(frame):
+                    yours = f"`{returned:,}`" if type(returned) is int else shown(returned)
                     raise NotYet(
                         f"for {length:,} bytes {'from a client' if masked else 'from a server'} you said "
-                        f"{shown(returned)}, on the wire there are {len(frame):,}",
+                        f"{yours}, on the wire there are {len(frame):,}",
                         _hint(length, masked),
                     )
-        return "seven lengths, from both sides: each frame that was made has as many bytes as you said"
+        return "twelve lengths, from both sides: each frame that was made has as many bytes as you said"
 
     return try_function(function, scenario, arguments="length, masked", coroutine=False)
 
@@ -70,10 +74,13 @@ def right_way(answer: Any) -> Verdict:
     if wrong:
         return Verdict(
             False,
-            f"for {' and for '.join(wrong)}, there is a simpler way or one that fits better",
+            f"there is a simpler way, or one that fits better, for {wrong[0]}"
+            + (f", and for {len(wrong) - 1} more:" if wrong[1:] else ""),
             f"{wrong[0]}: {QUESTIONS[wrong[0]]}",
+            points=tuple(wrong[1:]),
         )
-    return Verdict(True, "; ".join(f"{product}: {REASONS[product]}" for product in FITTING))
+    points = tuple(f"{product}: {REASONS[product]}" for product in FITTING)
+    return Verdict(True, "each fits, and for this reason:", points=points)
 
 
 def _hint(length: int, masked: bool) -> str:
@@ -83,6 +90,5 @@ def _hint(length: int, masked: bool) -> str:
         parts = ["2 for the shortest header", "2 more for a length from 126 on"]
     else:
         parts = ["2 for the header (a length up to 125 is in it)"]
-    if masked:
-        parts.append("4 for the mask")
+    parts.append("4 for the mask" if masked else "nothing for a mask (a server doesn't mask)")
     return f"return a number, the sum of: {', '.join(parts)}, and {length:,} for the payload"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import random
 import re
 from typing import Any
 
@@ -12,6 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key as right_accept_key
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import a_sentence, a_word, chance
 from helpers.checks.choices import unfit
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
@@ -27,11 +27,11 @@ WHERE_TO_LOOK = {
 FIN_HINT = "it is the first bit of the first byte: `bool(frame[0] & 0b1000_0000)` is True or False"
 OPCODE_HINT = "it is the last four bits of the first byte: `frame[0] & 0b0000_1111`"
 MASKED_HINT = (
-    "this frame is masked: the mask is `frame[2:6]`, the payload begins at 6, and its byte `i` is "
-    "`frame[6 + i] ^ mask[i % 4]`; make `bytes(...)` of them"
+    "this frame is masked: four bytes of mask come first, `frame[2:6]`, and each byte behind them is XORed "
+    "(`^`) with one of the four, by turns; return `bytes`"
 )
 UNMASKED_HINT = (
-    "this frame is not masked (the first bit of `frame[1]` is 0): its payload is `frame[2:]` as it is"
+    "this frame is not masked (the first bit of `frame[1]` is 0): its payload is `frame[2:]`, unchanged"
 )
 
 
@@ -40,7 +40,10 @@ def accept_key(function: Any) -> Verdict:
     """Check `def accept_key(key)`, which computes `Sec-WebSocket-Accept` (RFC 6455 §4.2.2)."""
 
     async def scenario(answer: Answer) -> str:
-        keys = ["dGhlIHNhbXBsZSBub25jZQ==", *(base64.b64encode(_sixteen(seed)).decode() for seed in range(3))]
+        keys = [
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            *(base64.b64encode(chance.randbytes(16)).decode() for _ in range(3)),
+        ]
         for key in keys:
             returned = await answer(key)
             if isinstance(returned, bytes) and returned.decode(errors="replace") == right_accept_key(key):
@@ -64,10 +67,16 @@ def encode(function: Any) -> Verdict:
     """Check `def encode(text)`, which makes a server's text frame (RFC 6455 §5.2)."""
 
     async def scenario(answer: Answer) -> str:
-        for text in ("Hello", "", "x" * 125, "x" * 126, "ü" * 100, "x" * 65535, "x" * 65536):
+        many = chance.randint(128, 60_000)
+        for text in (
+            *("Hello", "", a_sentence(), "x" * 125, "x" * 126, "x" * 127, "ü" * 100, a_word(many)),
+            *("x" * 65_535, "x" * 65_536, "ü" * 32_768, "x" * (65_537 + many)),
+        ):
             returned = await answer(text)
             right = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
-            which = f"for {len(text):,} times `{text[:1]}`" if len(text) > 5 else f"for `{text!r}`"
+            which = f"for {len(text):,} times `{text[:1]}`" if len(text) > 20 else f"for `{text!r}`"
+            if len(text) == many:
+                which = f"for a text of {many:,} letters"
             if not isinstance(returned, bytes | bytearray):
                 raise NotYet(
                     f"{which} you returned {shown(returned)}",
@@ -98,6 +107,12 @@ def decode(function: Any) -> Verdict:
             (Opcode.TEXT, b"Frag", False, True),
             (Opcode.CONT, b"ment", True, False),
             (Opcode.PING, b"", True, True),
+            (Opcode.PONG, b"\x89", True, False),
+            (Opcode.CLOSE, b"\x03\xe8" + a_word().encode(), True, True),
+            *(
+                (Opcode.TEXT, a_sentence().encode(), chance.random() < 0.5, masked)
+                for masked in (True, False)
+            ),
         ):
             frame = Frame(opcode, payload, fin=fin).serialize(mask=mask)
             returned = await answer(frame)
@@ -116,7 +131,7 @@ def decode(function: Any) -> Verdict:
                         f"{name} {shown(came)}, expected {shown(right)}",
                         hint,
                     )
-        return "text, binary, fragments and a ping, masked and not: all six are right"
+        return "text, binary, fragments, ping, pong and close, masked and not: all ten are right"
 
     return try_function(function, scenario, arguments="frame", coroutine=False)
 
@@ -132,34 +147,37 @@ def faults(answer: Any) -> Verdict:
         return Verdict(
             False,
             f"{' and '.join(wrong)}: another rule was broken there",
-            f"{wrong[0]}: {WHERE_TO_LOOK[wrong[0]]}",
+            f"begin with {wrong[0]}: {WHERE_TO_LOOK[wrong[0]]}",
         )
-    return Verdict(True, "A is not masked, B sets a reserved bit, and C is text that isn't UTF-8")
-
-
-def _sixteen(seed: int) -> bytes:
-    return random.Random(seed).randbytes(16)
+    found = ("A is not masked", "B sets a reserved bit", "C is text that isn't UTF-8")
+    return Verdict(True, "you found all three:", points=found)
 
 
 def _key_hint(returned: object, key: str) -> str:
     if returned is None:
         return "end with `return` and the value you computed"
     if returned == key:
-        return "don't return the key itself: append the GUID, hash that with SHA-1, and encode in base64"
+        return "that is the key itself: what does a server do with it before it answers?"
     if isinstance(returned, str) and re.fullmatch("[0-9a-f]{40}", returned):
         return "that is the hash in hexadecimal: take its 20 bytes, `digest()`, and put them into base64"
     without = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
     if returned == without:
         return "that is the hash of the key alone: hash `key + GUID`"
-    return "SHA-1 of `(key + GUID).encode()`: put its 20 bytes, `digest()`, into base64, and `decode()` that"
+    return (
+        "there are three steps: `key` and `GUID` joined, the SHA-1 of that, and its base64 as a string; "
+        "print each of them beside those of the second section"
+    )
 
 
 def _length_hint(length: int) -> str:
     if length < 126:
-        return "the first byte is 0x81 (FIN, opcode 1), the second the length, `len(payload)`, up to 125"
+        return (
+            "the first byte is 0x81 (FIN, opcode 1), the second the length, up to 125: "
+            "count `payload`, not the characters of `text`"
+        )
     if length < 65536:
         return (
             "from 126 to 65,535 bytes (count `payload`, not the characters of `text`), "
-            'the second byte is 126, and `struct.pack("!H", len(payload))` follows'
+            "the second byte is 126, and the length follows in two bytes, the higher one first"
         )
-    return 'from 65,536 bytes on, the second byte is 127, and `struct.pack("!Q", len(payload))` follows'
+    return "from 65,536 bytes on, the second byte is 127, and the length follows in eight, the highest first"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import a_sentence, a_word, chance
 from helpers.checks.peers import Peer
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
+from helpers.checks.watched import Watch
 from helpers.checks.whose import check
+from helpers.readers_code import variables_of
 
 PICTURES = 24
 PICTURE = "x" * 2**18
@@ -23,6 +27,10 @@ TO_ALL = (
 UNCHANGED = "send the text as it came: `broadcast(members, text)`"
 WAIT_FOR_NOBODY = (
     "`await connection.send(...)` waits for whoever doesn't read; `broadcast(members, text)` doesn't"
+)
+ONCE = "send each message once: is a connection in the room twice, or do two lines send?"
+STILL_ONE_ROOM = (
+    "those who stay and those who come meet in one room: when somebody leaves, only an empty room may go"
 )
 FORGET = (
     "take the connection out in a `finally`, and when its room's set is empty, `del places[room]`; "
@@ -38,27 +46,38 @@ COUNT = "return how many messages were thrown away, 0 or 1"
 def by_room(handler: Any) -> Verdict:
     """Check a handler with rooms, whose names are the paths; the rooms are in the reader's dict `places`."""
 
-    async def scenario(url: str, loop: asyncio.AbstractEventLoop) -> str:
-        ann, bob, cem = [await Peer.join(f"{url}/{room}") for room in ("kitchen", "kitchen", "garden")]
-        await ann.says("tea is ready")
-        for name, peer in (("Ann", ann), ("Bob", bob)):
-            await _hears(name, peer, "tea is ready", "Ann said `tea is ready` in the kitchen")
-        await cem.says("it rains")
-        await _hears("Cem", cem, "it rains", "Cem said `it rains` in the garden")
-        dora = await Peer.join(f"{url}/kitchen", narrow=True)
+    async def scenario(url: str, watch: Watch) -> str:
+        ours = [f"/{a_word()}" for _ in range(2)]
+        kitchen, garden = ours
+        ann, bob, cem = [await Peer.join(url + room) for room in (kitchen, kitchen, garden)]
+        for text in ("tea is ready", a_sentence()):
+            await ann.says(text)
+            for name, peer in (("Ann", ann), ("Bob", bob)):
+                await _hears(name, peer, text, f"Ann said `{text}` in `{kitchen}`")
+        for text in ("it rains", a_sentence()):
+            await cem.says(text)
+            await _hears("Cem", cem, text, f"Cem said `{text}` in `{garden}`")
+        dora = await Peer.join(url + kitchen, narrow=True)
         for number in range(PICTURES):
             await ann.says(f"{number} {PICTURE}")
             for name, peer in (("Ann", ann), ("Bob", bob)):
-                when = f"Dora is in the kitchen and reads nothing; Ann sent picture {number}; {name}"
+                when = f"Dora is in the room and reads nothing; Ann sent picture {number}; {name}"
                 await _comes(name, peer, f"{number} ", when)
         dora.vanishes()
         await bob.leaves()
         await ann.says("still here?")
         await _hears("Ann", ann, "still here?", "Dora vanished, Bob left, and Ann spoke")
+        eve = await Peer.join(url + kitchen)
+        for who, speaker, text in (("Ann", ann, a_sentence()), ("Eve", eve, a_sentence())):
+            await speaker.says(text)
+            for name, peer in (("Ann", ann), ("Eve", eve)):
+                when = f"Bob has left, Ann has stayed, Eve has come; {who} said `{text}`"
+                await _hears(name, peer, text, when, STILL_ONE_ROOM)
         await ann.leaves()
-        await _are_left(handler, ["/garden"], "all have left the kitchen, and Cem is in the garden")
+        await eve.leaves()
+        await _are_left(handler, ours, [garden], f"all have left `{kitchen}`, and Cem is in `{garden}`")
         await cem.leaves()
-        await _are_left(handler, [], "all have left")
+        await _are_left(handler, ours, [], "all have left")
         return (
             "each room kept to itself, nobody waited for the one who didn't read, and empty rooms were gone"
         )
@@ -71,40 +90,57 @@ def offer(function: Any) -> Verdict:
     """Check `def offer(queue, message)`, which puts in the newest, and throws away the oldest if need be."""
 
     async def scenario(answer: Answer) -> str:
-        for size in (3, 1):
+        for size in (3, 1, chance.randint(4, 9)):
             queue: asyncio.Queue[str] = asyncio.Queue(maxsize=size)
-            for number in range(1, size + 3):
-                await _offered(answer, queue, number)
+            offered: list[str] = []
+            for number in range(1, size + 4):
+                await _offered(answer, queue, offered, f"message {number}" if number < 3 else a_word())
+            while not queue.empty():  # it is emptied, and then there is room
+                queue.get_nowait()
+            await _offered(answer, queue, [], a_word())
         return "the newest were there, oldest first, even in a queue of size 1; and you counted what was lost"
 
     return try_function(function, scenario, arguments="queue, message", coroutine=False)
 
 
-async def _offered(answer: Answer, queue: asyncio.Queue[str], number: int) -> None:
+async def _offered(answer: Answer, queue: asyncio.Queue[str], before: list[str], message: str) -> None:
     size = queue.maxsize
-    kept = range(max(1, number - size + 1), number + 1)
-    right, lost = [f"message {each}" for each in kept], int(number > size)
-    offered = f"a queue of size {size} was offered message {number}"
+    right, lost = [*before, message][-size:], int(len(before) >= size)
+    before.append(message)
+    offered = f"a queue of size {size} was offered `{message}`, as number {len(before)}"
     try:
-        returned = await answer(queue, f"message {number}")
+        returned = await answer(queue, message)
     except NotYet as not_yet:
-        if not isinstance(answer.error, asyncio.QueueFull):
+        if not isinstance(answer.error, asyncio.QueueFull | asyncio.QueueEmpty):
             raise
         said = f"{offered}: {not_yet.verdict.said}"
-        raise NotYet(said, "the queue was full: make room first", sure=True) from not_yet
+        full = isinstance(answer.error, asyncio.QueueFull)
+        hint = (
+            "the queue was full: make room first"
+            if full
+            else "there was nothing to take out, and room enough"
+        )
+        raise NotYet(said, hint, sure=True) from not_yet
     held = list(queue._queue)  # type: ignore[attr-defined]
     if held != right:
-        wrong = f"it holds `{held}`, expected `{right}`; you returned {shown(returned)}"
-        raise NotYet(f"{offered}: {wrong}", PUT_IN)
+        wrong = f"it holds {shown(held)}, expected {shown(right)}; you returned {shown(returned)}"
+        raise NotYet(
+            f"{offered}: {wrong}", PUT_IN if lost else "there was room: nothing has to go, put it in"
+        )
     if returned != lost:
         raise NotYet(f"{offered}, and you returned {shown(returned)}; expected `{lost}`", COUNT)
 
 
-async def _hears(name: str, peer: Peer, text: str, when: str) -> None:
-    heard = await peer.hears(f"{when}; {name}", hint=TO_ALL)
+async def _hears(name: str, peer: Peer, text: str, when: str, hint: str = TO_ALL) -> None:
+    heard = await peer.hears(f"{when}; {name}", hint=hint)
     if heard != text:
-        hint = UNCHANGED if text in str(heard) else SAME_ROOM
-        raise NotYet(f"{when}; {name} heard {shown(heard)}", hint, sure=True)
+        if text in str(heard):
+            raise NotYet(f"{when}; {name} heard {shown(heard)}", UNCHANGED, sure=True)
+        if heard == peer.heard_before:
+            raise NotYet(f"{name} heard {shown(heard)} twice", ONCE, sure=True)
+        raise NotYet(
+            f"{when}; {name} heard {shown(heard)}, which was said in another room", SAME_ROOM, sure=True
+        )
 
 
 async def _comes(name: str, peer: Peer, begins: str, when: str) -> None:
@@ -115,16 +151,17 @@ async def _comes(name: str, peer: Peer, begins: str, when: str) -> None:
         stalled.sure = stalled.verdict.hint == WAIT_FOR_NOBODY
         raise
     if not str(heard).startswith(begins):
-        raise NotYet(f"{when}: got {shown(heard[:20])}", SAME_ROOM, sure=True)
+        raise NotYet(f"{when} heard {shown(heard[:20])}", ONCE, sure=True)
 
 
-async def _are_left(handler: Any, rooms: list[str], when: str) -> None:
-    """Make sure that only these rooms are left in the reader's `places`, within a second."""
-    places = getattr(handler, "__globals__", {}).get("places")
-    if not isinstance(places, dict):
+async def _are_left(handler: Any, ours: list[str], rooms: list[str], when: str) -> None:
+    """Make sure that of our rooms only these are left in the reader's `places`, within a second."""
+    places = variables_of(handler).get("places")
+    if not isinstance(places, Mapping):
         raise NotYet(f"there is no dict `places`, but {shown(places)}", FORGET, sure=True)
     for _ in range(20):
-        if sorted(map(str, places)) == rooms:
+        left = sorted(room for room in map(str, places) if any(room.strip("/") == our[1:] for our in ours))
+        if [f"/{room.strip('/')}" for room in left] == sorted(rooms):
             return
         await asyncio.sleep(0.05)
-    raise NotYet(f"{when}; in `places` there are {shown(sorted(map(str, places)))}", FORGET, sure=True)
+    raise NotYet(f"{when}; in `places` there are {shown(left)}", FORGET, sure=True)

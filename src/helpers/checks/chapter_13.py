@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
 
 from fastapi import Depends, FastAPI, HTTPException, WebSocketDisconnect, WebSocketException
 from websockets.asyncio.client import connect
@@ -17,6 +18,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import a_sentence, a_word
 from helpers.checks.peers import Peer
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
@@ -31,7 +33,8 @@ CATCH_EACH = (
 AWAIT_ALL = "your list has none of the slow ones: await every task you start, and note each `TimeoutError`"
 AWAIT_EACH = "each `send_text` needs an `await`, and what goes wrong for one must not end it for the others"
 
-SLOW = ("slow", "slower", "slowest")
+MUTE = ("slow", "slower")
+SLOW = (*MUTE, "too_late")
 GONE = ("gone", "hung_up")
 
 HUNG_UP = 'Cannot call "send" once a close message has been sent.'
@@ -63,6 +66,9 @@ SEND_TO_ALL_AT_ONCE = "send to all at the same time, `asyncio.gather(*(...))`, w
 WAIT_HALF_A_SECOND = (
     "some never read: wait half a second for each, `async with asyncio.timeout(0.5)`, and no longer"
 )
+BEGIN_AFRESH = "each call begins with an empty list of its own: make it inside the function"
+CANCEL_THE_LATE = "who is too slow must not be waited for, and not be sent to later either: cancel that task"
+BY_ITS_NAME = "FastAPI fills a parameter by its name: for `?token=...` call it `token`"
 SEND_TEXT = "FastAPI's way to send a string is `await websocket.send_text(text)`"
 RETURN_THE_FAILED = (
     "catch what goes wrong for each by itself: `TimeoutError` (too slow), and `WebSocketDisconnect` or "
@@ -75,24 +81,31 @@ def ticket_holder(function: Any) -> Verdict:
     """Check a FastAPI dependency that knows whose ticket a token is, and refuses all others with 1008."""
 
     async def scenario(answer: Answer) -> str:
-        for token, who in (("blue", "Ann"), ("red", "Bob")):
+        for token, who in (("blue", "Ann"), ("red", "Bob"), ("blue", "Ann")):
             outcome = await _handshake(answer, function, f"token={token}")
             if outcome != who:
                 raise NotYet(
                     f"with the token `{token}`: got {_in_words(outcome)}, expected `{who!r}`",
-                    RETURN_THE_HOLDER,
+                    RETURN_THE_HOLDER if _reads_the_token(function) else BY_ITS_NAME,
                 )
-        for query, which in (("token=green", "the token `green`, which nobody has,"), ("", "no token")):
+        nobodys = a_word()
+        for query, which in (
+            ("token=green", "the token `green`, which nobody has,"),
+            (f"token={nobodys}", f"the token `{nobodys}`, which nobody has,"),
+            ("token=BLUE", "the token `BLUE`, which nobody has,"),
+            ("token=", "an empty token"),
+            ("", "no token"),
+        ):
             outcome = await _handshake(answer, function, query)
-            if not isinstance(outcome, tuple):
-                raise NotYet(f"with {which}: got {_in_words(outcome)}, and nobody was refused", REFUSE)
-            if outcome[0] != 1008:
-                raise NotYet(f"with {which} the connection was refused with {outcome[0]}, not 1008", REFUSE)
-            if query and not outcome[1]:
+            if not isinstance(outcome, _Refusal):
+                raise NotYet(f"with {which} got {_in_words(outcome)}, and nobody was refused", REFUSE)
+            if outcome.code != 1008:
+                raise NotYet(f"with {which} the connection was refused with {outcome.code}, not 1008", REFUSE)
+            if query and not outcome.reason:
                 raise NotYet(f"{which} was refused, and nobody said why", REFUSE)
         return "Ann and Bob came in, a wrong token and a missing one were refused with 1008"
 
-    return try_function(function, scenario, arguments="token", coroutine=None)
+    return try_function(function, scenario, arguments="", coroutine=None)
 
 
 @check
@@ -100,36 +113,68 @@ def tell_all(function: Any) -> Verdict:
     """Check `async def tell_all(websockets, text)`, which gives each half a second and returns who failed."""
 
     async def scenario(answer: Answer) -> str:
-        async with _room(answer) as (url, sockets):
-            ann, gone, _, bob = [
-                await Peer.join(f"{url}/{name}") for name in ("ann", "gone", "hung_up", "bob")
+        async with _room(answer) as (url, sockets), contextlib.AsyncExitStack() as stack:
+            ann, _, _, bob, late, _ = [
+                await Peer.join(f"{url}/{name}")
+                for name in ("ann", "gone", "hung_up", "bob", "late", "too_late")
             ]
-            async with contextlib.AsyncExitStack() as stack:
-                for name in SLOW:
-                    await stack.enter_async_context(_mute(url, answer, sockets, name))
-                gone.vanishes()
-                await sockets["gone"].closed()
-                sockets["hung_up"].hung_up = True
-                order = ["ann", *SLOW, *GONE, "bob"]
-                begin = time.monotonic()
-                try:
-                    returned = await answer([sockets[name] for name in order], "tea is ready", within=2.2)
-                except NotYet as not_yet:
-                    raise _with_a_hint(not_yet, answer.error) from not_yet
-                took = time.monotonic() - begin
-                for name, peer in (("Ann", ann), ("Bob", bob)):
-                    heard = await peer.hears(f"three are too slow and two are gone; {name}", hint=AWAIT_EACH)
-                    if heard != "tea is ready":
-                        raise NotYet(f"{name} heard {shown(heard)}", "send the text as it is")
-                _check_the_list(returned, [sockets[name] for name in (*SLOW, *GONE)])
-                if took > 1.1:
-                    raise NotYet(
-                        f"it took {took:.1f} s: one after another, or more than half a second for each",
-                        SEND_TO_ALL_AT_ONCE,
-                    )
+            for name in MUTE:
+                await stack.enter_async_context(_mute(url, answer, sockets, name))
+            sockets["gone"].connection.transport.abort()
+            await sockets["gone"].closed()
+            sockets["hung_up"].hung_up = True
+            sockets["late"].takes, sockets["too_late"].takes = 0.3, 0.8
+            readers = (("Ann", ann), ("the late one, who needs 0.3 s", late), ("Bob", bob))
+            everybody = [sockets[name] for name in ("ann", *SLOW, *GONE, "late", "bob")]
+            failed = [sockets[name] for name in (*SLOW, *GONE)]
+            await _told(answer, everybody, failed, readers, "tea is ready")
+            await _told(answer, [sockets["ann"], sockets["bob"]], [], readers[::2], a_sentence())
+            await answer.watch.all_have_ended("`tell_all` has returned", CANCEL_THE_LATE)
         return "those who read had the text; you named the three that were too slow and the two that are gone"
 
     return try_function(function, scenario, arguments="websockets, text")
+
+
+async def _told(
+    answer: Answer,
+    sockets: list[_WebSocket],
+    failed: list[_WebSocket],
+    readers: Sequence[tuple[str, Peer]],
+    text: str,
+) -> None:
+    begin = time.monotonic()
+    for sock in sockets:
+        sock.told = 0
+    try:
+        returned = await answer(list(sockets), text, within=2.2)
+    except NotYet as not_yet:
+        raise _with_a_hint(not_yet, answer.error) from not_yet
+    took = time.monotonic() - begin
+    if twice := [sock for sock in sockets if sock.told > 1]:
+        raise NotYet(f"{shown(twice[0])} was sent the text {twice[0].told} times", "send it once to each")
+    if isinstance(returned, list | tuple | set) and any(
+        getattr(each, "takes", 0) == 0.3 for each in returned
+    ):
+        _check_the_list(returned, failed)
+    who = "three are too slow and two are gone" if failed else "the next text goes to two who read"
+    for name, peer in readers:
+        heard = await peer.hears(f"{who}; {name}", hint=AWAIT_EACH)
+        if heard != text:
+            raise NotYet(f"{name} heard {shown(heard)}", "send the text as it is")
+    _check_the_list(returned, failed)
+    if took > 1.1:
+        raise NotYet(
+            f"it took {took:.1f} s: one after another, or more than half a second for each",
+            SEND_TO_ALL_AT_ONCE,
+        )
+    for name, peer in readers:
+        await peer.hears_nothing(f"after `{text}`, at {name}", within=0.02)
+
+
+def _reads_the_token(function: Any) -> bool:
+    """Whether FastAPI hands the token over: to a parameter of that name or alias, or with the connection."""
+    text = str(inspect.signature(function))
+    return bool(re.search(r"\btoken\b|WebSocket|HTTPConnection", text))
 
 
 async def _handshake(answer: Answer, function: Callable[..., Any], query: str) -> Any:
@@ -141,7 +186,7 @@ async def _handshake(answer: Answer, function: Callable[..., Any], query: str) -
         query: the query of the address.
 
     Returns:
-        What the function returned, or (close code, reason) where the connection was refused.
+        What the function returned, or the refusal.
 
     Raises:
         NotYet: the function raised something else, or decided by sending something itself.
@@ -152,7 +197,7 @@ async def _handshake(answer: Answer, function: Callable[..., Any], query: str) -
     @functools.wraps(function)
     async def dependency(*positional: Any, **named: Any) -> Any:
         try:
-            return await _decision(answer, inspect.signature(function).bind(*positional, **named).args)
+            return await _decision(answer, positional, named)
         finally:
             if sent:
                 what, hint = TOO_EARLY.get(sent[0]["type"], ("answered", REFUSE))
@@ -170,23 +215,28 @@ async def _handshake(answer: Answer, function: Callable[..., Any], query: str) -
     app = FastAPI()
     app.add_api_websocket_route("/ws", endpoint)
     await app({**SCOPE, "query_string": query.encode()}, receive, send)
-    return returned[0] if returned else (sent[0]["code"], sent[0]["reason"])
+    return returned[0] if returned else _Refusal(sent[0]["code"], sent[0]["reason"])
 
 
-async def _decision(answer: Answer, arguments: tuple[Any, ...]) -> Any:
+async def _decision(answer: Answer, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """What the reader's function returns; its `WebSocketException` is raised as it is.
 
     Raises:
         NotYet: it raised something else, or did not return in time.
     """
     try:
-        return await answer(*arguments)
+        return await answer(*positional, **named)
     except NotYet as not_yet:
         if isinstance(answer.error, WebSocketException):
             raise answer.error from None
         if isinstance(answer.error, HTTPException | KeyError | WebSocketDisconnect):
             raise NotYet(not_yet.verdict.said, REFUSE, sure=True) from not_yet
         raise
+
+
+class _Refusal(NamedTuple):
+    code: int
+    reason: str
 
 
 class _WebSocket:
@@ -199,14 +249,18 @@ class _WebSocket:
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
         self.hung_up = False
+        self.takes = 0.0
+        self.told = 0
         self._name = connection.request.path.strip("/") if connection.request else ""
 
     async def send_text(self, text: str) -> None:
         if not isinstance(text, str):
             raise TypeError(f"send_text takes a string, not {type(text).__name__}")
+        self.told += 1
         if self.hung_up:
             raise RuntimeError(HUNG_UP)
         try:
+            await asyncio.sleep(self.takes)
             await self.connection.send(text)
         except ConnectionClosed:
             raise WebSocketDisconnect(1006) from None
@@ -292,13 +346,23 @@ def _check_the_list(returned: Any, failed: list[_WebSocket]) -> None:
     if not isinstance(returned, list | tuple | set):
         raise NotYet(f"`tell_all` returned {shown(returned)}", "return the list of those that failed")
     named, wanted = set(map(id, returned)), set(map(id, failed))
-    if named != wanted or len(returned) != len(failed):
-        none_slow = not named & set(map(id, failed[: len(SLOW)]))
-        said = f"`tell_all` returned {shown(list(returned))}, expected were {shown(failed)}"
-        raise NotYet(said, AWAIT_ALL if none_slow else RETURN_THE_FAILED)
+    if named == wanted and len(returned) == len(failed):
+        return
+    said = f"`tell_all` returned {shown(list(returned))}, expected were {shown(failed)}"
+    if not failed:
+        raise NotYet(f"a second time, nobody failed; {said}", BEGIN_AFRESH)
+    if any(not isinstance(each, _WebSocket) for each in returned):
+        raise NotYet(said, "put the websockets into the list: those that failed, and nothing else")
+    if too_many := [each for each in returned if id(each) not in wanted]:
+        hint = "`late` reads, and 0.3 s is within its half second" if too_many[0].takes else RETURN_THE_FAILED
+        raise NotYet(said, hint)
+    none_slow = not named & set(map(id, failed[: len(SLOW)]))
+    late_missing = wanted - named == {id(failed[len(MUTE)])}
+    slowly = "`too_late` takes 0.8 s: give each half a second, no more"
+    raise NotYet(said, AWAIT_ALL if none_slow else slowly if late_missing else RETURN_THE_FAILED)
 
 
 def _in_words(outcome: Any) -> str:
-    if isinstance(outcome, tuple):
-        return f"a refusal ({outcome[0]}{f', {outcome[1]}' if outcome[1] else ''})"
+    if isinstance(outcome, _Refusal):
+        return f"a refusal ({outcome.code}{f', {outcome.reason}' if outcome.reason else ''})"
     return shown(outcome)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from helpers.checks.trial import UNFINISHED
-from helpers.checks.verdict import Verdict, shown
+from helpers.checks.verdict import UNFINISHED, Verdict, shown
 
 
 def unfit(

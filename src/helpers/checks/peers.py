@@ -25,10 +25,7 @@ SEND_IT = (
     "without `await` nothing is sent"
 )
 
-GIVE_TURNS = (
-    "let others have their turn: `await asyncio.sleep(...)` waits, "
-    "and `await asyncio.to_thread(...)` does slow work on another thread"
-)
+NO_TURN = "something keeps the loop busy: what runs there, and where does it `await`?"
 
 
 class Peer:
@@ -36,10 +33,15 @@ class Peer:
 
     Args:
         connection: an open client connection.
+
+    Attributes:
+        heard_before: the message before the last one.
     """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self._heard: str | bytes | None = None
+        self.heard_before: str | bytes | None = None
 
     @classmethod
     async def join(cls, url: str, *, narrow: bool = False) -> Self:
@@ -64,7 +66,7 @@ class Peer:
                 max_queue=1 if narrow else 16,
             )
         except TimeoutError:
-            raise NotYet(f"another peer could not connect for {ANSWER_WITHIN:g} s", GIVE_TURNS) from None
+            raise NotYet(f"another peer could not connect for {ANSWER_WITHIN:g} s", NO_TURN) from None
         peer = cls(connection)
         _joined.get().append(peer)
         return peer
@@ -86,14 +88,16 @@ class Peer:
             NotYet: none came, or the connection was closed.
         """
         try:
-            return await asyncio.wait_for(self._connection.recv(), within)
+            message = await asyncio.wait_for(self._connection.recv(), within)
+            self.heard_before, self._heard = self._heard, message
+            return message
         except TimeoutError:
             raise NotYet(f"{when}, nothing came for {within:g} s", hint) from None
         except ConnectionClosed:
             raise NotYet(
                 f"{when}, the connection was closed ({self._connection.close_code})",
                 "a connection closes when its handler returns: `send` the answer, don't `return` it, "
-                "and keep reading until the peer leaves",
+                "and keep reading, `async for`, until the peer leaves",
             ) from None
 
     async def hears_nothing(self, when: str, *, within: float = 0.2) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import asyncio
-import collections
 import concurrent.futures
 import inspect
-import textwrap
-import traceback
+import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,65 +13,63 @@ from websockets.exceptions import ConnectionClosed
 from helpers.background.break_off import RESTART
 from helpers.background.loops import BackgroundLoop
 from helpers.background.server import BackgroundServer
-from helpers.checks.answer import Answer, hint_for, how_it_raised, name_of
-from helpers.checks.peers import GIVE_TURNS, until_all_have_left
-from helpers.checks.verdict import NotYet, Verdict, shown
-from helpers.readers_code import in_words, readers_line
+from helpers.checks.answer import (
+    LOOK_AT_THE_STUB,
+    Answer,
+    hint_for,
+    hint_for_blocked,
+    how_it_raised,
+    name_of,
+    unfit_form,
+)
+from helpers.checks.holes import holes
+from helpers.checks.peers import until_all_have_left
+from helpers.checks.verdict import UNFINISHED, NotYet, Verdict, shown
+from helpers.checks.watched import SWALLOWED, Watch
+from helpers.readers_code import call_of, cannot_be_called_with, in_words
 
-DEADLINE = 3.0
+DEADLINE = 4.0
 """How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""
 
-HandlerScenario = Callable[[str, asyncio.AbstractEventLoop], Coroutine[Any, Any, str]]
+_numbers = itertools.count(1)
+
+HandlerScenario = Callable[[str, Watch], Coroutine[Any, Any, str]]
 
 
 def try_handler(handler: Any, scenario: HandlerScenario) -> Verdict:
     """Serve with the reader's handler, on a loop of its own, and play a scenario against it.
 
     Args:
-        handler: the reader's `async def handler(connection)`.
-        scenario: is called on another loop, with the server's address and the handler's loop; returns
-            what went right, or raises `NotYet`.
+        handler: what the reader wrote for `async def handler(connection)`, in any form that can be served.
+        scenario: is called on another loop, with the server's address and what the handler does on its loop;
+            returns what went right, or raises `NotYet`. Afterwards, whatever the handler started has to end.
 
     Returns:
-        The verdict, within five seconds whatever the handler does.
+        The verdict, within six seconds whatever the handler does.
     """
-    if _unfinished(handler):
+    if holes(handler) == "nothing else":
         return UNFINISHED
     name = name_of(handler)
     try:
-        server = BackgroundServer(handler, where="own", name=f"check of {name}", close_timeout=0.2)
+        title = f"check {next(_numbers)} of {name}"  # a server of the same name would take its place
+        server = BackgroundServer(handler, where="own", name=title, close_timeout=0.2)
     except TypeError as error:
-        return _unfit(str(error))
+        return Verdict(False, str(error), LOOK_AT_THE_STUB)
+    watched: list[Watch] = []
+    server.handler = lambda connection: watched[0].handler(handler)(connection)
+    early: list[Exception] = []
     server.start()
-    tasks = _recorded_tasks(server.loop)
+    watched.append(watch := Watch(server.loop))
     try:
-        verdict, sure = _play(scenario(server.url, server.loop))
+        verdict, sure = _play(_noting(scenario(server.url, watch), early, lambda: server.failures), watch)
     finally:
         server.halt()  # and not stop(), which would tell what the verdict tells
     failures, blocked = server.failures, server.blocked
-    if not (verdict or failures):
-        failures = [death for death in map(_died_of, tasks) if death]
-    return _explained(verdict, sure, handler, failures[0] if failures else None, blocked)
-
-
-def _recorded_tasks(loop: asyncio.AbstractEventLoop) -> collections.deque[asyncio.Task[Any]]:
-    """The tasks that are made on the loop from now on, the last thousand of them."""
-    tasks: collections.deque[asyncio.Task[Any]] = collections.deque(maxlen=1000)
-
-    def recorded(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        tasks.append(asyncio.Task(coroutine, loop=loop, **options))
-        return tasks[-1]
-
-    loop.set_task_factory(recorded)
-    return tasks
-
-
-def _died_of(task: asyncio.Task[Any]) -> Exception | None:
-    """What a task of the reader's raised, unless its peer had left; asyncio tells only who awaits it."""
-    error = task.exception() if task.done() and not task.cancelled() else None
-    if not isinstance(error, Exception) or isinstance(error, ConnectionClosed):
-        return None
-    return error if readers_line(traceback.extract_tb(error.__traceback__)) else None
+    if verdict:
+        early += failures  # when peers leave; after a failed trial that would be no explanation
+    elif not early and (died := watch.failure()):
+        early.append(died)
+    return _explained(verdict, sure, handler, early, blocked, swallowed=watch.swallowed)
 
 
 def try_function(
@@ -88,43 +82,52 @@ def try_function(
     """Play a scenario in which the reader's function is called.
 
     Args:
-        function: the reader's function.
-        scenario: is called with the function as an `Answer`, on another loop.
-        arguments: the names of the function's arguments, like `"url, question"`.
-        coroutine: whether it has to be a coroutine function; None lets it be one or a plain function.
+        function: what the reader wrote, in any form that can be called.
+        scenario: is called with the function as an `Answer`, on another loop. Afterwards, whatever the
+            function started on its loop has to end.
+        arguments: the names of the function's arguments, like `"url, question"`; empty where whoever calls
+            it goes by other rules.
+        coroutine: whether a call must give something to await; None lets it be either.
 
     Returns:
-        The verdict, within five seconds whatever the function does.
+        The verdict, within six seconds whatever the function does.
     """
-    if _unfinished(function):
+    if holes(function) == "nothing else":
         return UNFINISHED
-    names = arguments.split(", ")
     if not callable(function):
-        return _unfit(f"the answer must be a function, not {shown(function)}")
+        return Verdict(False, f"the answer must be a function, not {shown(function)}", LOOK_AT_THE_STUB)
+    name, written = name_of(function), call_of(function)
+    why_not = cannot_be_called_with(function, *arguments.split(", ")) if arguments else None
+    if why_not:
+        return Verdict(False, f"`{name}` is called as `{name}({arguments})`: {why_not}", LOOK_AT_THE_STUB)
+    has_yield = inspect.isgeneratorfunction(written) or inspect.isasyncgenfunction(written)
+    if has_yield or (coroutine is False and inspect.iscoroutinefunction(written)):
+        generator = has_yield and coroutine is not False
+        return unfit_form(name, coroutine=coroutine is not False, generator=generator).verdict
+    answer = Answer(function, coroutine=coroutine)
     try:
-        inspect.signature(function).bind(*names)
-    except (TypeError, ValueError) as error:
-        return _unfit(f"`{name_of(function)}` is called as `{name_of(function)}({arguments})`: {error}")
-    is_coroutine = inspect.iscoroutinefunction(function)
-    has_yield = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    if (coroutine and not is_coroutine) or (coroutine is None and has_yield):
-        why = " and no `yield`" if has_yield else ""
-        return _unfit(f"`{name_of(function)}` must be a coroutine function: write `async def`{why}")
-    if coroutine is False and (is_coroutine or inspect.isasyncgenfunction(function)):
-        return _unfit(f"`{name_of(function)}` must be a plain function: write `def`, without `async`")
-    answer = Answer(function)
-    try:
-        verdict, sure = _play(scenario(answer))
+        verdict, sure = _play(scenario(answer), answer.watch)
     finally:
         answer.end()
-    return _explained(verdict, sure, function, None, answer.blocked)
+    failure = None if verdict else answer.watch.failure()
+    return _explained(verdict, sure, function, [failure] if failure else [], answer.blocked)
 
 
-def _play(scenario: Coroutine[Any, Any, str]) -> tuple[Verdict, bool]:
+async def _noting(
+    scenario: Coroutine[Any, Any, str], early: list[Exception], failures: Callable[[], list[Exception]]
+) -> str:
+    """Note which handlers have failed before the peers leave."""
+    try:
+        return await scenario
+    finally:
+        early += failures()
+
+
+def _play(scenario: Coroutine[Any, Any, str], watch: Watch) -> tuple[Verdict, bool]:
     """The verdict, and whether no deeper reason has to be looked for."""
     examiner = BackgroundLoop("examiner")
     examiner.hold(scenario)
-    future = examiner.submit(until_all_have_left(scenario))
+    future = examiner.submit(_to_the_end(scenario, watch))
     try:
         return Verdict(True, future.result(DEADLINE)), False
     except NotYet as not_yet:
@@ -144,33 +147,26 @@ def _play(scenario: Coroutine[Any, Any, str]) -> tuple[Verdict, bool]:
     return Verdict(False, said, hint), False
 
 
+async def _to_the_end(scenario: Coroutine[Any, Any, str], watch: Watch) -> str:
+    said = await until_all_have_left(scenario)
+    await watch.all_have_ended("it is over")
+    return said
+
+
 def _explained(
-    verdict: Verdict, sure: bool, code: object, error: BaseException | None, blocked: str | None
+    verdict: Verdict,
+    sure: bool,
+    code: object,
+    errors: list[Exception],
+    blocked: str | None,
+    *,
+    swallowed: bool = False,
 ) -> Verdict:
     """A verdict with the deeper reason, where one is known."""
-    if blocked and RESTART in blocked:
-        return Verdict(False, blocked, GIVE_TURNS)
-    if sure:
-        return verdict
-    if error:
-        return Verdict(False, how_it_raised(name_of(code), error), hint_for(error))
-    if blocked and not verdict:
-        return Verdict(False, blocked, GIVE_TURNS)
+    if blocked and (RESTART in blocked or not (verdict or sure or errors)):
+        verdict = Verdict(False, blocked, SWALLOWED if swallowed else hint_for_blocked(code, blocked))
+    elif errors and not sure:
+        verdict = Verdict(False, how_it_raised(name_of(code), errors[0]), hint_for(errors[0]))
+    if not verdict and holes(code) == "some":
+        return Verdict(False, verdict.said, f"{verdict.hint}; and there is still a `...` in your code")
     return verdict
-
-
-UNFINISHED = Verdict(False, "there is still a `...`", "put your own lines in its place")
-
-
-def _unfit(why: str) -> Verdict:
-    return Verdict(False, why, "look at the first line of the stub")
-
-
-def _unfinished(code: object) -> bool:
-    if code is ...:
-        return True
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))  # type: ignore[arg-type]
-    except (OSError, TypeError, SyntaxError):
-        return False
-    return any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(tree))

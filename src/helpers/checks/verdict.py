@@ -15,18 +15,21 @@ class Verdict:
         right: whether the reader's code does what the exercise asks.
         said: what happened, in a sentence.
         hint: which way to look; empty where it is right.
+        points: what belongs to the sentence, one below the other.
     """
 
     right: bool
     said: str
     hint: str = ""
+    points: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.right
 
     def __str__(self) -> str:
         mark = "✓" if self.right else "✗ not yet:"
-        return f"{mark} {self.said}" + (f"\n  → {self.hint}" if self.hint else "")
+        below = [*(f"• {point}" for point in self.points), *([f"→ {self.hint}"] if self.hint else [])]
+        return "\n  ".join([f"{mark} {self.said}", *below])
 
     def __repr__(self) -> str:
         return str(self)
@@ -34,11 +37,16 @@ class Verdict:
     def _repr_html_(self) -> str:
         colour = "--jp-success-color1, #2e7d32" if self.right else "--jp-warn-color1, #b26a00"
         mark = "✓" if self.right else "✗ not yet:"
+        points = "".join(f"<li>{_marked(point)}</li>" for point in self.points)
+        points = f'<ul style="margin: 4px 0">{points}</ul>' if points else ""
         hint = f'<div style="margin-top: 4px">→ {_marked(self.hint)}</div>' if self.hint else ""
         return (
             f'<div role="status" style="border-left: 4px solid var({colour}); padding: 6px 12px">'
-            f"<b>{mark}</b> {_marked(self.said)}{hint}</div>"
+            f"<b>{mark}</b> {_marked(self.said)}{points}{hint}</div>"
         )
+
+
+UNFINISHED = Verdict(False, "there is still a `...`", "put your own lines in its place")
 
 
 class NotYet(Exception):
@@ -48,12 +56,13 @@ class NotYet(Exception):
         said: what was expected and what came.
         hint: which way to look.
         sure: whether this is the reason; otherwise what raised or blocked elsewhere explains it better.
+        points: what belongs to the sentence, one below the other.
     """
 
-    def __init__(self, said: str, hint: str, *, sure: bool = False) -> None:
+    def __init__(self, said: str, hint: str, *, sure: bool = False, points: tuple[str, ...] = ()) -> None:
         super().__init__(said)
         self.sure = sure
-        self.verdict = Verdict(False, said, hint)
+        self.verdict = Verdict(False, said, hint, points)
 
 
 class _Short(reprlib.Repr):
