@@ -352,6 +352,7 @@ class TestUse:
         timeline.send = sent.append
         timeline._from_the_page(timeline, {"do": "page", "before": 701}, [])
         assert [row["n"] for row in json.loads(sent[0]["rows"])] == list(range(401, 701))
+        assert sent[0]["before"] == 701  # other pages have not asked for it
         timeline._from_the_page(timeline, {"do": "clear", "until": 999}, [])
         assert len(timeline.frames) == 1
         timeline._from_the_page(timeline, {"do": "clear", "until": 5000}, [])
