@@ -59,6 +59,8 @@ class Device:
         self._every = 1 / rate
         self._values = values(f"{seed} {name}")
         self._limit = limit
+        self._enough = False
+        self._all_stored = asyncio.Event()
         self._chance = random.Random(f"pauses {seed} {name}")
 
     async def run(self) -> None:
@@ -80,20 +82,28 @@ class Device:
                     waits = pauses(self._chance)
                 await asyncio.sleep(next(waits))
 
+    async def finish(self) -> int:
+        """Measure no more, wait until everything is stored, and return the last reading's number."""
+        self._enough = True
+        await self._all_stored.wait()
+        return 0 if self.outbox is None else self.outbox.last
+
     async def _measure(self) -> None:
         due = time.monotonic()
-        while True:
+        while not self._enough:
             due += self._every
             await asyncio.sleep(due - time.monotonic())
             value = next(self._values)
-            if self.outbox is not None:
+            if self.outbox is not None and not self._enough:
                 self.outbox.add(time.time(), value)
+                self._all_stored.clear()
 
     async def _talk(self, connection: ClientConnection) -> None:
         stored = as_ack(await connection.recv()).ack or 0
         if self.outbox is None:
             self.outbox = Outbox(stored, limit=self._limit)
         self.outbox.connected(stored)
+        self._look(self.outbox)
         self.connected = True
         sending = asyncio.create_task(self._send(connection, self.outbox))
         try:
@@ -103,9 +113,14 @@ class Device:
                     self.outbox.acknowledged(answer.ack)
                 if answer.error is not None:
                     self.outbox.refused(answer.number)
+                self._look(self.outbox)
         finally:
             sending.cancel()
             await asyncio.wait([sending])
+
+    def _look(self, outbox: Outbox) -> None:
+        if not len(outbox):
+            self._all_stored.set()
 
     async def _send(self, connection: ClientConnection, outbox: Outbox) -> None:
         with contextlib.suppress(ConnectionClosed):

@@ -20,12 +20,13 @@ class Outbox:
         limit: how many readings are kept; then the oldest is lost, and counted.
 
     Attributes:
+        last: the number of the newest reading.
         lost: how many readings were thrown away because the outbox was full, or refused.
     """
 
     def __init__(self, after: int = 0, *, limit: int = 10_000) -> None:
         self.lost = 0
-        self._last = after
+        self.last = after
         self._limit = limit
         self._kept: deque[Reading] = deque()
         self._sent = 0  # how many of the kept ones, from the left, were sent on this connection
@@ -35,8 +36,8 @@ class Outbox:
 
     def add(self, at: float, value: float) -> None:
         """Number a reading, and keep it."""
-        self._last += 1
-        self._kept.append(Reading(self._last, at, value))
+        self.last += 1
+        self._kept.append(Reading(self.last, at, value))
         if len(self._kept) > self._limit:
             self._forget_oldest()
             self.lost += 1

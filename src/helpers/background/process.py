@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import socket
@@ -12,6 +13,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from helpers.background import ends_with_parent
 from helpers.background.lifetime import Background, BackgroundError
@@ -77,6 +80,21 @@ class BackgroundProcess(Background):
     def output(self) -> list[str]:
         """What it printed so far, the last 1,000 lines."""
         return list(self._output)
+
+    def kill(self) -> None:
+        """Kill the program and what it has started, as `kill -9` does: it can't tidy up.
+
+        `start()` starts it again, on the same port.
+
+        Raises:
+            BackgroundError: it doesn't run.
+        """
+        if self._process is None or not self.running:
+            raise BackgroundError(f"{self.name!r} is not running")
+        for program in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                program.kill()
+        self._process.wait()
 
     @property
     def _scheme(self) -> str:
