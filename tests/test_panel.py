@@ -520,9 +520,15 @@ def test_a_person_takes_over_in_another_page() -> None:
         projector.state("connecting")
         assert web._acting == "projector"
         projector.state("open")
+        told_again: list[str] = []
+        web.send_state = told_again.append
         desk.batch(("received", "late"))
         desk.state("closed", "1000")
         assert (web.state, web.received_count) == ("open", 1)
+        assert told_again == [
+            "_acting",
+            "_acting",
+        ]  # its connection to the kernel may have been lost meanwhile
         await asyncio.sleep(pages.ANSWER_WITHIN + 0.1)  # its question to the desk is void
         assert (web.state, web._acting) == ("open", "projector")
 

@@ -335,6 +335,8 @@ class BrowserClient(Panel):
                 self._has_come_to(content)
             elif content["do"] == "batch":
                 self._has_happened(content, buffers)
+        elif content["do"] != "hello":
+            self.send_state("_acting")  # it may have missed that another page acts
         if pages.several:
             self._view = _as_shown(self._conversation)
 
