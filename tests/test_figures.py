@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from helpers.figures.bars import COLOURS, Bars
@@ -28,6 +30,17 @@ def test_bars_are_to_one_scale_and_in_one_colour() -> None:
     assert page.count(COLOURS[0]) == 3
     assert "■" not in page
     assert repr(Bars({})) == ""
+
+
+def test_bars_far_apart_are_to_a_logarithmic_scale() -> None:
+    bars = Bars({"loop": 1.0, "thread": 0.001, "process": 0.1})
+    *lines, note = repr(bars).splitlines()
+    assert [line.count("█") for line in lines] == [40, 10, 30]
+    assert note == "(logarithmic scale: each step is ten times as much)"
+    page = bars._repr_html_()
+    assert page.count("25.00% 100%") == 3
+    assert note.strip("()") in page
+    assert "logarithmic" not in repr(Bars({"loop": 1.0, "thread": 0.01}))
 
 
 def test_bars_take_words_for_all_or_for_one() -> None:
@@ -148,7 +161,7 @@ def test_a_table_as_text_and_as_html() -> None:
     assert repr(table) == "About <this>\n     ─ bytes ─\nway  up   down\na     1     22"
     page = table._repr_html_()
     assert "About &lt;this&gt;" in page
-    assert '<th colspan="2" scope="colgroup" style="text-align: center">bytes</th>' in page
+    assert re.search(r'<th colspan="2" scope="colgroup" style="text-align: center; [^"]*">bytes</th>', page)
     assert page.count("<tr>") == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -19,6 +20,8 @@ def _in_ms(seconds: float) -> str:
 
 class Bars:
     """Bars, all to one scale; or in groups, each group to its own scale and each label in its own colour.
+
+    Where the longest is more than 300 times the shortest, the scale is logarithmic, and says so.
 
         Bars({"kernel's loop": 1.0, "thread": 0.004})
         Bars({"10 clients": {"loop": 0.6, "gather": 0.7}, "100 clients": {"loop": 6.1, "gather": 5.9}})
@@ -55,11 +58,18 @@ class Bars:
                 f"{'  ' if group else ''}{label:{wide}}  {words:>{said}}  {'█' * round(40 * share)}".rstrip()
                 for label, words, share in _shares(bars)
             ]
+            lines += [f"({_LOGARITHMIC})"] if _decades(bars) else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            self._heading(group) + "".join(self._row(*bar, mark=bool(group)) for bar in _shares(bars))
+            self._heading(group)
+            + "".join(self._row(*bar, mark=bool(group), decades=_decades(bars)) for bar in _shares(bars))
+            + (
+                f'<tr><td colspan="3" style="text-align: left">{_LOGARITHMIC}</td></tr>'
+                if _decades(bars)
+                else ""
+            )
             for group, bars in self._groups.items()
         )
         style = "width: 100%; max-width: 720px; table-layout: auto"  # JupyterLab's own layout is fixed
@@ -71,23 +81,49 @@ class Bars:
             f"{html.escape(group)}</th></tr>"
         )
 
-    def _row(self, label: str, words: str, share: float, *, mark: bool) -> str:
+    def _row(self, label: str, words: str, share: float, *, mark: bool, decades: float) -> str:
         colour = self.colours[label]
         square = f'<span aria-hidden="true" style="color: {colour}">■</span> ' if mark else ""
+        line = "transparent calc(100% - 1px), color-mix(in srgb, currentColor 35%, transparent) 0"
+        step = (
+            f"background: linear-gradient(to right, {line}) 0 / {100 / decades:.2f}% 100%; "
+            if decades
+            else ""
+        )
         return (
             '<tr><th scope="row" style="text-align: left; white-space: nowrap; font-weight: normal">'
             f"{square}{html.escape(label)}</th>"
             '<td style="text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums">'
             f"{html.escape(words)}</td>"
-            '<td style="width: 60%; text-align: left"><div style="height: 1em; border-radius: 2px; '
-            f'width: {100 * share:.1f}%; background: {colour}"></div></td></tr>'
+            f'<td style="width: 60%; text-align: left"><div style="{step}"><div style="height: 1em; '
+            f'border-radius: 2px; width: {100 * share:.1f}%; background: {colour}"></div></div></td></tr>'
         )
+
+
+_LOGARITHMIC = "logarithmic scale: each step is ten times as much"
+
+
+def _decades(bars: Mapping[str, tuple[float | None, str]]) -> float:
+    """How many powers of ten a logarithmic scale shows; 0 where a linear one will do."""
+    there = [amount for amount, _ in bars.values() if amount]
+    if not there or max(there) <= 300 * min(there):
+        return 0
+    return math.log10(max(there)) - _begin(there)
+
+
+def _begin(amounts: list[float]) -> float:
+    """Where a logarithmic scale begins, as a power of ten, so that the shortest bar can be seen."""
+    return math.floor(math.log10(min(amounts)) - 0.2)
 
 
 def _shares(bars: Mapping[str, tuple[float | None, str]]) -> list[tuple[str, str, float]]:
     """Label, words, and the share of the longest bar in the same group."""
-    longest = max((amount or 0.0 for amount, _ in bars.values()), default=0.0)
-    return [
-        (label, words, (amount or 0.0) / longest if longest else 0.0)
-        for label, (amount, words) in bars.items()
-    ]
+    there = [amount for amount, _ in bars.values() if amount]
+    decades = _decades(bars)
+
+    def share(amount: float | None) -> float:
+        if not amount:
+            return 0.0
+        return (math.log10(amount) - _begin(there)) / decades if decades else amount / max(there)
+
+    return [(label, words, share(amount)) for label, (amount, words) in bars.items()]

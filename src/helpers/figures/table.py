@@ -77,6 +77,17 @@ def times(ratio: float | None) -> str:
     return "–" if ratio is None else f"×{ratio:.1f}" if ratio >= 1.95 else f"×{ratio:.2f}"
 
 
+_SHADE_WHERE_MORE_IS = ", ".join(
+    f"linear-gradient(to {side}, {ground}, transparent {width}) {moves}"
+    for ground, width, moves in (
+        ("var(--jp-layout-color0, Canvas) 14px", "40px", "local"),  # hides the shade at the table's own edge
+        ("color-mix(in srgb, currentColor 45%, transparent)", "14px", "scroll"),
+    )
+    for side in ("right", "left")
+)
+"""A background for what scrolls sideways. Source: https://lea.verou.me/blog/2012/04/background-attachment-local/"""
+
+
 class Table:
     """Rows of text under a caption. It prints as text and shows as an HTML table.
 
@@ -117,30 +128,34 @@ class Table:
         return "\n".join(line.rstrip() for line in [*top, *lines])
 
     def _repr_html_(self) -> str:
-        number = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
+        tight = "padding: 0.4em clamp(3px, 1.6cqi - 5px, 0.5em)"  # where there is little room
+        number = f"text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; {tight}"
         groups = "".join(
-            f'<th colspan="{end - begin}" scope="colgroup" style="text-align: center">'
+            f'<th colspan="{end - begin}" scope="colgroup" style="text-align: center; {tight}">'
             f"{html.escape(group)}</th>"
             if group
             else "<td></td>" * (end - begin)
             for begin, end, group in self._groups()
         )
         heads = "".join(
-            f'<th scope="col" style="text-align: {"right" if column else "left"}">{html.escape(head)}</th>'
+            f'<th scope="col" style="text-align: {"right" if column else "left"}; {tight}">'
+            f"{html.escape(head)}</th>"
             for column, (_, head) in enumerate(self.columns)
         )
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left; white-space: nowrap">{html.escape(first)}</th>'
+            f'<tr><th scope="row" style="text-align: left; {tight}">{html.escape(first)}</th>'
             + "".join(f'<td style="{number}">{html.escape(cell)}</td>' for cell in rest)
             + "</tr>"
             for first, *rest in self.rows
         )
         return (
-            '<div style="overflow-x: auto"><table>'
-            '<caption style="text-align: left; color: inherit; white-space: nowrap">'
+            '<div style="container-type: inline-size">'
+            f'<div style="overflow-x: auto; background: {_SHADE_WHERE_MORE_IS}">'
+            '<table style="font-size: clamp(10.5px, 2.02cqi, 1em)">'
+            '<caption style="text-align: left; color: inherit; max-width: 100cqi">'
             f"{html.escape(self.caption)}</caption>"
             f"<thead>{f'<tr>{groups}</tr>' if any(group for group, _ in self.columns) else ''}"
-            f"<tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+            f"<tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></div>"
         )
 
     def _groups(self) -> list[tuple[int, int, str]]:
