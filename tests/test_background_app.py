@@ -7,6 +7,7 @@ import urllib.error
 
 import pytest
 from shared import echo, nothing_left, open_here, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
+from websockets import http11
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake
 
@@ -152,7 +153,9 @@ def test_what_uvicorn_logs_is_an_event_of_the_app_it_speaks_of(capfd):
         ({}, " (403 Forbidden)"),
     ],
 )
-def test_a_refusal_is_answered_at_once_and_told(headers, said):
+def test_a_refusal_is_answered_at_once_and_told(headers, said, monkeypatch):
+    monkeypatch.setattr(http11, "MAX_LINE_LENGTH", 65_536)  # the chat, where it was imported, has its own
+
     async def refuse(scope, receive, send):
         await receive()
         await send({"type": "websocket.close"})

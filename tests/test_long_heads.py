@@ -11,6 +11,7 @@ import pytest
 from conversations import only
 from shared import PLACES, echo, run
 from test_background_app import app
+from websockets import http11
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -24,6 +25,12 @@ from helpers.wire import events
 
 LONG = LONGEST_HEAD - 1000  # the rest of the head has its room
 COOKIE = {"Cookie": "c=" + "a" * LONG}
+
+
+@pytest.fixture(autouse=True)
+def the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what other tests have imported: the chat has a limit of its own."""
+    monkeypatch.setattr(http11, "MAX_LINE_LENGTH", LONGEST_HEAD)
 
 
 async def answers(url: str) -> bool:
