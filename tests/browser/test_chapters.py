@@ -86,6 +86,14 @@ def after_run_all_three_peers_talk_until_the_button_is_pressed(page: NotebookPag
     expect(page.page.get_by_role("button", name="Stopped")).to_be_visible()
     expect(panel(page, "Ann").locator(".wsbook-state")).to_contain_text("closed: 1001 (server stopped)")
     expect(panel(page, "Your browser").locator(".wsbook-state")).to_contain_text("closed")
+    # The server's cell again, and no other: the browser's panel further down leads to the new server
+    page.run_cell(page.find_cell("server = BackgroundServer"))
+    expect(panel(page, "Ann").locator(".wsbook-state")).to_have_text("closed: not connected yet")
+    for who in ("Ann", "Your browser"):
+        panel(page, who).get_by_role("button", name="Connect", exact=True).click()
+        expect(panel(page, who).locator(".wsbook-state")).to_have_text("open")
+    say(page, "Your browser", "here again")
+    expect(panel(page, "Ann").locator(".wsbook-log")).to_contain_text("here again")
 
 
 @by_hand("01_compare_http_and_websocket.ipynb")
@@ -110,6 +118,14 @@ def an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> N
     expect(detail.locator(".wsbook-wire-mask")).to_contain_text("48")
     up.get_by_role("button").first.click()
     expect(detail).to_have_count(0)
+
+    # On a screen of 1440 by 900 what one types and the arrow that it becomes are seen together
+    page.page.set_viewport_size({"width": 1440, "height": 900})
+    page.cell(page.find_cell("timeline = WireTimeline")).evaluate("cell => cell.scrollIntoView()")
+    say(page, "Ann", "seen at once")
+    field = panel(page, "Ann").get_by_label("Ann: message to send")
+    for seen in (field, timeline.locator(".wsbook-wire-row").filter(has_text="seen at once").last):
+        expect(seen).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize("clicked", [False, True], ids=["connected by a cell", "connected by a click"])
