@@ -19,7 +19,7 @@ from helpers.background.app import BackgroundApp
 from helpers.background.server import BackgroundServer
 from helpers.background.tap import tapped
 from helpers.clients.conversation import NotConnectedError
-from helpers.sockets import LONGEST_HEAD
+from helpers.sockets import LONGEST_HEAD, raise_line_limit
 from helpers.widgets.panel import ClientPanel
 from helpers.wire import events
 
@@ -102,3 +102,9 @@ def test_it_does_not_matter_what_is_imported_first(environment: dict[str, str], 
             [sys.executable, "-c", code], env=own | environment, capture_output=True, text=True, check=True
         )
         assert done.stdout == f"{length}\n"
+
+
+def test_a_limit_that_is_higher_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http11, "MAX_LINE_LENGTH", 2**20)
+    raise_line_limit()
+    assert http11.MAX_LINE_LENGTH == 2**20

@@ -27,7 +27,8 @@ def raise_line_limit() -> None:
     longest = int(os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", str(LONGEST_HEAD)))
     for name in ("websockets.http11", "websockets.legacy.http"):
         if name in sys.modules:
-            vars(sys.modules[name])["MAX_LINE_LENGTH"] = longest
+            limits = vars(sys.modules[name])
+            limits["MAX_LINE_LENGTH"] = max(limits["MAX_LINE_LENGTH"], longest)
 
 
 def raise_file_limit() -> int:
