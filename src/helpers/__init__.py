@@ -35,6 +35,7 @@ _HOMES = {
     "AppPage": "widgets.app_page",
     "BrowserClient": "widgets.panel",
     "ClientPanel": "widgets.panel",
+    "LiveChart": "widgets.live_chart",
     "Race": "widgets.race",
     "StopButton": "widgets.stop_button",
     "WireTimeline": "widgets.timeline",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from helpers.figures.guess import check_guess as check_guess
     from helpers.figures.source import Source as Source
     from helpers.widgets.app_page import AppPage as AppPage
+    from helpers.widgets.live_chart import LiveChart as LiveChart
     from helpers.widgets.panel import BrowserClient as BrowserClient
     from helpers.widgets.panel import ClientPanel as ClientPanel
     from helpers.widgets.race import Race as Race
