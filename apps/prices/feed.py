@@ -6,6 +6,7 @@ There is no clock and no network here. Whoever owns the market says when the nex
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections import deque
 from itertools import accumulate
 from typing import NamedTuple
@@ -86,8 +87,7 @@ class Market:
             The change.
         """
         drawn = self._random() * self._shares[-1]
-        at = next(index for index, share in enumerate(self._shares) if share > drawn)
-        before = self.newest[self._symbols[at]]
+        before = self.newest[self._symbols[bisect(self._shares, drawn)]]
         move = (self._random() + self._random() + self._random() - 1.5) / 250  # at most 0.6 %
         price = max(0.01, round(before.price * (1 + move), 2))
         change = Change(before.symbol, before.number + 1, price, time)

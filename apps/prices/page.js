@@ -15,7 +15,7 @@ let sector = new URLSearchParams(location.search).get("sector") ?? "All";
 let chosen = null;
 let received = 0;
 let healed = 0;
-let age = 0;
+let newest = 0; // when the newest change was made, in milliseconds since 1970
 
 function connect() {
   socket = new WebSocket(location.href.replace("http", "ws"));
@@ -64,7 +64,7 @@ function take(message) {
     for (const { symbol, number, after, price, time } of message.changes) {
       const company = companies.get(symbol);
       received += 1;
-      age = Math.max(0, Date.now() - 1000 * time);
+      newest = 1000 * time;
       if (number <= company.number) continue; // a duplicate
       if (after === company.number) show(company, number, price);
       else if (follows(symbol)) lost.add(symbol);
@@ -253,7 +253,8 @@ dark.onchange();
 setInterval(() => {
   const clients = part("figures").dataset.clients ?? 0;
   const gaps = healed ? ` · ${healed} ${healed === 1 ? "gap" : "gaps"} healed` : "";
-  part("figures").textContent = `${received} changes/s · ${Math.round(age)} ms old · ${clients} here${gaps}`;
+  const age = Math.max(0, Math.round(Date.now() - newest));
+  part("figures").textContent = `${received} changes/s · ${newest ? age : "–"} ms old · ${clients} here${gaps}`;
   received = 0;
 }, 1000);
 

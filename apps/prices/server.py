@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -44,7 +44,7 @@ from apps.prices.messages import (
 PERIOD = 0.05
 """Changes are sent this often, in seconds."""
 
-CHECK_SECONDS = 0.5
+CHECK_SECONDS = 1.0
 """How often a client is asked, with a ping, how far it has read; and how long its pong may take."""
 
 RECOVERS_AFTER = 20
@@ -78,19 +78,12 @@ class Client(Follower):
         super().__init__(market)
         self.connection = connection
         self.is_stream = is_stream
-        self.audience = b""  # what it was told of it
+        self.audience: bytes | None = None  # what it was told of it
         self._asked = self._kept_up = time.monotonic()
         self._pong: asyncio.Future[float] | None = None
         self._slow = 0  # so many quick pongs are left until it counts as fast
         system = connection.transport.get_extra_info("socket")
         system.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_WAITING)
-
-    def send(self, message: bytes) -> None:
-        """Send it, and don't wait."""
-        if not self.is_stream:
-            broadcast([self.connection], message, text=True)
-        elif not self.connection.transport.is_closing():
-            self.connection.transport.write(b"data: " + message + b"\n\n")
 
     def is_behind(self, now: float) -> bool:
         """Whether it has yet to read what it was sent. One that never reads is cut off.
@@ -110,15 +103,18 @@ class Client(Follower):
             self.connection.transport.abort()
         return behind
 
-    async def ask(self, now: float) -> None:
-        """Ask how far it has read: after each message if it is slow, else now and then."""
+    def is_to_be_asked(self, now: float) -> bool:
+        """Whether to ask how far it has read: after each message if it is slow, else now and then."""
         unanswered = self._pong is not None and not self._pong.done()
-        if self.is_stream or unanswered or self.connection.transport.get_write_buffer_size():
-            return  # a ping would wait behind what waits
+        if self.is_stream or unanswered or not (self._slow or now - self._asked > CHECK_SECONDS):
+            return False
+        return self.connection.transport.get_write_buffer_size() == 0  # or the ping would wait behind it
+
+    async def ask(self, now: float) -> None:
+        """Ask it."""
         if self._slow and self._pong is not None:
             self._slow = self._slow - 1 if await self._pong < PERIOD else RECOVERS_AFTER
-        if self._slow or now - self._asked > CHECK_SECONDS:
-            self._asked, self._pong = now, asyncio.ensure_future(await self.connection.ping())
+        self._asked, self._pong = now, asyncio.ensure_future(await self.connection.ping())
 
 
 class Visitor(ServerConnection):
@@ -150,6 +146,7 @@ class PriceServer:
         self.rate = rate
         self.run_id = secrets.token_hex(4)
         self.clients: set[Client] = set()
+        self._audience: bytes | None = None  # None when it has changed
 
     async def run(self, host: str, port: int) -> None:
         """Serve until Ctrl+C or SIGTERM, and print the address."""
@@ -226,11 +223,11 @@ class PriceServer:
             b"Connection: close\r\n\r\n"
         )
         client.subscribe(symbols)
-        self.clients.add(client)
+        self._count(client, here=True)
         try:
             await connection.connection_lost_waiter
         finally:
-            self.clients.discard(client)
+            self._count(client, here=False)
         return connection.respond(200, "")  # nobody is there to get it
 
     async def handle(self, connection: ServerConnection) -> None:
@@ -241,7 +238,7 @@ class PriceServer:
         client = Client(self.market, connection)
         try:
             await connection.send(hello_message(self.run_id), text=True)
-            self.clients.add(client)
+            self._count(client, here=True)
             async for message in connection:
                 try:
                     self.take(client, read_request(message))
@@ -250,10 +247,15 @@ class PriceServer:
         except ConnectionClosed:
             pass  # it has gone
         finally:
-            self.clients.discard(client)
+            self._count(client, here=False)
+
+    def _count(self, client: Client, *, here: bool) -> None:
+        (self.clients.add if here else self.clients.discard)(client)
+        self._audience = None
 
     def take(self, client: Client, request: Subscribe | Unsubscribe) -> None:
         """Note what a client asks for; it is sent with the next changes."""
+        self._audience = None
         if isinstance(request, Unsubscribe):
             client.unsubscribe(request.symbols)
         else:
@@ -288,33 +290,43 @@ class PriceServer:
                 ready.append(client)
         changes = [self.market.step(round(moment, 3)) for moment in moments]
         entries = [(change.symbol, change_entry(change, change.number - 1)) for change in changes]
-        same: dict[frozenset[str], bytes] = {}  # those in step who follow the same get the same
-        audience = self.audience()
+        alike: defaultdict[frozenset[str], list[Client]] = defaultdict(list)
         for client in ready:
             if client.in_step:
-                if (message := same.get(client.symbols)) is None:
-                    wanted = [entry for symbol, entry in entries if symbol in client.symbols]
-                    message = same[client.symbols] = changes_message(wanted) if wanted else b""
-                if message:
-                    client.send(message)
+                alike[client.symbols].append(client)
             else:
                 self.bring_in_step(client)
-            if client.audience != audience and not client.is_stream:
-                client.send(audience)
-                client.audience = audience
+        for symbols, clients in alike.items():
+            if wanted := [entry for symbol, entry in entries if symbol in symbols]:
+                send(clients, changes_message(wanted))
+        self.tell_the_audience(ready)
         for client in ready:
-            with contextlib.suppress(ConnectionClosed):
-                await client.ask(now)
+            if client.is_to_be_asked(now):
+                with contextlib.suppress(ConnectionClosed):
+                    await client.ask(now)
 
     def bring_in_step(self, client: Client) -> None:
         """Send what a client lacks."""
         snapshots, late = client.catch_up()
         if snapshots:
-            client.send(snapshot_message(snapshots))
+            send([client], snapshot_message(snapshots))
         if late:
-            client.send(changes_message(change_entry(change, after) for change, after in late))
+            send([client], changes_message(change_entry(change, after) for change, after in late))
 
-    def audience(self) -> bytes:
-        """A message that says how many clients there are, and how many follow each symbol."""
-        symbols = Counter(symbol for client in self.clients for symbol in client.symbols)
-        return audience_message(len(self.clients), symbols)
+    def tell_the_audience(self, clients: list[Client]) -> None:
+        """Tell how many clients there are, and how many follow each symbol, where that isn't known yet."""
+        if self._audience is None:
+            symbols = Counter(symbol for client in self.clients for symbol in client.symbols)
+            self._audience = audience_message(len(self.clients), symbols)
+        uninformed = [client for client in clients if client.audience is not self._audience]
+        send([client for client in uninformed if not client.is_stream], self._audience)
+        for client in uninformed:
+            client.audience = self._audience
+
+
+def send(clients: list[Client], message: bytes) -> None:
+    """Send a message to each of them, and wait for nobody."""
+    broadcast([client.connection for client in clients if not client.is_stream], message, text=True)
+    for client in clients:
+        if client.is_stream and not client.connection.transport.is_closing():
+            client.connection.transport.write(b"data: " + message + b"\n\n")
