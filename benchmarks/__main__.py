@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute", "prices", "hostile", "setup"]
+BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute", "hostile", "prices", "sensors", "setup"]
 ROUNDS = {"setup": 1, "hostile": 1}  # they take minutes
 
 

@@ -128,6 +128,19 @@ def an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> N
         expect(seen).to_be_in_viewport(ratio=1)
 
 
+@by_hand("07_collect_sensor_data.ipynb")
+def the_alarm_is_set_on_the_page_and_heard_in_a_cell(page: NotebookPage) -> None:
+    frame = page.cell(page.find_cell("AppPage(collector")).frame_locator("iframe")
+    expect(frame.get_by_role("button", name=re.compile("^sensor-"))).to_have_count(20)
+    frame.get_by_label("Find").fill("sensor-07")
+    expect(frame.get_by_role("button", name=re.compile("^sensor-"))).to_have_count(1)
+    frame.get_by_label("Alarm from").fill("12.5")
+    frame.get_by_label("Alarm from").press("Enter")
+    watching = page.find_cell('state["alarm"]')
+    page.run_cell(watching)
+    expect(page.cell(watching)).to_contain_text("alarm from 12.5 °C")
+
+
 @pytest.mark.parametrize("clicked", [False, True], ids=["connected by a cell", "connected by a click"])
 def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage, clicked: bool) -> None:
     page.open("04_talk_both_ways.ipynb")
