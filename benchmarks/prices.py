@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 1000
-CLIENTS = 50
+CLIENTS = 100
 
 LIVE_CHART = f"""
 import threading, time
@@ -145,7 +145,7 @@ async def processor_seconds(ours: bool, seconds: float) -> float:
     """Processor time of a server for each 1,000 changes made, with CLIENTS that follow all of them.
 
     Args:
-        ours: the price server; otherwise bare `broadcast` of the same bytes.
+        ours: the price server; otherwise bare `broadcast` of as many bytes, while the market moves as well.
         seconds: for how long.
     """
     counted = 0.0
@@ -162,11 +162,14 @@ async def processor_seconds(ours: bool, seconds: float) -> float:
             connections.add(connection)
             await connection.wait_closed()
 
+        market = Market()
         message = b"x" * int(RATE * PERIOD * 85)
         async with serve(handler, "127.0.0.1", 0, compression=None) as server:  # noqa: SIM117
             async with following(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"):
                 begin = time.process_time()
                 for _ in range(int(seconds / PERIOD)):
+                    for _ in range(int(RATE * PERIOD)):
+                        market.step(0)
                     broadcast(connections, message, text=True)
                     await asyncio.sleep(PERIOD)
                 counted = time.process_time() - begin

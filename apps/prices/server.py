@@ -47,8 +47,11 @@ PERIOD = 0.05
 CHECK_SECONDS = 1.0
 """How often a client is asked, with a ping, how far it has read; and how long its pong may take."""
 
+SLOWEST = 20
+"""The most periods from one message to the next for a slow client."""
+
 RECOVERS_AFTER = 20
-"""A client that was slow gets each change again after so many pongs in a row that came within a period."""
+"""After so many pongs in a row that came in time, a slow client gets messages more often."""
 
 PATIENCE = 30
 """A client that has read nothing for so many seconds is cut off."""
@@ -81,39 +84,47 @@ class Client(Follower):
         self.audience: bytes | None = None  # what it was told of it
         self._asked = self._kept_up = time.monotonic()
         self._pong: asyncio.Future[float] | None = None
-        self._slow = 0  # so many quick pongs are left until it counts as fast
+        self._slow = 0  # periods from one message to the next; 0: it gets each change
+        self._in_time = 0  # pongs in a row
         system = connection.transport.get_extra_info("socket")
         system.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_WAITING)
 
     def is_behind(self, now: float) -> bool:
-        """Whether it has yet to read what it was sent. One that never reads is cut off.
+        """Whether to send it nothing now: it is slow, and has yet to read, or it isn't its turn.
 
-        It is asked before each step of the market, so that one that is slow skips what is old.
+        One that never reads is cut off. This is called before the market moves, so that a slow one skips
+        what is old by then.
         """
         waiting = self.connection.transport.get_write_buffer_size()
         unanswered = self._pong is not None and not self._pong.done()
-        if waiting > MOST_WAITING or (unanswered and now - self._asked > CHECK_SECONDS):
-            self._slow = RECOVERS_AFTER
-        if self._slow:
-            self.fall_behind()
-        behind = self._slow > 0 and (waiting > 0 or unanswered)
-        if not behind:
-            self._kept_up = now
-        elif now - self._kept_up > PATIENCE:
-            self.connection.transport.abort()
-        return behind
+        if not self._slow and (waiting > MOST_WAITING or (unanswered and now - self._asked > CHECK_SECONDS)):
+            self._slow, self._kept_up = 1, now
+        if not self._slow:
+            return False
+        self.fall_behind()
+        if waiting or unanswered:
+            if now - self._kept_up > PATIENCE:
+                self.connection.transport.abort()
+            return True
+        self._kept_up = now
+        return now - self._asked < (self._slow - 0.5) * PERIOD
 
     def is_to_be_asked(self, now: float) -> bool:
         """Whether to ask how far it has read: after each message if it is slow, else now and then."""
-        unanswered = self._pong is not None and not self._pong.done()
-        if self.is_stream or unanswered or not (self._slow or now - self._asked > CHECK_SECONDS):
+        if self.is_stream or not (self._slow or now - self._asked > CHECK_SECONDS):
             return False
-        return self.connection.transport.get_write_buffer_size() == 0  # or the ping would wait behind it
+        unanswered = self._pong is not None and not self._pong.done()
+        waiting = self.connection.transport.get_write_buffer_size()  # the ping would wait behind it
+        return not (unanswered or waiting)
 
     async def ask(self, now: float) -> None:
-        """Ask it."""
+        """Ask it, and find out how often it can take a message."""
         if self._slow and self._pong is not None:
-            self._slow = self._slow - 1 if await self._pong < PERIOD else RECOVERS_AFTER
+            self._in_time = self._in_time + 1 if await self._pong < self._slow * PERIOD else 0
+            if not self._in_time:
+                self._slow = min(self._slow + 1, SLOWEST)
+            elif self._in_time % RECOVERS_AFTER == 0:
+                self._slow -= 1
         self._asked, self._pong = now, asyncio.ensure_future(await self.connection.ping())
 
 
