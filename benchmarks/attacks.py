@@ -127,7 +127,8 @@ def pongs(port: int) -> Iterator[socket.socket]:
 def slow(port: int, count: int = 200) -> Iterator[socket.socket]:
     """Handshakes that don't come to their end."""
     for number in range(count):
-        yield dial(port, handshake(port, name=f"Eve-{number}")[:-4])
+        with contextlib.suppress(OSError):  # the next one may be luckier
+            yield dial(port, handshake(port, name=f"Eve-{number}")[:-4])
 
 
 def post(port: int, count: int = 10) -> Iterator[socket.socket]:
@@ -152,10 +153,9 @@ ATTACKS: dict[str, Callable[[int], Iterator[socket.socket]]] = {
 def main() -> None:
     """Attack, and keep every connection until standard input is closed."""
     name, port = sys.argv[1:]
-    with contextlib.suppress(OSError):  # who is refused has lost
-        kept = list(ATTACKS[name](int(port)))
-        sys.stdin.read()
-        del kept
+    kept = list(ATTACKS[name](int(port)))
+    sys.stdin.read()
+    del kept
     os._exit(0)  # threads, too
 
 

@@ -89,6 +89,25 @@ def test_small_messages_do_not_wait_for_the_acknowledgement_of_others(where):
         assert client.recv(timeout=10) == "at once"
 
 
+def test_a_burst_of_small_messages_is_decoded_in_pieces():
+    async def count(connection):
+        queued = 0
+        async for message in connection:
+            queued = max(queued, len(connection.recv_messages.frames))
+            if message == "how many at once?":
+                await connection.send(str(queued))
+
+    async def burst(url):
+        async with connect(url, proxy=None, compression=None) as client:
+            client.transport.write((b"\x81\x81" + bytes(4) + b"!") * 30_000)
+            await client.send("x" * 500_000)
+            await client.send("how many at once?")
+            return int(await client.recv())
+
+    with BackgroundServer(count) as server:
+        assert 0 < asyncio.run(burst(server.url)) < 2000  # asyncio would read 36,000 at once
+
+
 def test_async_with_gives_clients_on_the_callers_loop_their_time():
     async def inside():
         async with BackgroundServer(echo) as server:

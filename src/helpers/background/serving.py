@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
 from helpers.background.break_off import Abandoned, end_by_force
 from helpers.background.closed import how_it_ended
@@ -20,6 +20,9 @@ from helpers.background.page import wants_websocket
 from helpers.readers_code import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
+
+SMALL_READ, LARGE_READ, LARGE_FRAME = 2**13, 2**16, 2**10
+"""How many bytes of a connection are read at once: few, unless the last ones were of large frames."""
 
 REFUSED = "a peer did not complete the handshake"
 """What a server says of somebody who never became a connection; the reason follows."""
@@ -49,7 +52,7 @@ class Serving:
         return self._server.connections if self._server else set()
 
     async def open(self, options: dict[str, Any]) -> None:
-        make = options.pop("create_connection", None) or ServerConnection
+        make = options.pop("create_connection", None) or _InPieces
 
         def create_connection(*args: Any, **kwargs: Any) -> ServerConnection:
             connection: ServerConnection = make(*args, **kwargs)
@@ -119,6 +122,31 @@ class Serving:
         else:
             answered = f" ({status})" if status else ""
             self._say(f"{REFUSED}{answered}{with_causes(error)}")
+
+
+class _InPieces(ServerConnection, asyncio.BufferedProtocol):
+    """A connection that decodes a little at a time where frames are small: meanwhile, everybody else waits.
+
+    asyncio reads up to 256 KiB at once, which may be 43,000 empty frames.
+    """
+
+    _read_bytes, _frames = SMALL_READ, 0
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Say where to put what comes, and so how much to read at once."""
+        self._piece = bytearray(self._read_bytes)
+        return self._piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Decode what has come."""
+        self._frames = 0
+        self.data_received(bytes(memoryview(self._piece)[:nbytes]))
+        self._read_bytes = LARGE_READ if nbytes >= self._frames * LARGE_FRAME else SMALL_READ
+
+    def process_event(self, event: Event) -> None:
+        """Count it."""
+        self._frames += 1
+        super().process_event(event)
 
 
 def _is_connection_closed(error: BaseException) -> bool:
