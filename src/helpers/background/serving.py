@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import Event, State
+from websockets.protocol import State
 
 from helpers.background.break_off import Abandoned, end_by_force
 from helpers.background.closed import how_it_ended
@@ -21,8 +21,7 @@ from helpers.readers_code import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
-SMALL_READ, LARGE_READ, LARGE_FRAME = 2**13, 2**16, 2**10
-"""How many bytes of a connection are read at once: few, unless the last ones were of large frames."""
+SMALL_READ, LARGE_READ, LARGE_FRAME = 2**13, 2**16, 2**10  # bytes; asyncio reads 2**18 at once
 
 REFUSED = "a peer did not complete the handshake"
 """What a server says of somebody who never became a connection; the reason follows."""
@@ -125,28 +124,18 @@ class Serving:
 
 
 class _InPieces(ServerConnection, asyncio.BufferedProtocol):
-    """A connection that decodes a little at a time where frames are small: meanwhile, everybody else waits.
+    """Decodes a little at a time where frames are small, because everybody else waits meanwhile."""
 
-    asyncio reads up to 256 KiB at once, which may be 43,000 empty frames.
-    """
-
-    _read_bytes, _frames = SMALL_READ, 0
+    _read_bytes = SMALL_READ
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Say where to put what comes, and so how much to read at once."""
         self._piece = bytearray(self._read_bytes)
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Decode what has come."""
-        self._frames = 0
         self.data_received(bytes(memoryview(self._piece)[:nbytes]))
-        self._read_bytes = LARGE_READ if nbytes >= self._frames * LARGE_FRAME else SMALL_READ
-
-    def process_event(self, event: Event) -> None:
-        """Count it."""
-        self._frames += 1
-        super().process_event(event)
+        large = nbytes >= max(1, len(self.recv_messages.frames)) * LARGE_FRAME
+        self._read_bytes = LARGE_READ if large else SMALL_READ
 
 
 def _is_connection_closed(error: BaseException) -> bool:
