@@ -314,6 +314,34 @@ def checks_exist(notebook: Notebook) -> Iterator[str]:
             yield f"there is no check `{name}` in `helpers.checks`"
 
 
+PREDICTION = re.compile(r"\*\*Before you (?:run|read|try)\b")
+
+
+def predictions_are_written_down_and_answered(notebook: Notebook) -> Iterator[str]:
+    """A cell of guesses follows each question, and later cells answer them with `check_guess`."""
+    cells = notebook.cells
+    for index, cell in enumerate(cells):
+        asked = PREDICTION.search(source(cell)) if cell["cell_type"] == "markdown" else None
+        if not asked:
+            continue
+        guesses = _guesses(cells[index + 1])
+        if not guesses:
+            question = source(cell)[asked.start() :].splitlines()[0]
+            yield f"no cell of `guess_… = ...  # …` alone follows `{question[:60]}`"
+        for name in guesses:
+            later = [source(each) for each in cells[index + 2 :] if each["cell_type"] == "code"]
+            if not any(re.search(rf"\b{name}\b", text) and "check_guess(" in text for text in later):
+                yield f"`{name}` is asked for, and no later cell answers it with `check_guess`"
+
+
+def _guesses(cell: dict[str, Any]) -> list[str]:
+    """The names of a cell that assigns `...` to guesses and does nothing else; none if it is another cell."""
+    if cell["cell_type"] != "code":
+        return []
+    names = [re.fullmatch(r"(guess_\w+) = \.\.\.  # .+", line) for line in source(cell).splitlines()]
+    return [name[1] for name in names if name] if all(names) else []
+
+
 RULES: list[Rule] = [
     every_code_cell_was_run,
     no_widget_state,
@@ -325,6 +353,7 @@ RULES: list[Rule] = [
     links_resolve,
     one_setup_cell,
     cells_are_short,
+    predictions_are_written_down_and_answered,
     has_a_closing,
     exercises_are_whole,
     checks_exist,

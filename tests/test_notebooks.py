@@ -120,6 +120,9 @@ def good(tmp_path: Path) -> Notebook:
         code("server = Server(port=0).start()"),
         *exercise(1, "one"),
         *exercise(2, "two"),
+        markdown("**Before you run it:** how many?"),
+        code("guess_many = ...  # a number"),
+        code('check_guess(guess_many, 1, "many")'),
         markdown(
             "## What you learned\n\nIt.\n\n## In production\n\nToo.\n\n## Sources\n\n- [x](https://x.org)"
         ),
@@ -208,11 +211,20 @@ BROKEN: dict[str, tuple[Callable[[Notebook], object], str]] = {
     "a long cell": (replace("server = ", "x = 1\n" * 14 + "server = "), "has 15 lines, more than 14"),
     "long cells": (
         insert(3, code("x = 1\n" * 11), code("x = 2\n" * 11)),
-        "cells_are_short: only 8 of 10 cells have at most 10 lines",
+        "cells_are_short: only 10 of 12 cells have at most 10 lines",
     ),
     "a long median": (insert(3, *[code("x = 1\n" * 5)] * 12), "the median cell has 5 lines"),
+    "no guess": (
+        replace("guess_many = ...  # a number", "many = 1"),
+        "answered: no cell of `guess_… = ...  # …` alone follows `**Before you run it:** how many?`",
+    ),
+    "a guess with the answer": (replace("guess_many = ...", "guess_many = 1"), "alone follows `**Before"),
+    "a guess that nothing answers": (
+        replace("check_guess(guess_many, 1", "check_guess(guess_more, 1"),
+        "`guess_many` is asked for, and no later cell answers it",
+    ),
     "no sources": (replace("## Sources", "Sources"), "there is What you learned, In production"),
-    "text at the end": (drop(15, 16), "the last cell must be a code cell"),
+    "text at the end": (drop(18, 19), "the last cell must be a code cell"),
     "left running": (replace("server.stop()", "print('bye')"), "the last cell stops nothing, and server had"),
     "one exercise": (drop(9, 14), "there must be at least two exercises; there are 1"),
     "text between": (insert(5, markdown("A word.")), "there is markdown, code, code, markdown"),

@@ -53,8 +53,10 @@ Say what differs outside the notebook.
 SETUP = """\
 from websockets.asyncio.client import connect
 
-from helpers import BackgroundServer, StopButton
+from helpers import BackgroundServer, StopButton, check_guess
 from helpers.checks import chapter_{number} as checks"""
+
+GUESS = "guess_messages = ...  # a number"
 
 SCENE = """\
 async def echo(connection):
@@ -65,7 +67,9 @@ async def echo(connection):
 server = BackgroundServer(echo).start()
 async with connect(server.url, proxy=None) as client:
     await client.send("hi")
-    print(await client.recv())"""
+    received = [await client.recv()]
+print(received)
+check_guess(guess_messages, len(received), "messages")"""
 
 EXERCISES = [
     (
@@ -165,6 +169,7 @@ def cells(number: str, title: str, links: str) -> list[dict[str, Any]]:
         markdown(TITLE.format(title=title, links=links)),
         code(SETUP.format(number=number)),
         markdown(SECTION),
+        code(GUESS),
         code(SCENE),
         markdown("One message went out, and one came back. Say why, and what follows from it."),
         *exercises,
