@@ -327,7 +327,7 @@ def predictions_are_written_down_and_answered(notebook: Notebook) -> Iterator[st
         guesses = _guesses(cells[index + 1])
         if not guesses:
             question = source(cell)[asked.start() :].splitlines()[0]
-            yield f"no cell of `guess_… = ...  # …` alone follows `{question[:60]}`"
+            yield f"no cell of `guess_… = ...` alone follows `{question[:60]}`"
         for name in guesses:
             later = [source(each) for each in cells[index + 2 :] if each["cell_type"] == "code"]
             if not any(re.search(rf"\b{name}\b", text) and "check_guess(" in text for text in later):
@@ -338,7 +338,7 @@ def _guesses(cell: dict[str, Any]) -> list[str]:
     """The names of a cell that assigns `...` to guesses and does nothing else; none if it is another cell."""
     if cell["cell_type"] != "code":
         return []
-    names = [re.fullmatch(r"(guess_\w+) = \.\.\.  # .+", line) for line in source(cell).splitlines()]
+    names = [re.fullmatch(r"(guess_\w+) = \.\.\.(?:  # .+)?", line) for line in source(cell).splitlines()]
     return [name[1] for name in names if name] if all(names) else []
 
 
