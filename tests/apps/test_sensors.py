@@ -293,7 +293,9 @@ def test_everything_starts_with_one_command_and_ends_with_a_signal():
         path = Path(process.stdout.readline().split()[-1])
 
         async def watch():
-            async with connect(url.replace("http", "ws") + "/watch", proxy=None) as watching:
+            cookies = {"Cookie": "; ".join(f"port-{n}={'x' * 260}" for n in range(36))}
+            watch = url.replace("http", "ws") + "/watch"
+            async with connect(watch, proxy=None, additional_headers=cookies) as watching:
                 async with asyncio.timeout(20):
                     while (state := json.loads(await watching.recv()))["stored"] < 400:
                         pass
