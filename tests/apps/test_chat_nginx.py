@@ -57,12 +57,13 @@ def behind_nginx(tmp_path):
     """Starts nginx in front of a server, with the file's lines changed as said; returns its address."""
     with contextlib.ExitStack() as stack:
 
-        def start(server, changes: dict[str, str] | None = None) -> str:
+        def start(server, changes: dict[str, str] | None = None, page: int = 1) -> str:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-            ports = {"127.0.0.1:8000": f"127.0.0.1:{server.port}", "127.0.0.1:8080": f"127.0.0.1:{port}"}
+            ports = {"8000": server.port, "8501": page, "8080": port}
             text = CONF
-            for before, after in {**ports, **(changes or {})}.items():
+            lines = {f" 127.0.0.1:{before};": f" 127.0.0.1:{after};" for before, after in ports.items()}
+            for before, after in {**lines, **(changes or {})}.items():
                 assert before in text
                 text = text.replace(before, after)
             (tmp_path / "nginx.conf").write_text(text, "utf-8")
@@ -101,6 +102,25 @@ def test_two_clients_chat_through_it(server, behind_nginx):
             await ann.until({"type": "left", "who": "Bob"})
 
     asyncio.run(chat(behind_nginx(server)))
+
+
+def test_the_page_is_at_the_same_address(server, behind_nginx):
+    needs("streamlit")
+    command = [sys.executable, "-m", "streamlit", "run", "apps/chat/page.py", "--server.port={port}"]
+    with BackgroundProcess(
+        [*command, "--server.headless=true"], ready="URL: ", folder=ROOT, name="page"
+    ) as page:
+        url = behind_nginx(server, page=page.port)
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b"<title>Streamlit</title>" in answer.read()
+        address = f"{url.replace('http', 'ws', 1)}/_stcore/stream"
+
+        async def shake_hands():
+            async with connect(address, proxy=None, subprotocols=["streamlit"], origin=url) as stream:
+                assert stream.response.status_code == 101
+
+        asyncio.run(shake_hands())
+        assert "page" not in health(url)  # which the server answers
 
 
 def test_the_server_learns_who_asked_and_in_which_version(server, behind_nginx):

@@ -197,7 +197,17 @@ def three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> None:
 
 
 @by_hand("13_ship_with_fastapi_and_streamlit.ipynb")
-def two_web_pages_a_panel_and_the_browser_in_one_room_whose_server_starts_again(page: NotebookPage) -> None:
+def the_small_chat_then_two_pages_a_panel_and_the_browser_in_one_room(page: NotebookPage) -> None:
+    small = page.page.get_by_role("group", name="Page: Your chat").frame_locator("iframe")
+    small.get_by_label("Your name").fill("Pat")
+    small.get_by_label("Your name").press("Enter")
+    pia = page.cell(page.find_cell("small = uvicorn")).locator(".wsbook-log")
+    expect(pia).to_contain_text("Pat has joined")
+    small.get_by_placeholder("Message").fill("it works")
+    small.get_by_placeholder("Message").press("Enter")
+    expect(pia).to_contain_text("Pat: it works")
+    expect(small.get_by_text("Pat: it works")).to_be_visible()
+
     panels = page.cell(page.find_cell("HBox([ann, web])"))
     ann = panels.get_by_role("group", name="WebSocket client Ann")
     web = panels.get_by_role("group", name="WebSocket client Your browser")
