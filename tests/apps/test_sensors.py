@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -210,7 +211,8 @@ def test_a_disk_that_fails_acknowledges_nothing_until_it_works_again(tmp_path, m
 @contextmanager
 def program(*arguments):
     command = [sys.executable, "-u", "-m", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("WEBSOCKETS_")}
+    with subprocess.Popen(command, cwd=ROOT, env=alone, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
