@@ -49,9 +49,8 @@ function take(message) {
   if (message.type === "hello") {
     build(message.companies);
     if (message.run !== run) for (const company of companies.values()) company.number = 0;
-    const known = run === message.run;
     run = message.run;
-    say(known ? "live again, and nothing lost" : "live", true);
+    say("live", true);
     ask("subscribe", wanted());
   } else if (message.type === "snapshot") {
     for (const { symbol, number, price } of message.prices) {
@@ -67,12 +66,10 @@ function take(message) {
       newest = 1000 * time;
       if (number <= company.number) continue; // a duplicate
       if (after === company.number) show(company, number, price);
-      else if (follows(symbol)) lost.add(symbol);
+      else if (follows(symbol) && !company.lost) lost.add(symbol);
     }
-    if (lost.size) {
-      healed += lost.size;
-      ask("subscribe", [...lost]);
-    }
+    for (const symbol of lost) companies.get(symbol).lost = true;
+    ask("subscribe", [...lost]);
   } else if (message.type === "audience") {
     for (const [symbol, { cells }] of companies) cells.followers.textContent = message.symbols[symbol] ?? 0;
     part("figures").dataset.clients = message.clients;
@@ -82,6 +79,8 @@ function take(message) {
 }
 
 function show(company, number, price) {
+  if (company.lost) healed += 1;
+  company.lost = false;
   company.flash = company.number ? Math.sign(price - company.price) || company.flash : 0;
   Object.assign(company, { number, price });
   company.first ??= price;

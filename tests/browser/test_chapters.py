@@ -128,6 +128,21 @@ def an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> N
         expect(seen).to_be_in_viewport(ratio=1)
 
 
+@by_hand("06_push_live_updates.ipynb")
+def a_sector_is_chosen_in_the_page_and_the_notebook_hears_of_it(page: NotebookPage) -> None:
+    app = page.cell(page.find_cell("AppPage(prices")).frame_locator("iframe")
+    acme = app.locator("tr[data-symbol=ACME]")
+    expect(acme.locator(".followers")).to_have_text("2")
+    price = acme.locator(".price")
+    expect(price).not_to_have_text(price.inner_text())
+    log = page.cell(page.find_cell('ann = ClientPanel("Ann", prices')).locator(".wsbook-log")
+    expect(log).to_contain_text('"clients":2')
+    app.get_by_role("button", name="Energy").click()
+    expect(log).to_contain_text('"symbols":{"ACME":1,"AMPR":1')
+    say(page, "Ann", '{"type": "subscribe", "symbols": ["BOLT"]}')
+    expect(app.locator("tr[data-symbol=BOLT] .followers")).to_have_text("2")
+
+
 @by_hand("07_collect_sensor_data.ipynb")
 def the_alarm_is_set_on_the_page_and_heard_in_a_cell(page: NotebookPage) -> None:
     frame = page.cell(page.find_cell("AppPage(collector")).frame_locator("iframe")
