@@ -36,11 +36,16 @@ def test_each_value_is_in_the_words_and_the_newest_is_drawn() -> None:
     assert "&lt;b&gt;fast" in updates[-1]
     (drawn,) = chart.children[1].marks
     assert list(drawn.y[:, -1]) == [123456, -999]
-    assert drawn.y.shape == (2, len(drawn.x))
-    assert len(drawn.x) <= len(updates) + 1
-    assert list(drawn.x) == sorted(drawn.x)
-    assert drawn.x[-1] == 0
+    assert drawn.x.shape == drawn.y.shape
+    assert len(drawn.x[0]) <= len(updates) + 1
+    assert list(drawn.x[0]) == sorted(drawn.x[0])
+    assert drawn.x[0, -1] == 0
     assert "slow     1.235e+05" in repr(chart)
+    assert chart.children[1].axes[1].scale.min is None, "there are values below zero"
+    chart.add("new", 1)
+    until("new <b>1</b>", chart)
+    assert drawn.x.shape == drawn.y.shape
+    assert set(drawn.y[2]) == {1}, "a line that begins later repeats its first point"
     assert chart._repr_mimebundle_()["text/plain"] == repr(chart)
 
 

@@ -25,14 +25,17 @@ COLOURS = ["#1e88e5", "#e0592a", "#2e9e5b", "#a259d9", "#b98a00", "#7f8a96"]
 
 
 class _Series:
-    """The values of a line, in words."""
+    """A line: the points that are drawn, and the values in words."""
 
     def __init__(self) -> None:
+        self.points: deque[tuple[float, float]] = deque(maxlen=POINTS)
+        self.fresh = False
         self.count = 0
         self.newest = math.nan
         self.least, self.most = math.inf, -math.inf
 
     def add(self, value: float) -> None:
+        self.fresh = True
         self.count += 1
         self.newest = value
         self.least, self.most = min(self.least, value), max(self.most, value)
@@ -59,28 +62,19 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
         self._seconds = seconds
         self._lock = threading.Lock()
         self._series: dict[str, _Series] = {}
-        self._points: deque[tuple[float, list[float]]] = deque(maxlen=POINTS)
         self._armed = False
         self._next_update = 0.0
-        scales = {"x": bqplot.LinearScale(min=-seconds, max=0), "y": bqplot.LinearScale()}
-        axes = [
-            bqplot.Axis(scale=scales["x"], grid_lines="none", num_ticks=6),
-            bqplot.Axis(scale=scales["y"], orientation="vertical", num_ticks=5),
-        ]
+        scales = {"x": bqplot.LinearScale(min=-seconds, max=0), "y": bqplot.LinearScale(min=0)}
+        below = bqplot.Axis(scale=scales["x"], grid_lines="none", num_ticks=6)
+        beside = bqplot.Axis(scale=scales["y"], orientation="vertical", num_ticks=5)
         nothing = numpy.zeros(0)  # one mark for all lines: it is drawn once per update
         self._lines = bqplot.Lines(x=nothing, y=nothing, scales=scales, colors=COLOURS, stroke_width=2)
-        self._figure = bqplot.Figure(
-            marks=[self._lines],
-            axes=axes,
-            fig_margin={"top": 8, "bottom": 24, "left": 56, "right": 12},
-            animation_duration=0,
-        )
-        self._figure.layout = {"height": "240px", "width": "100%", "min_width": "0"}
-        self._figure.add_class("wsbook-chart-figure")
+        margin = {"top": 8, "bottom": 24, "left": 56, "right": 12}
+        figure = bqplot.Figure(marks=[self._lines], axes=[below, beside], fig_margin=margin, padding_y=0)
+        figure.layout = {"height": "240px", "width": "100%", "min_width": "0"}
         self._words = ipywidgets.HTML(self._legend())
-        super().__init__([self._words, self._figure])
+        super().__init__([self._words, figure], layout={"width": "100%"})
         self.add_class("wsbook-chart")
-        self.layout.width = "100%"
 
     def add(self, series: str, value: float) -> None:
         """Add a value, now.
@@ -97,8 +91,8 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
         with self._lock:
             if series not in self._series:
                 self._series[series] = _Series()
-            self._series[series].add(value)
             now = time.monotonic()
+            self._series[series].add(value)
             if self._armed:
                 return
             self._armed = True
@@ -121,15 +115,21 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
         with self._lock:
             now = time.monotonic()
             self._armed, self._next_update = False, now + 1 / UPDATES_PER_SECOND
-            point = (now, [line.newest for line in self._series.values()])
-            self._points.extend([point] if self._points else [point, point])  # bqplot draws no single one
-            ago = numpy.array([at - now for at, _ in self._points])
-            lines = numpy.full((len(self._series), len(self._points)), numpy.nan)
-            for column, (_, values) in enumerate(self._points):
-                lines[: len(values), column] = values
+            lines = list(self._series.values())
+            for line in lines:
+                if line.fresh:
+                    line.points.append((now, line.newest))
+                line.fresh = False
+            # bqplot draws lines with as many points each, two at least: the first one is repeated.
+            most = max(2, *(len(line.points) for line in lines))
+            points = numpy.array(
+                [[line.points[0]] * (most - len(line.points)) + [*line.points] for line in lines]
+            )
             legend = self._legend()
+        if points[:, :, 1].min() < 0:
+            self._lines.scales["y"].min = None
         with self._lines.hold_sync():
-            self._lines.x, self._lines.y = ago, lines
+            self._lines.x, self._lines.y = points[:, :, 0] - now, points[:, :, 1]
         self._words.value = legend
 
     def _legend(self) -> str:
@@ -143,8 +143,6 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return self.table() if self._series else f"{self._title}: no values yet"
-
-    __str__ = __repr__
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown = super()._repr_mimebundle_(**kwargs)
