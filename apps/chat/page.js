@@ -65,7 +65,7 @@ class Tab {
     submit(".join", (form) => this.join(tidy(form.name.value), tidy(form.room.value), form.token.value.trim()));
     submit(".retry", (form) => this.join(this.wish.name, this.wish.room, form.token.value.trim() || this.wish.token));
     submit(".write", () => this.send());
-    click(".anew", () => this.join(this.wish.name, this.wish.room, this.wish.token));
+    click(".again", () => this.join(this.wish.name, this.wish.room, this.wish.token));
     click(".leave", () => this.leave());
     click(".newer", () => this.toEnd());
     click(".here", () => this.unfold(this.find(".here").ariaExpanded !== "true"));

@@ -85,7 +85,7 @@ class Seat:
     def __init__(self, client: ChatClient) -> None:
         self.client = client
         self.holder: object = None
-        """Who looks at this seat; the last to claim it."""
+        """The page that shows this seat: the last one that claimed it."""
         self.log: deque[Line] = deque(maxlen=LINES_SHOWN)
         self._born = time.time()
         self._lines = 0

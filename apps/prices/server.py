@@ -1,8 +1,8 @@
 """Live prices over WebSocket and Server-Sent Events, and their page, on one port.
 
 `messages.py` has what is said. A client gets each change of the symbols that it follows. One that can't keep
-up gets the newest price of each symbol instead, as soon as it has read what it was sent before; how far it
-has read, its pongs tell.
+up gets the newest price of each symbol instead, as soon as it has read what it was sent before. Its pongs
+show how far it has read.
 
 `GET /events?symbols=ACME,BOLT` sends the same snapshots and changes as Server-Sent Events.
 """
@@ -42,7 +42,7 @@ from apps.prices.messages import (
 )
 
 PERIOD = 0.05
-"""Changes are sent this often, in seconds."""
+"""Seconds from one message to the next."""
 
 CHECK_SECONDS = 1.0
 """How often a client is asked, with a ping, how far it has read; and how long its pong may take."""
@@ -51,7 +51,7 @@ SLOWEST = 20
 """The most periods from one message to the next for a slow client."""
 
 RECOVERS_AFTER = 20
-"""After so many pongs in a row that came in time, a slow client gets messages more often."""
+"""After so many pongs in a row that came in time, a slow client gets messages at shorter intervals."""
 
 PATIENCE = 30
 """A client that has read nothing for so many seconds is cut off."""
@@ -242,7 +242,7 @@ class PriceServer:
         return connection.respond(200, "")  # nobody is there to get it
 
     async def handle(self, connection: ServerConnection) -> None:
-        """Do what a client asks for, one request after the other."""
+        """Do what a client asks for, its requests in turn."""
         if len(self.clients) >= MOST_CLIENTS:
             await connection.close(1013, "too many clients")  # "try again later"
             return

@@ -76,7 +76,7 @@ def encode(function: Any) -> Verdict:
             right = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
             which = f"for {len(text):,} times `{text[:1]}`" if len(text) > 20 else f"for `{text!r}`"
             if len(text) == many:
-                which = f"for a text of {many:,} letters"
+                which = f"for a string of {many:,} letters"
             if not isinstance(returned, bytes | bytearray):
                 raise NotYet(
                     f"{which} you returned {shown(returned)}",
@@ -165,7 +165,7 @@ def _key_hint(returned: object, key: str) -> str:
         return "that is the hash of the key alone: hash `key + GUID`"
     return (
         "there are three steps: `key` and `GUID` joined, the SHA-1 of that, and its base64 as a string; "
-        "print each of them beside those of the second section"
+        "print each of them, and compare them with those of the second section"
     )
 
 
