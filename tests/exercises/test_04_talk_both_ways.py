@@ -196,6 +196,15 @@ class TestThermostat(Handler):
         (but("str(temperature)", 'f"{temperature} degrees"'), "`'20 degrees'`", "a string like `20`"),
         (but("            await asyncio.sleep(0.1)\n", ""), "asyncio.sleep("),
         (but("sleep(0.1)", "sleep(0.03)"), "four readings were sent within", "`await asyncio.sleep(0.1)`"),
+        (
+            but(
+                "    temperature = 20\n",
+                "    global reporting\n    temperature = 20\n",
+            ),
+            "Ann has left, and after `set ",
+            "nothing came",
+            "must not be overwritten or ended by another one",
+        ),
         (but('send("ok")', 'send("OK")'), "after `set 23`", "none was `ok`"),
         (
             but('            await connection.send("ok")\n', ""),
@@ -354,6 +363,10 @@ class TestCollect(Function):
             but("    messages = []\n", "", "async def", "messages = []\n\n\nasync def"),
             "closed with 4000",
             "every message",
+        ),
+        (
+            but("connection.close_code", "connection.close_code if connection.close_reason else 1006"),
+            "you returned `1006`",
         ),
         (
             but("messages.append(message)", "messages.append(str(message))"),

@@ -325,6 +325,16 @@ class TestTellAll(Function):
         ),
         (but("    return failed\n", ""), "`None`", "return the list"),
         (but("timeout(0.5)", "timeout(0.05)"), "<WebSocket of late>", "0.3 s is within its half second"),
+        (
+            but(
+                "    failed = []\n",
+                "    failed, two = [], asyncio.Semaphore(2)\n",
+                "        try:\n            async with asyncio.timeout(0.5)",
+                "        try:\n            async with two, asyncio.timeout(0.5)",
+            ),
+            "and not at the same time",
+            "to all at the same time",
+        ),
         (but("timeout(0.5)", "timeout(1)"), "`too_late` takes 0.8 s"),
         (
             """

@@ -46,7 +46,9 @@ def shout(handler: Any) -> Verdict:
             if answer != message.upper():
                 raise NotYet(
                     f"after `{message}`: got {shown(answer)}, expected `{message.upper()!r}`",
-                    "a string has a method `upper()`; send what it returns, and nothing else",
+                    "send the string itself: what you send as bytes arrives as bytes"
+                    if isinstance(answer, bytes)
+                    else "a string has a method `upper()`; send what it returns, and nothing else",
                 )
             await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
         await bob.hears_nothing("after Ann's last message, at Bob's", within=0.02)

@@ -88,7 +88,9 @@ def encode(function: Any) -> Verdict:
                     f"{which} your frame has {len(returned):,} bytes and begins with "
                     f"`{bytes(returned[:10]).hex(' ')}`, expected were {len(right):,} bytes that begin with "
                     f"`{header.hex(' ')}`",
-                    _length_hint(len(text.encode())),
+                    _length_hint(len(text.encode()))
+                    if returned.endswith(text.encode())
+                    else "a frame ends with its payload, unchanged: the text in UTF-8, `text.encode()`",
                 )
         return "all three forms of the length are right, even where bytes and characters differ in number"
 
@@ -108,7 +110,7 @@ def decode(function: Any) -> Verdict:
             (Opcode.CONT, b"ment", True, False),
             (Opcode.PING, b"", True, True),
             (Opcode.PONG, b"\x89", True, False),
-            (Opcode.CLOSE, b"\x03\xe8" + a_word().encode(), True, True),
+            (Opcode.CLOSE, b"\x03\xe8" + a_word().encode() + b"\n", True, True),
             *(
                 (Opcode.TEXT, a_sentence().encode(), chance.random() < 0.5, masked)
                 for masked in (True, False)

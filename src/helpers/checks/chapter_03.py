@@ -139,6 +139,7 @@ def tell(function: Any) -> Verdict:
                 reading = asyncio.run_coroutine_threadsafe(queue.get(), loop)
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))
                 await asyncio.to_thread(selector.asleep.wait, ANSWER_WITHIN)
+                queue.made = queue.count = 0
                 returned = await answer(loop, queue, text, within=ANSWER_WITHIN)
                 await _expect(reading, text, loop, queue, returned)
                 if queue.threads != {thread.ident}:
@@ -187,6 +188,9 @@ async def _expect(
                 f"`{text}` did not arrive in 0.5 s: the loop slept, and nobody had woken it",
                 "from another thread, `loop.call_soon_threadsafe(...)` wakes the loop",
             )
+        if queue.count:
+            said = f"`{text}` was put into `queue`, and the task that waits for it did not get it"
+            raise NotYet(said, "what else takes something out of `queue`?")
         said = f"`{text}` did not arrive: in 0.6 s nothing was put into `queue`"
         if queue.made > queue.count:
             raise NotYet(said, NOT_AWAITED)

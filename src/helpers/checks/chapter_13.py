@@ -167,6 +167,9 @@ async def _told(
             f"it took {took:.1f} s: one after another, or more than half a second for each",
             SEND_TO_ALL_AT_ONCE,
         )
+    if (later := max(sock.began for sock in sockets) - min(sock.began for sock in sockets)) > 0.3:
+        said = f"the last was sent to {later:.1f} s after the first, and not at the same time"
+        raise NotYet(said, SEND_TO_ALL_AT_ONCE)
     for name, peer in readers:
         await peer.hears_nothing(f"after `{text}`, at {name}", within=0.02)
 
@@ -229,7 +232,7 @@ async def _decision(answer: Answer, positional: tuple[Any, ...], named: dict[str
     except NotYet as not_yet:
         if isinstance(answer.error, WebSocketException):
             raise answer.error from None
-        if isinstance(answer.error, HTTPException | KeyError | WebSocketDisconnect):
+        if isinstance(answer.error, HTTPException | KeyError | AssertionError | WebSocketDisconnect):
             raise NotYet(not_yet.verdict.said, REFUSE, sure=True) from not_yet
         raise
 
@@ -251,12 +254,13 @@ class _WebSocket:
         self.hung_up = False
         self.takes = 0.0
         self.told = 0
+        self.began = 0.0
         self._name = connection.request.path.strip("/") if connection.request else ""
 
     async def send_text(self, text: str) -> None:
         if not isinstance(text, str):
             raise TypeError(f"send_text takes a string, not {type(text).__name__}")
-        self.told += 1
+        self.told, self.began = self.told + 1, time.monotonic()
         if self.hung_up:
             raise RuntimeError(HUNG_UP)
         try:
