@@ -45,7 +45,7 @@ class Store:
     """A file of readings.
 
     In WAL mode, readers don't wait for the writer. With `synchronous=FULL`, what `add` has returned from
-    survives a power cut, and not only a killed process (https://www.sqlite.org/wal.html, section 2.4).
+    survives a power cut, and not only a killed process (https://www.sqlite.org/pragma.html#pragma_synchronous).
 
     One thread at a time: what reads on the same connection would see what isn't committed yet.
 
