@@ -126,6 +126,8 @@ class BackgroundProcess(Background):
         self._output.clear()
         self._is_ready.clear()
         command = [part.replace("{port}", str(self.port)) for part in self.command]
+        listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        direct = listed if listed == "*" else f"127.0.0.1,localhost,{listed}"
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", ends_with_parent.__file__, *command],
@@ -135,7 +137,7 @@ class BackgroundProcess(Background):
                 text=True,
                 errors="replace",
                 cwd=self._folder,
-                env={"PYTHONUNBUFFERED": "1", **os.environ, **(self._environment or {})},
+                env={"PYTHONUNBUFFERED": "1", **os.environ, "no_proxy": direct, **(self._environment or {})},
                 **ends_with_parent.OWN_GROUP,
             )
         except OSError as error:
