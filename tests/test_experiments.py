@@ -447,7 +447,7 @@ def test_closing_a_race_breaks_it_off():
 
 
 def test_a_race_has_at_most_200_events():
-    with pytest.raises(ValueError, match="at most 200"):
+    with pytest.raises(ValueError, match="1 to 200"):
         Race(201)
 
 

@@ -285,8 +285,8 @@ def test_pings_are_answered_and_frames_are_told_apart():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"clients": []}, "from 1 to 10,000"),
-        ({"clients": [0]}, "from 1 to 10,000"),
+        ({"clients": []}, "1 to 10,000"),
+        ({"clients": [0]}, "1 to 10,000"),
         ({"messages": 0}, "1 to 1,000"),
         ({"size": 8}, "16 to 65,536"),
         ({"against": "pigeon"}, "against must be one of 'plain', not 'pigeon'"),

@@ -29,7 +29,8 @@ def test_bars_are_to_one_scale_and_in_one_colour() -> None:
     assert "&lt;thread&gt;" in page
     assert page.count(COLOURS[0]) == 3
     assert "■" not in page
-    assert repr(Bars({})) == ""
+    assert repr(Bars({})) == "no amounts"
+    assert "<td>no amounts</td>" in Bars({})._repr_html_()
 
 
 def test_bars_far_apart_are_to_a_logarithmic_scale() -> None:

@@ -19,6 +19,7 @@ from rooms import diagram  # noqa: E402
 
 FLOORS = {
     "readers_code": 0,
+    "arguments": 0,
     "sockets": 0,
     "environment": 0,
     "interrupts": 0,

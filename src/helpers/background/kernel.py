@@ -104,18 +104,16 @@ class ChildKernel:
         """Start the kernel and wait until it answers.
 
         Raises:
-            RuntimeError: the kernel did not start; says what it wrote to standard error.
+            RuntimeError: it runs already, or did not start; says what it wrote to standard error.
         """
-        if (
-            sys.platform == "win32"
-        ):  # jupyter_client's sockets work there too, by way of a thread of tornado's
+        if self._client is not None:
+            raise RuntimeError("this child kernel runs already: make another ChildKernel()")
+        if sys.platform == "win32":  # jupyter_client's sockets work there too, by a thread of tornado's
             warnings.filterwarnings("ignore", "Proactor event loop does not implement", RuntimeWarning)
         self._folder = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         self._manager = AsyncKernelManager(
-            connection_file=str(folder / "kernel.json"),
-            kernel_spec_manager=_ThisPython(),
-            **_transport(),
+            connection_file=str(folder / "kernel.json"), kernel_spec_manager=_ThisPython(), **_transport()
         )
         log = folder / "stderr.txt"
         try:
@@ -176,6 +174,8 @@ class ChildKernel:
         Raises:
             RuntimeError: the kernel is not running.
         """
+        if isinstance(cells, str):
+            raise TypeError("cells must be a list of strings; for one cell, write kernel.run(code)")
         client = self._client
         if client is None:
             raise RuntimeError("the child kernel is not running; write: async with ChildKernel() as kernel:")

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
+from helpers.arguments import number
 from helpers.background.journal import Journal, LogEntry
 from helpers.background.loops import on_background_loop
 from helpers.readers_code import in_words
@@ -50,6 +51,7 @@ class Background(ABC):
     _ports: ClassVar[dict[str, int]] = {}
 
     def __init__(self, name: str, host: str, port: int) -> None:
+        number(port, "port", most=65_535, whole=True)
         self.name = name
         self.host = host
         self.port = port

@@ -259,9 +259,7 @@ _shared_lock = threading.Lock()
 
 
 def hold_shared_loop(
-    user: object,
-    told: Callable[[str], None] = _ignore,
-    blocked: Callable[[str], None] | None = None,
+    user: object, told: Callable[[str], None] = _ignore, blocked: Callable[[str], None] | None = None
 ) -> BackgroundLoop:
     """The one loop that servers, widget clients and taps share, held for `user` until released.
 

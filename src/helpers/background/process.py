@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from helpers.arguments import number
 from helpers.background import ends_with_parent
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.sockets import listening_socket
@@ -51,7 +52,7 @@ class BackgroundProcess(Background):
 
     def __init__(
         self,
-        command: Sequence[str],
+        command: Sequence[str | Path],
         *,
         ready: str,
         listens: bool = False,
@@ -63,8 +64,11 @@ class BackgroundProcess(Background):
         environment: Mapping[str, str] | None = None,
         folder: str | Path | None = None,
     ) -> None:
-        super().__init__(name or " ".join([Path(command[0]).name, *command[1:]]), host, port)
-        self.command = list(command)
+        if not isinstance(command, list | tuple) or not command:
+            raise TypeError(f'the command must be a list, like ["python", "server.py"], not {command!r}')
+        self.command = [os.fspath(part) for part in command]
+        number(seconds, "seconds")
+        super().__init__(name or " ".join([Path(self.command[0]).name, *self.command[1:]]), host, port)
         self._ready = re.compile(ready)
         self._listens = listens
         self._seconds = seconds

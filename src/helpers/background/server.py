@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from websockets.asyncio.server import ServerConnection
 
+from helpers.arguments import number
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.background.loop_server import LoopServer
 from helpers.background.page import ServedPage
@@ -48,7 +50,7 @@ class BackgroundServer(Background):
 
     Raises:
         FileNotFoundError: there is no such page.
-        TypeError: the handler can't be called with a connection and awaited.
+        TypeError: the handler can't be called with a connection and awaited, or an option is of a wrong kind.
 
     Source: https://websockets.readthedocs.io/en/stable/reference/asyncio/server.html
     """
@@ -62,7 +64,7 @@ class BackgroundServer(Background):
         name: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        close_timeout: float = 1,
+        close_timeout: float | None = 1,
         **options: Any,
     ) -> None:
         if where not in ("shared", "own", "process"):
@@ -71,6 +73,7 @@ class BackgroundServer(Background):
         _check_handler(handler)
         if "sock" in options:
             raise TypeError("the server makes its own socket: give host= and port= instead of sock=")
+        _check_options({"close_timeout": close_timeout, **options})
         if page is not None:
             options["process_request"] = ServedPage(page, options.get("process_request"))
         self.handler = handler
@@ -123,7 +126,8 @@ class BackgroundServer(Background):
 
     def _stop(self, reason: str, seconds: float | None) -> None:
         assert self._served is not None
-        seconds = self._close_timeout if seconds is None else min(seconds, self._close_timeout)
+        patience = 1 if self._close_timeout is None else self._close_timeout
+        seconds = patience if seconds is None else min(seconds, patience)
         try:
             self._served.close(seconds, reason)
         finally:
@@ -131,6 +135,18 @@ class BackgroundServer(Background):
 
     def _why_ended(self) -> str | None:
         return self._served.ended() if self._served else None
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    seconds = ("close_timeout", "open_timeout", "ping_interval", "ping_timeout")
+    for name in (*seconds, "max_size", "max_queue", "write_limit"):
+        given = options.get(name)
+        for part in given if isinstance(given, tuple) else (given,):
+            if part is not None:
+                number(part, name, whole=name not in seconds)
+    context = options.get("ssl")
+    if context is not None and not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl must be an ssl.SSLContext that has loaded the certificate, not {context!r}")
 
 
 def _check_handler(handler: object) -> None:

@@ -45,7 +45,10 @@ class BackgroundTap(Background):
     def __init__(
         self, server: str | HasUrl, *, name: str | None = None, **options: Unpack[TapOptions]
     ) -> None:
+        if not isinstance(server, str) and not hasattr(type(server), "url"):
+            raise TypeError(f"give an address like ws://127.0.0.1:8765, or a server, not {server!r}")
         port = options.get("listen_port", 0)
+        Tap("127.0.0.1", 1, **options)  # refuses what makes no sense
         super().__init__(name or f"tap of {getattr(server, 'name', server)}", "127.0.0.1", port)
         self._server = server
         self._options = options

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
+from helpers.arguments import address
 from helpers.background.closed import how_it_ended
 from helpers.background.lifetime import Background
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
@@ -24,6 +25,7 @@ from helpers.background.serving import REFUSED
 from helpers.clients.conversation import Conversation, Data, NotConnectedError
 from helpers.readers_code import in_words
 from helpers.sockets import somebody_listens
+from helpers.wire.tap import HasUrl
 
 FLUSHED_WITHIN = 1.0
 """How long, in seconds, a disconnect waits until what is to be sent has been sent."""
@@ -47,10 +49,10 @@ class Client(Conversation):
     """
 
     def __init__(
-        self, name: str, url: str, *, changed: Callable[[], None] = lambda: None, **options: Any
+        self, name: str, url: str | HasUrl, *, changed: Callable[[], None] = lambda: None, **options: Any
     ) -> None:
         super().__init__(name, changed)
-        self.url = url
+        self.url = address(url)
         self._options = {"proxy": None, "close_timeout": 1, "logger": _silent(), **options}
         self._talk: _Talk | None = None
 

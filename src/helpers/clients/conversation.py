@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -148,6 +149,8 @@ class Conversation:
             NotConnectedError: the connection is closed, or was closed meanwhile. (Before the first
                 connection it waits: a person may be about to press Connect.)
         """
+        if inspect.iscoroutinefunction(wanted):
+            raise TypeError("received() can't await: give it a plain function, `def` without `async`")
         with self._lock:
             for index, message in enumerate(self._unclaimed):
                 if wanted is None or _fits(wanted, message.data):

@@ -6,6 +6,7 @@ import html
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
+from helpers.arguments import number
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments.children.reach_everybody import FanOut, reach_everybody
 from helpers.experiments.run import Progress, comparison, ignore
@@ -210,12 +211,12 @@ class FanOutRun(ServersRun[FanOutComparison]):
     ) -> None:
         if not served:
             raise ValueError("there must be at least one server, by its name")
-        if not clients or min(clients) < 1 or max(clients) > 10_000:
-            raise ValueError("clients are numbers from 1 to 10,000")
-        if not 1 <= messages <= 1_000:
-            raise ValueError("messages must be 1 to 1,000")
-        if not 16 <= size <= 65_536:
-            raise ValueError("size is bytes, 16 to 65,536")
+        for count in clients:
+            number(count, "clients", least=1, most=10_000, whole=True)
+        if not clients:
+            raise ValueError("clients must be at least one number, 1 to 10,000")
+        number(messages, "messages", least=1, most=1_000, whole=True)
+        number(size, "size (bytes)", least=16, most=65_536, whole=True)
         if against is not None and against not in served:
             raise ValueError(f"against must be one of {', '.join(map(repr, served))}, not {against!r}")
         super().__init__(served)

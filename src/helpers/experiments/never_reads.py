@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from helpers.arguments import number
 from helpers.experiments.children.watch_one_mute import watch_one_mute
 from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.servers import Served, ServersRun
@@ -101,14 +102,10 @@ class NeverReadsRun(ServersRun[NeverReads]):
     def __init__(
         self, server: Served, *, seconds: float = 3, healthy: int = 3, size: int = 4000, rate: float = 200
     ) -> None:
-        if not 0.5 <= seconds <= 300:
-            raise ValueError("seconds must be 0.5 to 300")
-        if not 1 <= healthy <= 100:
-            raise ValueError("healthy must be 1 to 100 clients")
-        if not 32 <= size <= 2**20:
-            raise ValueError("size is bytes, 32 to 1,048,576")
-        if not 1 <= rate <= 1_000:
-            raise ValueError("rate is messages a second, 1 to 1,000")
+        number(seconds, "seconds", least=0.5, most=300)
+        number(healthy, "healthy (clients)", least=1, most=100, whole=True)
+        number(size, "size (bytes)", least=32, most=2**20, whole=True)
+        number(rate, "rate (messages per second)", least=1, most=1_000)
         self._name = getattr(server, "__name__", "the server")
         super().__init__({self._name: server})
         self._seconds = seconds

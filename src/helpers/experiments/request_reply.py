@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
+from helpers.arguments import number
 from helpers.experiments.children.exchange_messages import exchange_messages
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.experiments.run import Progress, comparison, ignore
@@ -203,10 +204,8 @@ class RequestRun(WaysRun[RequestComparison]):
         headers: HeaderSet = "library",
     ) -> None:
         super().__init__(ways, ALL_WAYS, round_trip=round_trip, headers=headers)
-        if messages < 10:
-            raise ValueError("messages must be 10 or more, or there is nothing to compare")
-        if not 1 <= size <= 65_536:
-            raise ValueError("size is bytes, 1 to 65,536")
+        number(messages, "messages", least=10, whole=True)  # or there is nothing to compare
+        number(size, "size (bytes)", least=1, most=65_536, whole=True)
         self._messages = messages
         self._size = size
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
+from helpers.arguments import number
 from helpers.background.child import Child
 from helpers.background.process import BackgroundProcess
 from helpers.experiments.children.http_headers import HeaderSet
@@ -43,8 +44,7 @@ class WaysRun(Run[Result]):
                 raise ValueError(f"there is no way {way!r}: choose from {', '.join(map(repr, known))}")
         if not ways or len(set(ways)) < len(ways):
             raise ValueError("ways must name at least one way, and each once")
-        if not 0 <= round_trip <= 2:
-            raise ValueError("round_trip is seconds, 0 to 2")
+        number(round_trip, "round_trip (seconds)", most=2)
         sets = get_args(HeaderSet)
         if headers not in sets:
             raise ValueError(f"headers must be one of {', '.join(map(repr, sets))}, not {headers!r}")

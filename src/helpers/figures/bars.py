@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import cast
 
+from helpers.arguments import number
+
 COLOURS = ("#2f7ed8", "#c9700a", "#2b9a5f", "#a266d4", "#d64569", "#168c9e", "#8a7a1c", "#808080")
 """Each has a contrast of at least 3:1 to the light and the dark theme's background (WCAG 2.2, 1.4.11)."""
 
@@ -34,8 +36,12 @@ class Bars:
     def __init__(
         self, amounts: Amounts | Mapping[str, Amounts], *, words: Callable[[float], str] = _in_ms
     ) -> None:
+        if not isinstance(amounts, Mapping):
+            raise TypeError(f"Bars takes a dict of amounts by their labels, not {amounts!r}")
         grouped = any(isinstance(each, Mapping) for each in amounts.values())
         groups = cast("Mapping[str, Amounts]", amounts if grouped else {"": amounts})
+        for label, each in (bar for bars in groups.values() for bar in bars.items()):
+            number((each[0] or 0) if isinstance(each, tuple) else each, f"the amount of {label!r}")
         self._groups = {
             group: {
                 label: each if isinstance(each, tuple) else (each, words(each))
@@ -59,7 +65,7 @@ class Bars:
                 for label, words, share in _shares(bars)
             ]
             lines += [f"({_LOGARITHMIC})"] if _decades(bars) else []
-        return "\n".join(lines)
+        return "\n".join(lines) or "no amounts"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -73,7 +79,7 @@ class Bars:
             for group, bars in self._groups.items()
         )
         style = "width: 100%; max-width: 720px; table-layout: auto"  # JupyterLab's own layout is fixed
-        return f'<table style="{style}"><tbody>{rows}</tbody></table>'
+        return f'<table style="{style}"><tbody>{rows or "<tr><td>no amounts</td></tr>"}</tbody></table>'
 
     def _heading(self, group: str) -> str:
         return group and (

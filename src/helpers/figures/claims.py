@@ -76,10 +76,7 @@ class Claims:
             ):
                 lines.append(
                     textwrap.fill(
-                        f"{label + ':':12}{text}",
-                        100,
-                        initial_indent="   ",
-                        subsequent_indent=" " * 15,
+                        f"{label + ':':12}{text}", 100, initial_indent="   ", subsequent_indent=" " * 15
                     )
                 )
         return "\n".join(lines)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import anywidget
 import traitlets
 
+from helpers.arguments import address
 from helpers.background.lifetime import Background
 from helpers.sockets import somebody_listens
 from helpers.widgets.scripts import script, style
@@ -58,7 +59,7 @@ class AppPage(anywidget.AnyWidget):
     def __init__(
         self, server: Served | str, path: str = "", *, title: str | None = None, height: int = 400
     ) -> None:
-        url = server if isinstance(server, str) else server.url
+        url = address(server)
         self._server = server if isinstance(server, Background) else url
         self._path = path
         super().__init__(_height=height)

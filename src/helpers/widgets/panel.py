@@ -14,11 +14,13 @@ from typing import Any, ClassVar, Literal
 import anywidget
 import traitlets
 
+from helpers.arguments import address
 from helpers.background.loops import BackgroundLoop
 from helpers.clients.client import Client, why_refused
 from helpers.clients.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
 from helpers.widgets.pages import Pages
 from helpers.widgets.scripts import script, style
+from helpers.wire.tap import HasUrl
 
 UPDATES_PER_SECOND = 20
 LONGEST_LINE = 400
@@ -39,9 +41,11 @@ class Panel(anywidget.AnyWidget):
     _view = traitlets.Dict().tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, conversation: Conversation, url: str, **traits: Any) -> None:
+    def __init__(self, conversation: Conversation, url: str | HasUrl, **traits: Any) -> None:
         self._conversation = conversation
-        super().__init__(name=conversation.name, _address=url, _view=_as_shown(conversation), **traits)
+        super().__init__(
+            name=conversation.name, _address=address(url), _view=_as_shown(conversation), **traits
+        )
         self.on_msg(self._from_the_page)
 
     @property
@@ -117,13 +121,13 @@ class ClientPanel(Panel):
 
     Args:
         name: who it is.
-        url: the server's address.
+        url: the server's address, or the server.
         **options: every other option of `websockets.asyncio.client.connect`, such as `subprotocols`.
     """
 
     _by_name: ClassVar[weakref.WeakValueDictionary[str, ClientPanel]] = weakref.WeakValueDictionary()
 
-    def __init__(self, name: str, url: str, **options: Any) -> None:
+    def __init__(self, name: str, url: str | HasUrl, **options: Any) -> None:
         self._made_in = contextvars.copy_context()
         self._client = Client(name, url, changed=self._changed, **options)
         self._heard: collections.deque[int] = collections.deque(maxlen=20)
@@ -170,7 +174,8 @@ class ClientPanel(Panel):
 
     def close(self) -> None:
         """Close the connection and take the panel off the page."""
-        self._client.end()
+        if hasattr(self, "_client"):  # ipywidgets closes a panel whose construction failed, too
+            self._client.end()
         super().close()
 
     def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
@@ -239,13 +244,13 @@ class BrowserClient(Panel):
 
     Args:
         name: who it is.
-        url: the server's address as the kernel sees it.
+        url: the server's address as the kernel sees it, or the server.
         mode: `"proxy"`, or `"direct"` for a browser on the kernel's own machine.
     """
 
     _acting = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, name: str, url: str, *, mode: Literal["proxy", "direct"] = "proxy") -> None:
+    def __init__(self, name: str, url: str | HasUrl, *, mode: Literal["proxy", "direct"] = "proxy") -> None:
         if mode not in ("proxy", "direct"):
             raise ValueError(f'mode must be "proxy" or "direct", not {mode!r}')
         self.route = ""

@@ -10,6 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from helpers.arguments import number
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments.push import Arrival, PushComparison, PushRun
 from helpers.figures.table import in_ms, nearest_rank
@@ -38,8 +39,7 @@ class Race(anywidget.AnyWidget):
     _view = traitlets.Dict().tag(sync=True)
 
     def __init__(self, events: int = 20, **options: Any) -> None:
-        if events > 200:
-            raise ValueError("a race has at most 200 events: more can't be told apart on the page")
+        number(events, "events", least=1, most=200, whole=True)  # more can't be told apart on the page
         self._options = {"events": events, **options}
         self._run = PushRun(**self._options)
         self._done: concurrent.futures.Future[PushComparison] | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from helpers.arguments import number
 from helpers.wire.events import How
 
 _SLICE = 0.01  # seconds: a line with a rate hands on the bytes of one slice at a time
@@ -37,8 +38,8 @@ class Shape:
     refuse: bool = False
 
     def __post_init__(self) -> None:
-        if self.delay < 0 or self.jitter < 0:
-            raise ValueError("delay and jitter are seconds, 0 or more")
+        number(self.delay, "delay (seconds)")
+        number(self.jitter, "jitter (seconds)")
         if self.rate is not None and self.rate <= 0:
             raise ValueError("rate is bytes per second, more than 0, or None")
         if self.cut_how not in ("rst", "fin"):

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
 
+from helpers.arguments import number
 from helpers.sockets import listening_socket
 from helpers.wire.events import DIRECTIONS, TO_CLIENT, TO_SERVER, Direction, Event
 from helpers.wire.link import Count, Shape
@@ -119,8 +120,7 @@ class Tap:
         seed: int | None = None,
         **shape: Unpack[ShapeOptions],
     ) -> None:
-        if window < 1:
-            raise ValueError("window is bytes, 1 or more")
+        number(window, "window (bytes)", least=1, whole=True)
         self._recorder = Recorder(chunks=record_chunks, size=record_bytes, events=record_events, keep=keep)
         self._listeners = Listeners(self._recorder)
         self._relay = Relay(
