@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
+import psutil
 import pytest
 
 from helpers import check_environment, environment
@@ -57,3 +59,37 @@ def test_a_workbook_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(environment, "requires", nowhere)
     with pytest.raises(EnvironmentProblem, match="websocket-workbook is not installed"):
         check_environment()
+
+
+class Parent:
+    """A Jupyter server in an environment of its own, as `psutil` sees it."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.prefix = prefix
+
+    def __call__(self, pid: int) -> Parent:
+        return self
+
+    def cmdline(self) -> list[str]:
+        programs = self.prefix / ("Scripts" if sys.platform == "win32" else "bin")
+        return [str(programs / "python"), str(programs / "jupyter-lab")]
+
+
+def test_it_looks_at_the_jupyterlab_that_started_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(psutil, "Process", Parent(tmp_path))
+    for extension in ("anywidget", "@jupyter-widgets/jupyterlab-manager"):
+        with pytest.raises(
+            EnvironmentProblem, match=f"{extension}.*in {re.escape(str(tmp_path))}, then restart"
+        ):
+            check_environment()
+        (tmp_path / "share/jupyter/labextensions" / extension).mkdir(parents=True)
+    with pytest.raises(
+        EnvironmentProblem, match=f"no jupyter-server-proxy: install .* in {re.escape(str(tmp_path))}"
+    ):
+        check_environment()
+    settings = tmp_path / "etc/jupyter/jupyter_server_config.d"
+    settings.mkdir(parents=True)
+    (settings / "jupyter-server-proxy.json").touch()
+    assert "finds the widgets" in str(check_environment())

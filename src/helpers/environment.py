@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import sys
@@ -86,7 +87,38 @@ def _port() -> str:
 def _widgets() -> str:
     from jupyter_core.paths import jupyter_path
 
+    lab = _jupyter_prefix() or Path(sys.prefix)
+    apart = lab != Path(sys.prefix)
+    shared = [Path(folder) for folder in jupyter_path() if not Path(folder).is_relative_to(sys.prefix)]
+    data = [lab / "share" / "jupyter", *shared]
+    remedy = f"install anywidget, ipywidgets and jupyter-server-proxy in {lab}, then restart JupyterLab"
     for extension in ("anywidget", "@jupyter-widgets/jupyterlab-manager"):
-        if not any((Path(folder) / extension).is_dir() for folder in jupyter_path("labextensions")):
-            raise EnvironmentProblem(f"JupyterLab does not find the widgets ({extension}): {MEND}")
+        if not any((folder / "labextensions" / extension).is_dir() for folder in data):
+            raise EnvironmentProblem(
+                f"JupyterLab does not find the widgets ({extension}): {remedy if apart else MEND}"
+            )
+    proxy = lab / "etc" / "jupyter" / "jupyter_server_config.d" / "jupyter-server-proxy.json"
+    if apart and not proxy.exists():
+        raise EnvironmentProblem(f"JupyterLab has no jupyter-server-proxy: {remedy}")
     return "JupyterLab finds the widgets"
+
+
+def _jupyter_prefix() -> Path | None:
+    """The environment of the Jupyter server that started this kernel, if it can be told.
+
+    From the command as it was typed: what the system calls the executable has the links of a venv resolved.
+    """
+    import psutil
+
+    try:
+        command = psutil.Process(int(os.environ.get("JPY_PARENT_PID") or os.getppid())).cmdline()
+    except (psutil.Error, ValueError):
+        return None
+    if not any("jupyter" in part for part in command[:3]) or not Path(command[0]).is_absolute():
+        return None
+    program = Path(command[0])
+    return (
+        program.parent
+        if sys.platform == "win32" and program.parent.name != "Scripts"
+        else program.parent.parent
+    )
