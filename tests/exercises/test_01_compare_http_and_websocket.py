@@ -94,9 +94,9 @@ class TestRightWay(Choice):
     name = "right_way"
     thorough = True
     chosen: ClassVar = {
-        "a page with the weather of today": "keep-alive",
+        "a page with today's weather": "keep-alive",
         "a news ticker in a browser": "SSE",
-        "a shooting game": "WebSocket",
+        "a multiplayer shooter": "WebSocket",
         "a chat": "WebSocket",
         "a dashboard that may be a minute late": "polling",
     }
@@ -105,15 +105,15 @@ class TestRightWay(Choice):
         """
         right_way = {
             "a chat": "WebSocket",
-            "a shooting game": "WebSocket",
+            "a multiplayer shooter": "WebSocket",
             "a news ticker in a browser": "SSE",
             "a dashboard that may be a minute late": "polling",
-            "a page with the weather of today": "keep-alive",
+            "a page with today's weather": "keep-alive",
         }
         """,
         """
-        right_way = {product: "WebSocket" for product in ("a shooting game", "a chat")}
-        right_way["a page with the weather of today"] = "keep-alive"
+        right_way = {product: "WebSocket" for product in ("a multiplayer shooter", "a chat")}
+        right_way["a page with today's weather"] = "keep-alive"
         right_way["a news ticker in a browser"] = "SSE"
         right_way["a dashboard that may be a minute late"] = "polling"
         """,
@@ -129,9 +129,9 @@ class TestRightWay(Choice):
     wrong: ClassVar = [
         (
             "right_way = dict.fromkeys(chosen, 'WebSocket')",
-            "for a page with the weather of today, and for 2 more:",
+            "for a page with today's weather, and for 2 more:",
             "• a news ticker in a browser\n  • a dashboard that may be a minute late",
-            "a page with the weather of today: nobody speaks unprompted",
+            "a page with today's weather: nobody speaks unprompted",
         ),
         (
             "right_way = {**chosen, 'a news ticker in a browser': 'WebSocket'}",
@@ -144,8 +144,8 @@ class TestRightWay(Choice):
             "both sides speak unprompted",
         ),
         (
-            "right_way = {**chosen, 'a shooting game': 'long polling'}",
-            "for a shooting game",
+            "right_way = {**chosen, 'a multiplayer shooter': 'long polling'}",
+            "for a multiplayer shooter",
             "the fewest bytes",
         ),
         (
@@ -160,10 +160,10 @@ class TestRightWay(Choice):
             "`'WebSocket'`",
         ),
         (
-            "right_way = {**chosen, 'a page with the weather of today': 'polling'}",
-            "for a page with the weather",
+            'right_way = {**chosen, "a page with today\'s weather": "polling"}',
+            "for a page with today's weather",
         ),
-        ("right_way = {**chosen, 'a page with the weather of today': 'SSE'}", "for a page with the weather"),
+        ('right_way = {**chosen, "a page with today\'s weather": "SSE"}', "for a page with today's weather"),
         ("right_way = {**chosen, 'a news ticker in a browser': 'polling'}", "for a news ticker"),
         ("right_way = {**chosen, 'a dashboard that may be a minute late': 'SSE'}", "for a dashboard"),
     ]

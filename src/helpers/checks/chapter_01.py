@@ -15,25 +15,25 @@ from helpers.checks.whose import check
 
 WAYS = ("keep-alive", "polling", "long polling", "SSE", "WebSocket")
 FITTING = {
-    "a page with the weather of today": {"keep-alive"},
+    "a page with today's weather": {"keep-alive"},
     "a news ticker in a browser": {"SSE"},
-    "a shooting game": {"WebSocket"},
+    "a multiplayer shooter": {"WebSocket"},
     "a chat": {"WebSocket"},
     "a dashboard that may be a minute late": {"polling"},
 }
 REASONS = {
-    "a page with the weather of today": "a question and an answer, nobody speaks unprompted",
+    "a page with today's weather": "a question and an answer, nobody speaks unprompted",
     "a news ticker in a browser": "news goes one way, and the browser reconnects by itself",
-    "a shooting game": "both sides speak all the time, and bytes and milliseconds count",
+    "a multiplayer shooter": "both sides speak all the time, and bytes and milliseconds count",
     "a chat": "both sides speak unprompted",
     "a dashboard that may be a minute late": "nobody waits for it: a question a minute costs the least",
 }
 QUESTIONS = {
-    "a page with the weather of today": "nobody speaks unprompted, and one answer is enough; "
+    "a page with today's weather": "nobody speaks unprompted, and one answer is enough; "
     "which way is a plain request?",
     "a news ticker in a browser": "only the server speaks, and news must arrive at once; "
     "which way goes in one direction, over plain HTTP, and reconnects by itself?",
-    "a shooting game": "both sides speak unprompted, many times a second; "
+    "a multiplayer shooter": "both sides speak unprompted, many times a second; "
     "which way has the fewest bytes around a small message?",
     "a chat": "both sides speak unprompted; which way is open in both directions?",
     "a dashboard that may be a minute late": "nobody waits for it, so no connection has to stay open; "
