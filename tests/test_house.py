@@ -35,7 +35,7 @@ FLOORS = {
 
 DRAWING = {"ipywidgets", "anywidget"}
 LONGEST_FILE = 400
-LARGEST_HELPERS = 14_500  # without the checks of each chapter, which grow with the book
+LARGEST_HELPERS = 15_000  # without the checks of each chapter, which grow with the book
 SOURCES = ("src", "apps", "tools", "benchmarks")
 ENDINGS = (".py", ".js", ".css", ".html")
 
@@ -247,7 +247,7 @@ BROKEN = {
     "an app without a word": ("apps/game/__init__.py", "", "game/__init__.py is missing, or doesn't say"),
     "a long page": ("apps/chat/page.html", "\n" * 401, "page.html has 401 lines, more than 400"),
     "a long command": ("run.py", "\n" * 401, "run.py has 401 lines"),
-    "too much of everything": ("src/helpers/wire/all.js", "\n" * 14_501, "lines, more than 14,500"),
+    "too much of everything": ("src/helpers/wire/all.js", "\n" * 15_001, "lines, more than 15,000"),
     "a name that nobody uses": (
         "src/helpers/__init__.py",
         '_HOMES = {"Tap": "wire.tap", "Pat": "wire.tap"}\n',
