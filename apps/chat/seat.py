@@ -119,7 +119,7 @@ class Seat:
                 "text": state.text,
                 "forbidden": self.client.refused_with in (401, 403),
                 "members": self.client.members,
-                "typing": self.client.typing,
+                "typing": [who for who in self.client.typing if who != self.client.name],
                 "dropped": self.client.dropped,
                 "unanswered": list(self._unanswered),
                 "lines": [
@@ -129,15 +129,15 @@ class Seat:
 
     def _take(self, wish: Wish) -> str:
         """Hand over what was typed, in its order. Returns why the rest has to wait, or ""."""
-        for number, text in sorted(wish.outbox):
-            if number > self._taken:
-                try:
-                    self._say(number, text)
-                except CannotSend as problem:
-                    return str(problem)
+        new = [(number, text) for number, text in sorted(wish.outbox) if number > self._taken]
+        for number, text in new:
+            try:
+                self._say(number, text)
+            except CannotSend as problem:
+                return str(problem)
         if wish.typing > self._typing:
             self._typing = wish.typing
-            if self.client.state.name == "open" and not self.client.waiting:
+            if not new and self.client.state.name == "open" and not self.client.waiting:
                 self.client.send("/typing")
         return ""
 

@@ -195,7 +195,7 @@ def test_two_tabs_and_a_third_see_each_other(join: Callable[..., Tab], room: Sma
             tab.here("Ann", "Bob", "Zoe")
         expect(ann.page.locator(".own .text")).to_have_text(["hello"])
         zoe.send("/typing")
-        expect(ann.typing).to_have_text("Zoe is typing …")
+        expect(ann.typing).to_contain_text("Zoe")
         ann.input.press_sequentially("I w")
         expect(bob.typing).to_contain_text("Ann")
         room.heard.clear()
