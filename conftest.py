@@ -19,6 +19,9 @@ import pytest
 NIGHTLY = bool(os.environ.get("WORKBOOK_NIGHTLY"))
 """Whether tests that are marked `nightly` run, too; `run.py test --nightly` sets the variable."""
 
+KERNEL_STARTS = 3
+"""How many times a notebook's kernel is started that dies before it answers."""
+
 MINUTE = Path(__file__).parent / "tests" / "minute_passes.py"
 """What lets a minute pass for the connections of the process that runs it."""
 
@@ -117,6 +120,40 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def _is_whole(config: pytest.Config) -> bool:
     return config.args_source == pytest.Config.ArgsSource.TESTPATHS
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have nbval start its kernels as below."""
+    if config.getoption("nbval", default=False):
+        from nbval import kernel
+
+        kernel.start_new_kernel = start_new_kernel
+
+
+def start_new_kernel(kernel_name: str, startup_timeout: float = 60, **options: Any) -> tuple[Any, Any]:
+    """As nbval does it, but a kernel that dies at its start is started again, and not asked to end.
+
+    It dies when another program has taken one of its ports since they were chosen, and a thousand clients of
+    a test may. nbval then sends it a request to end, and waits forever.
+    """
+    from nbval import kernel
+
+    for attempt in range(1, KERNEL_STARTS + 1):
+        manager = kernel.KernelManager(
+            kernel_name=kernel_name, kernel_spec_manager=kernel.NbvalKernelspecManager()
+        )
+        manager.start_kernel(**options)
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=startup_timeout)
+            break
+        except RuntimeError:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+            if attempt == KERNEL_STARTS:
+                raise
+    return manager, client
 
 
 def _turn(item: pytest.Item) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import copy
 import importlib
 import inspect
 import json
+import runpy
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -263,3 +264,21 @@ def test_every_rule_has_failed(good: Notebook) -> None:
         change(notebook)
         failed |= {line.partition(":")[0] for line in problems(notebook).splitlines()}
     assert failed == {rule.__name__ for rule in RULES}
+
+
+def test_a_kernel_that_dies_at_its_start_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = importlib.import_module("nbval.kernel")
+    start, started = kernel.KernelManager.start_kernel, []
+
+    def dies_once(manager: Any, **options: Any) -> None:
+        start(manager, **options)
+        started.append(manager)
+        if len(started) == 1:
+            manager.provisioner.process.kill()
+
+    monkeypatch.setattr(kernel.KernelManager, "start_kernel", dies_once)
+    start_new_kernel = runpy.run_path(str(FOLDER.parent / "conftest.py"))["start_new_kernel"]
+    manager, client = start_new_kernel(kernel.CURRENT_ENV_KERNEL_NAME)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    assert len(started) == 2
