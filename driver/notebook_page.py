@@ -159,9 +159,13 @@ class NotebookPage:
         """Errors that the browser's console showed and exceptions nobody caught, without the `HARMLESS`."""
         return [text for text in self._errors if not any(re.search(known, text) for known in HARMLESS)]
 
-    def forget_console_errors(self) -> None:
-        """Forgive the errors so far, in a test that provokes them."""
-        self._errors.clear()
+    def forget_console_errors(self, pattern: str = "") -> None:
+        """Forgive the errors so far, in a test that provokes them.
+
+        Args:
+            pattern: A regular expression; only errors that match it are forgiven. All by default.
+        """
+        self._errors = [text for text in self._errors if not re.search(pattern, text)]
 
     def open(self, name: str) -> None:
         """Open a notebook and wait until its kernel answers.
