@@ -13,7 +13,9 @@ what it gets, by POST or over a WebSocket. All news stays in memory while the se
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 from aiohttp import WSMsgType, web
@@ -27,32 +29,50 @@ SERVER = "Python/3 aiohttp/3"
 LONGEST_LINE = 65_536
 """Bytes of a header: a browser sends the cookies of all ports of a machine to each of them."""
 
+MOST_CHANNELS = 100
+"""How many channels there can be; who asks for another one is refused."""
+
+MOST_NEWS = 1000
+"""How many pieces of news a channel keeps; older ones are forgotten."""
+
+LARGEST_MESSAGE = 65_536
+"""Bytes of a WebSocket message with news; one that is larger ends its connection with 1009."""
+
 
 class Channel:
     """News of one kind, oldest first."""
 
     def __init__(self) -> None:
-        self.news: list[str] = []
+        self._news: collections.deque[str] = collections.deque(maxlen=MOST_NEWS)
+        self._published = 0
         self._more = asyncio.Event()
 
     def publish(self, text: str) -> None:
-        """Add a piece of news, and wake everybody who waits for one."""
-        self.news.append(text)
+        """Add each line of a text as a piece of news, and wake everybody who waits for one."""
+        lines = text.splitlines()
+        self._news.extend(lines)
+        self._published += len(lines)
         self._more.set()
         self._more = asyncio.Event()
 
+    def news(self, seen: int) -> list[str]:
+        """The news after the first `seen` pieces, as far as it is kept."""
+        forgotten = self._published - len(self._news)
+        return list(itertools.islice(self._news, max(0, seen - forgotten), None))
+
     async def after(self, seen: int) -> list[str]:
-        """The news after the first `seen` pieces; waits until there is some."""
-        while len(self.news) <= seen:
+        """The same, but waits until there is some."""
+        while self._published <= seen:
             await self._more.wait()
-        return self.news[seen:]
+        return self.news(seen)
 
     async def follow(self, seen: int) -> AsyncIterator[str]:
         """Each piece of news after the first `seen`, and then each new one as it is published."""
         while True:
-            for text in await self.after(seen):
+            news = await self.after(seen)
+            seen = self._published
+            for text in news:
                 yield text
-                seen += 1
 
 
 CHANNELS: web.AppKey[dict[str, Channel]] = web.AppKey("channels")
@@ -60,17 +80,27 @@ CHANNELS: web.AppKey[dict[str, Channel]] = web.AppKey("channels")
 
 def channel_of(request: web.Request) -> Channel:
     """The channel that a request asks for."""
-    return request.app[CHANNELS].setdefault(request.query.get("channel", "news"), Channel())
+    channels, name = request.app[CHANNELS], request.query.get("channel", "news")
+    if name not in channels and len(channels) >= MOST_CHANNELS:
+        raise web.HTTPServiceUnavailable(
+            text=f"There are {MOST_CHANNELS} channels already: take one of them."
+        )
+    return channels.setdefault(name, Channel())
 
 
 def seen_by(request: web.Request) -> int:
     """How many pieces of news the client has already seen."""
-    return int(request.query.get("after", 0))
+    after = request.query.get("after", "0")
+    if not (after.isascii() and after.isdecimal() and len(after) <= 18):
+        raise web.HTTPBadRequest(
+            text="`after` is the number of pieces of news you have seen, such as after=3."
+        )
+    return int(after)
 
 
 async def poll(request: web.Request) -> web.Response:
     """Polling: answer at once, with nothing if there is no news."""
-    return web.Response(text="\n".join(channel_of(request).news[seen_by(request) :]))
+    return web.Response(text="\n".join(channel_of(request).news(seen_by(request))))
 
 
 async def long_poll(request: web.Request) -> web.Response:
@@ -85,40 +115,42 @@ async def long_poll(request: web.Request) -> web.Response:
 
 async def server_sent_events(request: web.Request) -> web.StreamResponse:
     """Server-Sent Events: begin one answer, and add to it whenever there is news."""
+    follow = channel_of(request).follow(seen_by(request))
     response = web.StreamResponse()
     response.headers["Content-Type"] = "text/event-stream"
     response.headers["Cache-Control"] = "no-cache"
     await response.prepare(request)
-    async for text in channel_of(request).follow(seen_by(request)):
+    async for text in follow:
         await response.write(f"data: {text}\n\n".encode())
     return response
 
 
 async def websocket(request: web.Request) -> web.WebSocketResponse:
     """WebSocket: send each piece of news as a message, and publish what the client sends."""
-    connection = web.WebSocketResponse(compress=False)
+    channel, seen = channel_of(request), seen_by(request)
+    connection = web.WebSocketResponse(compress=False, max_msg_size=LARGEST_MESSAGE)
     await connection.prepare(request)
-    sending = asyncio.create_task(send_news(connection, request))
+    sending = asyncio.create_task(send_news(connection, channel, seen))
     try:
         async for message in connection:
             if message.type is WSMsgType.TEXT:
-                channel_of(request).publish(message.data)
+                channel.publish(message.data)
+            await asyncio.sleep(0)  # a burst of messages doesn't keep everybody else waiting
     finally:
         sending.cancel()
     return connection
 
 
-async def send_news(connection: web.WebSocketResponse, request: web.Request) -> None:
+async def send_news(connection: web.WebSocketResponse, channel: Channel, seen: int) -> None:
     """Send news over a WebSocket until it is closed."""
     with contextlib.suppress(ConnectionResetError):
-        async for text in channel_of(request).follow(seen_by(request)):
+        async for text in channel.follow(seen):
             await connection.send_str(text)
 
 
 async def say(request: web.Request) -> web.Response:
     """Publish each line of the body."""
-    for line in (await request.text()).splitlines():
-        channel_of(request).publish(line)
+    channel_of(request).publish(await request.text())
     return web.Response(status=204)
 
 

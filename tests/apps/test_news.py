@@ -134,6 +134,67 @@ def test_an_echo_returns_what_it_gets_by_post_and_over_a_websocket() -> None:
     assert asyncio.run(echoes()) == ["one", "two"]
 
 
+@pytest.mark.parametrize("after", ["x", "-1", "1.5", "", "%C2%B2", "9" * 5000])
+@pytest.mark.parametrize("path", ["/poll", "/long-poll", "/events", "/websocket"])
+def test_what_is_no_number_is_refused_in_words(path: str, after: str) -> None:
+    async def asks() -> tuple[int, str]:
+        async with news() as client:
+            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+            answer = await client.get(f"{path}?after={after}", headers=upgrade)
+            return answer.status, await answer.text()
+
+    status, text = asyncio.run(asks())
+    assert status == 400
+    assert "number of pieces of news" in text
+
+
+def test_a_channel_keeps_the_newest_and_there_are_only_so_many() -> None:
+    async def asks() -> tuple[str, str, int]:
+        async with news() as client:
+            await say(client, "\n".join(str(number) for number in range(server.MOST_NEWS + 2)))
+            newest = await text_of(client, f"/poll?after={server.MOST_NEWS + 1}")
+            oldest = (await text_of(client, "/poll")).splitlines()[0]
+            for number in range(server.MOST_CHANNELS - 1):
+                await text_of(client, f"/poll?channel={number}")
+            return newest, oldest, (await client.get("/poll?channel=another")).status
+
+    assert asyncio.run(asks()) == (str(server.MOST_NEWS + 1), "2", 503)
+
+
+def test_a_message_cannot_pass_for_another_event() -> None:
+    async def asks() -> list[bytes]:
+        async with news() as client, client.ws_connect("/websocket") as loud:
+            await loud.send_str("one\n\nevent: close\rdata: two")
+            async with client.get("/events") as events:
+                return [await events.content.readline() for _ in range(7)]
+
+    lines = asyncio.run(asks())
+    assert lines[:2] == [b"data: one\n", b"\n"]
+    assert all(line.startswith(b"data: ") or line == b"\n" for line in lines)
+
+
+def test_a_burst_over_a_websocket_keeps_nobody_waiting() -> None:
+    async def asks() -> int:
+        async with news() as client, client.ws_connect("/websocket?channel=loud") as loud:
+            done = asyncio.Event()
+
+            async def burst() -> None:
+                for _ in range(5000):
+                    await loud.send_str("x")
+                await loud.close()
+                done.set()
+
+            talking = asyncio.create_task(burst())
+            answered = 0
+            while not done.is_set():
+                await text_of(client, "/poll")
+                answered += 1
+            await talking
+            return answered
+
+    assert asyncio.run(asks()) >= 5
+
+
 def test_every_answer_names_the_server_in_the_same_way() -> None:
     async def names() -> set[str]:
         async with news() as client, client.ws_connect("/websocket") as websocket:
