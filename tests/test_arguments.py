@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,20 @@ from shared import echo, sync_connect
 import helpers
 from helpers import (
     AppPage,
+    BackgroundApp,
     BackgroundProcess,
     BackgroundServer,
     Bars,
     BrowserClient,
     ChildKernel,
+    Claims,
     ClientPanel,
+    LiveChart,
+    Probe,
     Race,
+    Source,
+    StopButton,
+    WireTimeline,
     tapped,
 )
 from helpers.clients.conversation import Conversation
@@ -39,6 +47,11 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: BackgroundServer(echo, ssl="cert.pem"), "ssl must be an ssl.SSLContext"),
     (lambda: BackgroundServer(echo, port="8765"), "port must be a whole number, not '8765'"),
     (lambda: BackgroundServer(echo, port=70_000), "port must be 0 to 65,535, not 70000"),
+    (lambda: BackgroundServer(echo, origins="https://a.example"), r"write origins=\['https://a.example'\]"),
+    (lambda: BackgroundServer(echo, host=8765), "host must be a string, not 8765"),
+    (lambda: BackgroundServer(echo, name=5), "name must be a string, not 5"),
+    (lambda: BackgroundApp("app:app"), "must be an ASGI application"),
+    (lambda: BackgroundProcess([sys.executable, 5], ready="x"), "a string or a path, not 5"),
     (lambda: BackgroundProcess("python -m x", ready="x"), "the command must be a list"),
     (lambda: BackgroundProcess(Path("x"), ready="x"), "the command must be a list"),
     (lambda: BackgroundProcess(5, ready="x"), "the command must be a list"),
@@ -46,7 +59,20 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: BackgroundProcess(["x"], ready="x", seconds="1"), "seconds must be a number"),
     (lambda: tapped(8000), "an address like ws://127.0.0.1:8765, or a server, not 8000"),
     (lambda: tapped(URL, delay="0.1"), r"delay \(seconds\) must be a number, not '0.1'"),
+    (lambda: tapped(URL, rate="fast"), r"rate \(bytes per second\) must be a number, not 'fast'"),
     (lambda: tapped(URL, latency=1), "latency"),
+    (lambda: Bars({"a": 1.0, "b": {"c": 1.0}}), "not both"),
+    (lambda: Bars({1: 1.0}), "a label must be a string, not 1"),
+    (lambda: Source(), "name a module"),
+    (lambda: Source(5), "a place must be a string"),
+    (lambda: Probe(8000), "or a server, not 8000"),
+    (lambda: Race(gap="1"), r"gap \(seconds\) must be a number"),
+    (lambda: StopButton(5), "stops servers, taps and programs, not 5"),
+    (lambda: WireTimeline(BackgroundServer(echo)), "give it tapped"),
+    (lambda: LiveChart(5), "title must be a string, not 5"),
+    (lambda: LiveChart("age").add("a", "b"), "a: 'b' can't be drawn"),
+    (lambda: Claims(5), "a dict from each claim to True or False, not 5"),
+    (lambda: asyncio.run(helpers.compare_fan_out(5)), "a dict from names to handlers or addresses, not 5"),
     (lambda: Bars([1, 2]), "Bars takes a dict"),
     (lambda: Bars({"a": math.nan}), "the amount of 'a' must be 0 or more, not nan"),
     (lambda: Bars({"a": -1.0}), "the amount of 'a' must be 0 or more, not -1"),

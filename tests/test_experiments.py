@@ -230,9 +230,9 @@ def test_lost_doubled_and_overtaken_events_are_counted():
     [
         ({"ways": ["pipelined"]}, "there is no way 'pipelined'"),
         ({"events": 0}, "1 to 10,000"),
-        ({"events": 5, "burst": 6}, "burst no more"),
+        ({"events": 5, "burst": 6}, "must be 1 to 5"),
         ({"size": 24}, "25 to 65,536"),
-        ({"gap": 0}, "more than 0"),
+        ({"gap": 0}, "0.001 or more"),
         ({"events": 1000, "gap": 1}, "would take 1,000 s"),
     ],
 )

@@ -17,6 +17,12 @@ def number(
         raise ValueError(f"{name} must be {limits}, not {value!r}")
 
 
+def kind(value: object, name: str, *kinds: type, words: str) -> None:
+    """Raise a `TypeError` that says what the argument must be, if it is of none of the kinds."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {words}, not {value!r}")
+
+
 def address(server: Any) -> str:
     """The address of a server that is given by its address, or has one; else it raises a `TypeError`."""
     if not isinstance(server, str) and not hasattr(type(server), "url"):

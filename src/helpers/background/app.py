@@ -33,6 +33,8 @@ class BackgroundApp(Background):
     def __init__(
         self, app: Any, *, name: str | None = None, host: str = "127.0.0.1", port: int = 0, **options: Any
     ) -> None:
+        if not callable(app):
+            raise TypeError(f"the app must be an ASGI application, such as FastAPI(), not {app!r}")
         super().__init__(name or str(getattr(app, "__name__", type(app).__name__)), host, port)
         self.app = app
         self._options = options

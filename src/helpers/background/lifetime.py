@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 from helpers.background.journal import Journal, LogEntry
 from helpers.background.loops import on_background_loop
 from helpers.readers_code import in_words
@@ -52,6 +52,8 @@ class Background(ABC):
 
     def __init__(self, name: str, host: str, port: int) -> None:
         number(port, "port", most=65_535, whole=True)
+        kind(host, "host", str, words="a string")
+        kind(name, "name", str, words="a string")
         self.name = name
         self.host = host
         self.port = port

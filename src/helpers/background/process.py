@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 from helpers.background import ends_with_parent
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.sockets import listening_socket
@@ -66,6 +66,8 @@ class BackgroundProcess(Background):
     ) -> None:
         if not isinstance(command, list | tuple) or not command:
             raise TypeError(f'the command must be a list, like ["python", "server.py"], not {command!r}')
+        for part in command:
+            kind(part, "each part of the command", str, Path, words="a string or a path")
         self.command = [os.fspath(part) for part in command]
         number(seconds, "seconds")
         super().__init__(name or " ".join([Path(self.command[0]).name, *self.command[1:]]), host, port)

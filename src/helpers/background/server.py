@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from websockets.asyncio.server import ServerConnection
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.background.loop_server import LoopServer
 from helpers.background.page import ServedPage
@@ -145,8 +145,10 @@ def _check_options(options: dict[str, Any]) -> None:
             if part is not None:
                 number(part, name, whole=name not in seconds)
     context = options.get("ssl")
-    if context is not None and not isinstance(context, ssl.SSLContext):
-        raise TypeError(f"ssl must be an ssl.SSLContext that has loaded the certificate, not {context!r}")
+    if context is not None:
+        kind(context, "ssl", ssl.SSLContext, words="an ssl.SSLContext that has loaded the certificate")
+    if isinstance(origins := options.get("origins"), str):
+        raise TypeError(f"origins must be a list: write origins=[{origins!r}]")
 
 
 def _check_handler(handler: object) -> None:

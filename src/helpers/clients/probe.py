@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from helpers.arguments import address
 from helpers.background.child import Child
 from helpers.background.lifetime import BackgroundError
 from helpers.readers_code import in_words
@@ -40,7 +41,7 @@ class Probe:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = address(url)
         self.round_trips: list[float] = []
 
     @property

@@ -6,7 +6,7 @@ import html
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments.children.reach_everybody import FanOut, reach_everybody
 from helpers.experiments.run import Progress, comparison, ignore
@@ -209,6 +209,7 @@ class FanOutRun(ServersRun[FanOutComparison]):
         size: int = 64,
         against: str | None = None,
     ) -> None:
+        kind(served, "the servers", Mapping, words="a dict from names to handlers or addresses")
         if not served:
             raise ValueError("there must be at least one server, by its name")
         for count in clients:

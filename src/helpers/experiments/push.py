@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Sequence
 
+from helpers.arguments import number
 from helpers.experiments.children.hear_events import LATE_BY, SMALLEST_EVENT, Heard, hear_events
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.experiments.run import Progress, comparison, ignore
@@ -187,12 +188,11 @@ class PushRun(WaysRun[PushComparison]):
         seed: int | None = None,
     ) -> None:
         super().__init__(ways, PUSH_WAYS, round_trip=round_trip, headers=headers)
-        if not 1 <= burst <= events <= 10_000:
-            raise ValueError("events must be 1 to 10,000, and burst no more than these")
-        if not SMALLEST_EVENT <= size <= 65_536:
-            raise ValueError(f"size is bytes, {SMALLEST_EVENT} to 65,536")
-        if gap <= 0 or poll_every <= 0:
-            raise ValueError("gap and poll_every are seconds, more than 0")
+        number(events, "events", least=1, most=10_000, whole=True)
+        number(burst, "burst (events)", least=1, most=events, whole=True)
+        number(size, "size (bytes)", least=SMALLEST_EVENT, most=65_536, whole=True)
+        number(gap, "gap (seconds)", least=0.001)
+        number(poll_every, "poll_every (seconds)", least=0.001)
         if events / burst * gap > 120:
             raise ValueError(f"events would take {events / burst * gap:,.0f} s: choose fewer, or less gap")
         self.poll_every = poll_every

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 
 COLOURS = ("#2f7ed8", "#c9700a", "#2b9a5f", "#a266d4", "#d64569", "#168c9e", "#8a7a1c", "#808080")
 """Each has a contrast of at least 3:1 to the light and the dark theme's background (WCAG 2.2, 1.4.11)."""
@@ -39,8 +39,11 @@ class Bars:
         if not isinstance(amounts, Mapping):
             raise TypeError(f"Bars takes a dict of amounts by their labels, not {amounts!r}")
         grouped = any(isinstance(each, Mapping) for each in amounts.values())
+        if grouped and not all(isinstance(each, Mapping) for each in amounts.values()):
+            raise TypeError("Bars takes amounts or groups of amounts, not both")
         groups = cast("Mapping[str, Amounts]", amounts if grouped else {"": amounts})
         for label, each in (bar for bars in groups.values() for bar in bars.items()):
+            kind(label, "a label", str, words="a string")
             number((each[0] or 0) if isinstance(each, tuple) else each, f"the amount of {label!r}")
         self._groups = {
             group: {

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from helpers.arguments import kind
+
 
 class Claim(NamedTuple):
     """One row: what is claimed, what the reader made of it, and what became of it."""
@@ -32,6 +34,7 @@ class Claims:
     """
 
     def __init__(self, judged: Mapping[str, object]) -> None:
+        kind(judged, "what you judge", Mapping, words="a dict from each claim to True or False")
         for claim, verdict in judged.items():
             if not isinstance(verdict, bool) and verdict is not ...:
                 raise TypeError(f"write True or False after {claim!r}, not {verdict!r}")

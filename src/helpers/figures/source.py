@@ -7,6 +7,8 @@ import importlib.util
 import textwrap
 from pathlib import Path
 
+from helpers.arguments import kind
+
 
 class Source:
     """Source shown as code, read from its file; nothing of it is run.
@@ -22,9 +24,13 @@ class Source:
     """
 
     def __init__(self, *places: str) -> None:
+        if not places:
+            raise TypeError("name a module, or a piece of one: Source('apps.news.server:poll')")
+        for place in places:
+            kind(place, "a place", str, words="a string like 'apps.news.server:poll'")
         found = [_find(place) for place in places]
         self.text = "\n\n\n".join(text for text, _ in found)
-        self._language = found[-1][1] if found else ""
+        self._language = found[-1][1]
 
     def __repr__(self) -> str:
         return self.text

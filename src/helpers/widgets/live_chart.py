@@ -14,6 +14,7 @@ import bqplot
 import ipywidgets
 import numpy
 
+from helpers.arguments import kind, number
 from helpers.figures.table import Table
 
 UPDATES_PER_SECOND = 20
@@ -58,6 +59,8 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
     """
 
     def __init__(self, title: str, *, unit: str = "", seconds: float = 15) -> None:
+        kind(title, "title", str, words="a string")
+        number(seconds, "seconds", least=1)
         self._title = f"{title}, {unit}" if unit else title
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -86,8 +89,8 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
         Raises:
             ValueError: the value is no finite number.
         """
-        if not math.isfinite(value):
-            raise ValueError(f"{series}: {value} can't be drawn")
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"{series}: {value!r} can't be drawn")
         with self._lock:
             if series not in self._series:
                 self._series[series] = _Series()

@@ -33,6 +33,9 @@ class StopButton(ipywidgets.Button):  # type: ignore[misc]
     """
 
     def __init__(self, *backgrounds: Stoppable) -> None:
+        for background in backgrounds:
+            if not hasattr(background, "running"):
+                raise TypeError(f"StopButton stops servers, taps and programs, not {background!r}")
         self._backgrounds = backgrounds
         what = "the server" if len(backgrounds) == 1 else "the servers"
         super().__init__(description=f"Stop {what}", icon="stop", layout={"width": "max-content"})

@@ -82,6 +82,8 @@ class WireTimeline(anywidget.AnyWidget):
         self._stop_listening: Callable[[], None] = lambda: None
         super().__init__(_view=self._as_shown())
         self.on_msg(self._from_the_page)
+        if not hasattr(tap, "listen"):
+            raise TypeError(f"a timeline shows a tap: give it tapped(server).start(), not {tap!r}")
         before = self._of.get(tap)
         if before is not None:
             before._stop_listening()

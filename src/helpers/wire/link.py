@@ -40,8 +40,8 @@ class Shape:
     def __post_init__(self) -> None:
         number(self.delay, "delay (seconds)")
         number(self.jitter, "jitter (seconds)")
-        if self.rate is not None and self.rate <= 0:
-            raise ValueError("rate is bytes per second, more than 0, or None")
+        if self.rate is not None:
+            number(self.rate, "rate (bytes per second)", least=1)
         if self.cut_how not in ("rst", "fin"):
             raise ValueError('cut_how is "rst" or "fin"')
 
