@@ -322,7 +322,10 @@ def run(command: list[str]) -> int:
     Ctrl-C reaches the command itself, which decides what to do; a request to end is passed on to it.
     """
     path = os.pathsep.join([str(VENV / PROGRAMS), os.environ.get("PATH", os.defpath)])
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path})
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    direct = listed if listed == "*" else f"127.0.0.1,localhost,{listed}"  # what chapters print goes there
+    environment = {**os.environ, "PATH": path, "no_proxy": direct, "NO_PROXY": direct}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:

@@ -498,7 +498,7 @@ def test_an_app_runs_and_one_that_is_not_there_gets_the_list(project: Path) -> N
 
 def test_commands_find_the_environments_programs_and_nightly_is_passed_on(project: Path) -> None:
     (project / "pytest.py").write_text(
-        "import os, sys; print(os.environ['PATH'].split(os.pathsep)[0]);"
+        "import os, sys; print(os.environ['PATH'].split(os.pathsep)[0], os.environ['no_proxy']);"
         "print(os.environ.get('WORKBOOK_NIGHTLY'), sys.argv[1:])"
     )
     (project / "pyproject.toml").write_text('[project]\nname = "tiny"\nversion = "1"\n')
@@ -506,8 +506,8 @@ def test_commands_find_the_environments_programs_and_nightly_is_passed_on(projec
     assert call(project, "setup").returncode == 0
     stamp = project / ".venv" / "workbook.json"
     stamp.write_text(stamp.read_text().replace('"extras": []', '"extras": ["test"]'))
-    first, second = call(project, "test", "--nightly", "-k", "a").stdout.splitlines()
-    assert first == str(project / ".venv" / run.PROGRAMS)
+    first, second = call(project, "test", "--nightly", "-k", "a", NO_PROXY="a.example").stdout.splitlines()
+    assert first == f"{project / '.venv' / run.PROGRAMS} 127.0.0.1,localhost,a.example"
     assert second == "1 ['--nbval', '-n', 'auto', '-k', 'a']"
     (project / "tools" / "nightly.py").write_text("print('the night'); raise SystemExit(3)")
     night = call(project, "test", "--nightly")
