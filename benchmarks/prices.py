@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 from apps.prices.feed import COMPANIES, Market
 from apps.prices.server import PERIOD, PriceServer
@@ -141,6 +142,30 @@ async def slow_against_fast() -> tuple[float, float]:
     return statistics.median(slow[-100:]), statistics.median(fast[-100:])
 
 
+async def without_conflation() -> list[float]:
+    """The ages, one after another, for the same slow client of a server that keeps every change for it."""
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.recv()  # the subscription
+        waiting: asyncio.Queue[str] = asyncio.Queue()
+
+        async def make_changes() -> None:
+            while True:
+                changes = [{"time": time.time(), "price": 1.0}] * int(RATE * PERIOD)
+                waiting.put_nowait(json.dumps({"type": "changes", "changes": changes}))
+                await asyncio.sleep(PERIOD)
+
+        making = asyncio.create_task(make_changes())
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await connection.send(await waiting.get())
+        making.cancel()
+
+    async with serve(handler, "127.0.0.1", 0, compression=None) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return await ages_of(address, 15, 1.2 * PERIOD)
+
+
 async def processor_seconds(ours: bool, seconds: float) -> float:
     """Processor time of a server for each 1,000 changes made, with CLIENTS that follow all of them.
 
@@ -215,6 +240,8 @@ async def following(url: str) -> AsyncIterator[None]:
 def run(rounds: int) -> list[str]:
     """The three comparisons, a line for each figure."""
     slow, fast = asyncio.run(slow_against_fast())
+    growing = asyncio.run(without_conflation())
+    third, last = growing[len(growing) // 3], growing[-1]
     pairs = [
         (asyncio.run(processor_seconds(True, 4)), asyncio.run(processor_seconds(False, 4)))
         for _ in range(rounds)
@@ -223,6 +250,8 @@ def run(rounds: int) -> list[str]:
     return [
         f"a reader that is 20 % too slow / a fast one, age of the price: {slow / fast:.2f} (≤ 2)   "
         f"[{1000 * slow:.0f} ms, {1000 * fast:.0f} ms]",
+        f"the same slow reader without conflation: {1000 * third:,.0f} ms after 5 s, {1000 * last:,.0f} ms "
+        f"after 15 s ({'grows' if last > 1.5 * third else 'does not grow'})",
         f"server's processor time, {CLIENTS} clients follow everything / bare broadcast() of as many bytes: "
         f"{statistics.median(ratios):.2f} (≤ 1.50)   [{', '.join(f'{ratio:.2f}' for ratio in ratios)}]",
         *in_a_page(min(rounds, 3)),
