@@ -251,6 +251,7 @@ class PriceServer:
             await connection.send(hello_message(self.run_id), text=True)
             self._count(client, here=True)
             async for message in connection:
+                await asyncio.sleep(0)  # a burst of requests doesn't keep everybody else waiting
                 try:
                     self.take(client, read_request(message))
                 except BadRequest as error:  # waits if the client doesn't read, and so does its next request

@@ -54,6 +54,10 @@ UNREAD = 2**16
 """Bytes that may wait for somebody who doesn't read."""
 ERRORS = 20
 """After so many refused readings, a device is disconnected."""
+WATCHERS = 100
+"""So many may watch."""
+NEWS_PAUSE = 0.1
+"""Seconds from one state to the next, however often the alarm is set."""
 DISK_PAUSE = 1.0
 """Seconds until a batch is tried again that couldn't be stored."""
 TIME_TO_DRAIN = 5.0
@@ -102,6 +106,7 @@ class Collector:
         )
         self._devices: dict[str, Device] = {}
         self._watchers: set[ServerConnection] = set()
+        self._news = asyncio.Event()
         self._rates: deque[int] = deque(maxlen=60)
         self.tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._tell())]
 
@@ -125,7 +130,8 @@ class Collector:
             response.headers["Content-Type"] = "text/html; charset=utf-8"
             return response
         if url.path.endswith("/watch"):
-            return None
+            full = len(self._watchers) >= WATCHERS
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many watch\n") if full else None
         name = parse_qs(url.query).get("name", [""])[0]
         if not DEVICE_NAME.fullmatch(name):
             why = "give the device a name: /device?name=attic-1 (a-z, 0-9 and -, at most 32)\n"
@@ -217,6 +223,7 @@ class Collector:
         try:
             tell([connection], self._state())
             async for message in connection:
+                await asyncio.sleep(0)  # a burst of questions doesn't keep everybody else waiting
                 try:
                     question = msgspec.json.decode(message, type=Question)
                 except NOT_JSON as error:
@@ -224,7 +231,7 @@ class Collector:
                     continue
                 if question.alarm is not None:
                     self.alarm = question.alarm
-                    tell(self._watchers, self._state())
+                    self._news.set()
                 if question.show is not None:
                     windows = await self._on_disk(self._store.windows, time.time() - 60, 1, question.show)
                     shown = [[round(window.begin), round(window.mean, 2)] for window in windows]
@@ -233,14 +240,18 @@ class Collector:
             self._watchers.discard(connection)
 
     async def _tell(self) -> None:
-        """Once a second, count what was stored, and tell everybody who watches."""
-        before = self.stored
+        """Tell everybody who watches, once a second and when the alarm was set; count what was stored."""
+        before, second = self.stored, time.monotonic() + 1
         while True:
-            await asyncio.sleep(1)
-            self._rates.append(self.stored - before)
-            before = self.stored
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), second - time.monotonic())
+            self._news.clear()
+            if time.monotonic() >= second:
+                self._rates.append(self.stored - before)
+                before, second = self.stored, time.monotonic() + 1
             if self._watchers:
                 tell(self._watchers, self._state())
+            await asyncio.sleep(NEWS_PAUSE)
 
     def _state(self) -> str:
         now = time.time()

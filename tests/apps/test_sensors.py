@@ -147,6 +147,38 @@ def test_a_client_that_somebody_else_wrote_sends_and_watches(tmp_path):
     asyncio.run(talk())
 
 
+def test_a_burst_of_questions_stops_nobody_and_drowns_nobody(tmp_path):
+    async def talk():
+        async with collecting(tmp_path / "a.sqlite") as (_, url):
+            device = await connect(f"{url}/device?name=attic", proxy=None)
+            honest = await connect(f"{url}/watch", proxy=None)
+            loud = await connect(f"{url}/watch", proxy=None)
+            burst = asyncio.create_task(ask_often(loud))
+            number = longest = 0
+            while not burst.done():
+                number += 1
+                began = time.monotonic()
+                await device.send(readings(number))
+                await answers_until(device, number)
+                longest = max(longest, time.monotonic() - began)
+            await burst
+            async with asyncio.timeout(10):
+                while (state := json.loads(await honest.recv()))["alarm"] != 1.0:
+                    pass
+            assert state["devices"]
+            assert number > 5
+            assert longest < 2
+
+    async def ask_often(loud):
+        for _ in range(200):
+            for _ in range(100):
+                await loud.send('{"alarm": 2}')
+            await asyncio.sleep(0)
+        await loud.send('{"alarm": 1}')
+
+    asyncio.run(talk())
+
+
 def test_a_device_that_comes_again_takes_over_and_goes_on_after_what_is_stored(tmp_path):
     async def talk():
         async with collecting(tmp_path / "a.sqlite") as (_, url):
