@@ -24,13 +24,13 @@ LONG_POLL_SECONDS = 30
 """How long a long poll waits before it is answered with nothing."""
 
 SERVER = "Python/3 aiohttp/3"
-"""How aiohttp names itself in each answer, but without its exact version: so each sends as many bytes."""
+"""How aiohttp names itself in each answer, without its exact version, so that the number of bytes stays the same."""
 
 LONGEST_LINE = 65_536
 """Bytes of a header: a browser sends the cookies of all ports of a machine to each of them."""
 
 MOST_CHANNELS = 100
-"""How many channels there can be; who asks for another one is refused."""
+"""How many channels there can be; anyone who asks for another is refused."""
 
 MOST_NEWS = 1000
 """How many pieces of news a channel keeps; older ones are forgotten."""
@@ -48,7 +48,7 @@ class Channel:
         self._more = asyncio.Event()
 
     def publish(self, text: str) -> None:
-        """Add each line of a text as a piece of news, and wake everybody who waits for one."""
+        """Publish each line of `text` as a piece of news, and wake everybody who waits for one."""
         lines = text.splitlines()
         self._news.extend(lines)
         self._published += len(lines)

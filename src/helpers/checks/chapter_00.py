@@ -86,7 +86,7 @@ async def _asked(answer: Answer, question: str, patience: float) -> None:
                 await connection.send(right)
                 await connection.send("anything else?")
         except ConnectionClosed:
-            pass  # the client left without a close; it is looked at what it returned
+            pass  # the client left without closing; what it returned is checked below
 
     async with serving(oracle) as url:
         try:

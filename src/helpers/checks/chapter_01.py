@@ -26,7 +26,7 @@ REASONS = {
     "a news ticker in a browser": "news goes one way, and the browser reconnects by itself",
     "a multiplayer shooter": "both sides speak all the time, and bytes and milliseconds count",
     "a chat": "both sides speak unprompted",
-    "a dashboard that may be a minute late": "nobody waits for it: a question a minute costs the least",
+    "a dashboard that may be a minute late": "nobody waits for it, and one question per minute costs the least",
 }
 QUESTIONS = {
     "a page with today's weather": "nobody speaks unprompted, and one answer is enough; "
@@ -43,7 +43,7 @@ QUESTIONS = {
 
 @check
 def frame_size(function: Any) -> Verdict:
-    """Check `def frame_size(length, masked)`: how many bytes a frame with so long a payload has."""
+    """Check `def frame_size(length, masked)`: how many bytes a frame with a payload of that length has."""
 
     async def scenario(answer: Answer) -> str:
         lengths = [0, 5, 125, 126, 127, 1000, 65_535, 65_536, 65_537]
@@ -59,7 +59,7 @@ def frame_size(function: Any) -> Verdict:
                         f"{yours}, on the wire there are {len(frame):,}",
                         _hint(length, masked),
                     )
-        return "twelve lengths, from both sides: each frame that was made has as many bytes as you said"
+        return "twelve lengths, from both sides: every frame has as many bytes as you said"
 
     return try_function(function, scenario, arguments="length, masked", coroutine=False)
 
@@ -80,7 +80,7 @@ def right_way(answer: Any) -> Verdict:
             points=tuple(wrong[1:]),
         )
     points = tuple(f"{product}: {REASONS[product]}" for product in FITTING)
-    return Verdict(True, "each fits, and for this reason:", points=points)
+    return Verdict(True, "each one fits, for these reasons:", points=points)
 
 
 def _hint(length: int, masked: bool) -> str:
