@@ -65,7 +65,11 @@ AVOID = [
     ),
     (r"\b(?:most|many|all|the) tutorials\b", "name one, with its address", "So most tutorials print."),
     (r"\bin practice\b", "what was measured, or a source", "In practice it is faster."),
-    (r"(?<!as )(?<!how )\boften\b", "how frequently, measured or with a source", "Often it is slower."),
+    (
+        r"(?<!as )(?<!how )(?<!however )\boften\b",
+        "how frequently, measured or with a source",
+        "Often it is slower.",
+    ),
 ]
 """What not to write, as a regular expression; what to write instead; and a sentence that has it."""
 

@@ -24,7 +24,7 @@ LONG_POLL_SECONDS = 30
 """How long a long poll waits before it is answered with nothing."""
 
 SERVER = "Python/3 aiohttp/3"
-"""How aiohttp names itself in each answer, without its exact version, so that the number of bytes stays the same."""
+"""How aiohttp names itself, without its exact version, so that each answer has the same number of bytes."""
 
 LONGEST_LINE = 65_536
 """Bytes of a header: a browser sends the cookies of all ports of a machine to each of them."""

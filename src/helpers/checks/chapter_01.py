@@ -26,7 +26,7 @@ REASONS = {
     "a news ticker in a browser": "news goes one way, and the browser reconnects by itself",
     "a multiplayer shooter": "both sides speak all the time, and bytes and milliseconds count",
     "a chat": "both sides speak unprompted",
-    "a dashboard that may be a minute late": "nobody waits for it, and one question per minute costs the least",
+    "a dashboard that may be a minute late": "nobody waits for it: one question per minute costs the least",
 }
 QUESTIONS = {
     "a page with today's weather": "nobody speaks unprompted, and one answer is enough; "
