@@ -11,6 +11,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Generator
@@ -20,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import process_exception
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
-from apps.chat.resume import FINAL_CODES, pauses
+from apps.chat.resume import FINAL_CODES, Outbox, Seen, SnapshotNeeded, pauses
 from apps.chat.room import Event
 
 EVENTS_KEPT = 1_000
@@ -31,6 +32,8 @@ LARGEST_EVENT = 4 * 2**20
 """In bytes: a `welcome` with 50 messages of 4,096 emoji, escaped as JSON allows, has 2.4 MB."""
 TIME_TO_CLOSE = 0.8
 """In seconds: how long the server may take to answer the goodbye."""
+LONGEST_WAIT = 30.0
+"""In seconds: how long a server that goes down can have us wait."""
 TYPING_LASTS = 3.0
 """In seconds: how long somebody counts as typing."""
 FORGOTTEN_AFTER = 150.0
@@ -55,9 +58,13 @@ class ChatClient:
         ann.send("hi")
         print(ann.state.text, ann.members, ann.drain())
 
-    A lost connection is made again, after a pause that grows up to 4 seconds. Messages that are sent
-    meanwhile wait, at most 20, until the server has said `welcome` again. The one that was on its way when
-    the line broke may be lost or come twice: only numbers on the messages would cure that.
+    A lost connection is made again, after a pause that grows up to 4 seconds, or as long as the server asked
+    for. Messages that are sent meanwhile wait, at most 20, until there is a connection again.
+
+    Where the server knows sessions (`sessions.py`), the client goes on where it was: what it has missed comes
+    now, what it has said is heard once, and nothing comes twice. If it was away for too long, an event
+    `missed` says so, and a `welcome` follows. With another server, what was on its way when the line broke is
+    lost or comes twice.
 
     Args:
         url: the server's address, with name and room in its query.
@@ -73,7 +80,12 @@ class ChatClient:
         """The HTTP status with which the server has refused us for good."""
         self._url = url
         self._events: collections.deque[tuple[float, Event]] = collections.deque()
-        self._outbox: collections.deque[str] = collections.deque()
+        self._outbox = Outbox(MESSAGES_KEPT)
+        self._seen = Seen()
+        self._ids: collections.deque[str] = collections.deque(maxlen=EVENTS_KEPT)
+        self._headers = {"Chat-Session": secrets.token_urlsafe(16)}
+        self._acknowledges = False
+        self._asked_to_wait = 0.0
         self._members: dict[str, None] = {}
         self._typing: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -110,7 +122,7 @@ class ChatClient:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait for the connection."""
+        """How many messages wait for the connection, or for the server's word that it has them."""
         return len(self._outbox)
 
     def send(self, text: str) -> None:
@@ -124,9 +136,8 @@ class ChatClient:
         with self._lock:
             if self._state.name in ("refused", "closed"):
                 raise CannotSend(f"Not sent. {self._state.text}")
-            if len(self._outbox) >= MESSAGES_KEPT:
+            if not self._outbox.add(text):
                 raise CannotSend(f"Not sent: {MESSAGES_KEPT} messages already wait for the connection.")
-            self._outbox.append(text)
         self._loop.call_soon_threadsafe(self._written.set)
 
     def drain(self) -> list[tuple[float, Event]]:
@@ -176,6 +187,7 @@ class ChatClient:
                 proxy=None,
                 close_timeout=TIME_TO_CLOSE,
                 max_size=LARGEST_EVENT,
+                additional_headers=self._headers,
                 process_exception=self._is_final,
                 reconnect_delays=self._pauses,
             ):
@@ -202,6 +214,7 @@ class ChatClient:
     def _pauses(self) -> Generator[float]:
         """How long to wait before each attempt; says so in `state`."""
         for pause in pauses():
+            pause, self._asked_to_wait = max(pause, self._asked_to_wait), 0.0
             self._next_try = time.monotonic() + pause
             self._state = State("reconnecting", f"Reconnecting: {self._why}.")
             yield pause
@@ -209,10 +222,11 @@ class ChatClient:
     async def _talk(self, connection: ClientConnection) -> None:
         """Receive, and send what waits, until the connection is closed."""
         self._why = ""
+        self._acknowledges = False
         self._welcomed.clear()
         writer = self._loop.create_task(self._write(connection))
         try:
-            with contextlib.suppress(ConnectionClosed):
+            with contextlib.suppress(ConnectionClosed, SnapshotNeeded):
                 async for message in connection:
                     self._came(json.loads(message))
         except asyncio.CancelledError:
@@ -220,27 +234,75 @@ class ChatClient:
                 await asyncio.wait_for(connection.close(), TIME_TO_CLOSE)
             raise
         finally:
+            self._headers["Chat-Seen"] = f"{self._seen.epoch or '-'} {self._seen.number}"
             writer.cancel()
             connection.transport.abort()
 
     async def _write(self, connection: ClientConnection) -> None:
         await self._welcomed.wait()
+        sent = 0
         with contextlib.suppress(ConnectionClosed):
             while await self._written.wait():
                 self._written.clear()
-                while self._outbox:
-                    await connection.send(self._outbox[0])
-                    self._outbox.popleft()
+                while said := self._unsent(sent):
+                    sent, text = said
+                    if self._acknowledges:
+                        await connection.send(f"{sent} {text}")
+                    else:
+                        await connection.send(text)
+                        self._acknowledged(sent)
+
+    def _unsent(self, sent: int) -> tuple[int, str] | None:
+        with self._lock:
+            return self._outbox.after(sent)
+
+    def _acknowledged(self, number: int) -> None:
+        with self._lock:
+            self._outbox.acknowledged(number)
 
     def _came(self, event: Event) -> None:
+        """Take an event: one about the session, or one for the page that hasn't come before."""
+        if event["type"] == "session":
+            self._goes_on(event)
+        elif event["type"] == "ack":
+            self._acknowledged(event["n"])
+        elif self._is_new(event):
+            self._take(event)
+
+    def _goes_on(self, event: Event) -> None:
+        """The server knows sessions, and says where it goes on."""
+        self._acknowledges = True
+        self._acknowledged(event["heard"])
+        if event["missed"]:
+            self._take({"type": "missed", "text": event["missed"]})
+        elif event["epoch"] == self._seen.epoch:
+            self._opened()
+        self._seen = Seen(event["epoch"], event["after"])
+
+    def _is_new(self, event: Event) -> bool:
+        """Whether an event hasn't come before: by its number, and in another epoch by its id."""
+        try:
+            new = "n" not in event or self._seen.is_new(event["n"])
+        except SnapshotNeeded:
+            self._seen = Seen()
+            raise
+        if new and "id" in event:
+            new = event["id"] not in self._ids
+            self._ids.append(event["id"])
+        return new
+
+    def _opened(self) -> None:
+        self._state = State("open", f"Connected as {self.name}.")
+        self._welcomed.set()
+        self._written.set()
+
+    def _take(self, event: Event) -> None:
         with self._lock:
             match event["type"]:
                 case "welcome":
                     self.name = event["name"]
                     self._members = dict.fromkeys(event["members"])
-                    self._state = State("open", f"Connected as {self.name}.")
-                    self._welcomed.set()
-                    self._written.set()
+                    self._opened()
                 case "joined":
                     self._members[event["who"]] = None
                 case "left":
@@ -252,6 +314,7 @@ class ChatClient:
                     self._typing.pop(event["who"], None)
                 case "bye":
                     self._why = event["text"]
+                    self._asked_to_wait = min(event.get("after", 0.0), LONGEST_WAIT)
             if len(self._events) == EVENTS_KEPT:
                 self._events.popleft()
                 self.dropped += 1

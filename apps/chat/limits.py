@@ -26,8 +26,8 @@ from websockets.server import ServerProtocol
 
 from apps.chat.room import TEXT_CHARACTERS
 
-MESSAGE_BYTES = 4 * TEXT_CHARACTERS
-"""The longest message, inflated; UTF-8 has at most 4 bytes a character."""
+MESSAGE_BYTES = 4 * TEXT_CHARACTERS + 16
+"""The longest message, inflated; UTF-8 has at most 4 bytes a character, and there may be a number first."""
 MESSAGE_PIECES = 64
 """How many frames a message may come in."""
 READ_BYTES = 2048

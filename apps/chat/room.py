@@ -107,8 +107,14 @@ class Room:
         member.close(code, why)
         self.leave(member)
 
-    def hear(self, member: Member, text: str | None) -> None:
-        """Do what a member's message asks for; None is a message that isn't text."""
+    def hear(self, member: Member, text: str | None, id: str = "") -> None:
+        """Do what a member's message asks for; None is a message that isn't text.
+
+        Args:
+            member: who said it.
+            text: what was said.
+            id: the same when a message is said again: nobody is to see it twice.
+        """
         if text is None:
             self.drop(member, UNSUPPORTED, "send text, not bytes")
         elif len(text) > TEXT_CHARACTERS:
@@ -120,11 +126,11 @@ class Room:
         elif text.startswith("/"):
             self.send(member, {"type": "error", "text": "commands are: /to NAME TEXT, /typing"})
         else:
-            self.say(member.name, text)
+            self.say(member.name, text, id)
 
-    def say(self, who: str, text: str) -> None:
+    def say(self, who: str, text: str, id: str = "") -> None:
         """Say something: everybody here gets it, and so will those who come later."""
-        event = {"type": "said", "who": who, "text": text}
+        event = {"type": "said", "who": who, "text": text, **({"id": id} if id else {})}
         self.remember(event)
         self.broadcast(event)
 

@@ -170,7 +170,7 @@ class Seat:
                     self._fail(command, f"Not sent: {why}.")
                     return
                 event = {"type": "note", "text": why}
-            case {"type": "bye", "text": text}:
+            case {"type": "bye" | "missed", "text": text}:
                 event = {"type": "note", "text": text}
             case _:
                 self._answered(event)

@@ -7,9 +7,10 @@ connect to `ws://127.0.0.1:8000/ws?name=Ann&room=lobby`. Plain text is said to t
 goes to Bob alone, `/typing` tells the others that you write. The server sends JSON objects, whose "type" is
 `welcome`, `joined`, `left`, `typing`, `said`, `told`, `error`, or `bye` before it hangs up.
 
-What is said to whom is in `room.py`, who may come in is in `access.py`, and what a stranger can cost in
-`limits.py`. Here is the way there: a queue for each client, so that nobody waits for somebody else's
-connection; and an end with a word to everybody.
+What is said to whom is in `room.py`, who may come in is in `access.py`, what a stranger can cost in
+`limits.py`, and how a client gets its place again after a lost connection in `sessions.py`. Here is the way
+there: a queue for each client, so that nobody waits for somebody else's connection; and an end with a word to
+everybody.
 
 Environment variables: CHAT_TOKEN (then `?token=` must equal it) and CHAT_ORIGINS (pages from other hosts that
 may connect, as `https://a.example, https://b.example`).
@@ -21,6 +22,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -43,7 +45,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apps.chat import limits
 from apps.chat.access import address, objection, origins
+from apps.chat.names import same_name
 from apps.chat.room import POLICY, RESTART, SERVER, TEXT_CHARACTERS, Member, Refused, Room, Rooms, as_text
+from apps.chat.sessions import Return, Session, Sessions
 
 OUTBOX_MESSAGES = 1000
 OUTBOX_BYTES = 256 * 1024
@@ -52,7 +56,9 @@ PAUSE_SECONDS = 0.01  # between a client's messages while somebody lags behind
 STALLED_SECONDS = 20.0  # for a client to take one message
 BODY_BYTES = 16 * TEXT_CHARACTERS  # JSON may write a character in 12 bytes
 BODY_SECONDS = 5.0  # for a client to send it
+RETURNS_PER_SECOND = 100  # after a restart
 END_SECONDS = 1.0  # for uvicorn to end connections politely
+LEAVING = {1000, 1001}  # RFC 6455 §7.4.1
 GOING_DOWN = "the server goes down: connect again in a moment"
 
 
@@ -71,8 +77,9 @@ class Client(Member):
         self.closing: tuple[int, str] | None = None
         self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
         self._bytes = 0
+        self.session: Session | None = None
         self._writer = asyncio.create_task(self._write())
-        self._writer.add_done_callback(lambda _: room.leave(self))  # who can't be told anything is gone
+        self._writer.add_done_callback(lambda _: self.gone())  # who can't be told anything is gone
 
     @property
     def present(self) -> bool:
@@ -92,13 +99,31 @@ class Client(Member):
         """Whether its queue is more than half full."""
         return self._outbox.qsize() * 2 > OUTBOX_MESSAGES or self._bytes * 2 > OUTBOX_BYTES
 
-    def close(self, code: int, why: str) -> None:
+    def close(self, code: int, why: str, **more: float) -> None:
         """Say `bye` after what is queued, and close; whoever doesn't take that in time is cut off."""
         if not self.closing:
             self.closing = code, why
-            self._outbox.put_nowait(as_text({"type": "bye", "text": why}))
+            self._outbox.put_nowait(as_text({"type": "bye", "text": why, **more}))
             self._outbox.put_nowait(None)
             self._cut_later()
+
+    def hear(self, text: str | None) -> None:
+        """Hear a message of the peer, or of the session that it has taken up."""
+        if self.session:
+            self.session.hear(text)
+        else:
+            self.room.hear(self, text)
+
+    def gone(self, *, for_good: bool = False) -> None:
+        """Leave the room; a session is left only `for_good`, and may be taken up again until then."""
+        if self.session:
+            self.session.detach(self, for_good=for_good)
+        else:
+            self.room.leave(self)
+
+    def cut(self) -> None:
+        """Free the connection now."""
+        self.websocket.scope["cut"]()
 
     def end(self) -> None:
         """Stop sending: the peer has left."""
@@ -120,7 +145,7 @@ class Client(Member):
 
     def _cut_later(self) -> None:
         """Free the connection: a polite close waits until the peer has read everything."""
-        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.websocket.scope["cut"])
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.cut)
 
 
 class ConnectionManager:
@@ -128,6 +153,7 @@ class ConnectionManager:
 
     def __init__(self) -> None:
         self.rooms = Rooms()
+        self.sessions = Sessions()
         self.clients: set[Client] = set()
         self.transports: WeakSet[asyncio.Transport] = WeakSet()
         self.going_down = False
@@ -142,19 +168,29 @@ class ConnectionManager:
         try:
             if self.going_down:
                 raise Refused(RESTART, GOING_DOWN)
-            room = self.rooms.find(name, room_name)
+            seen = Return.read(websocket.headers)
+            known = self.sessions.get((seen.key, same_name(room_name))) if seen else None
+            room = known.room if known else self.rooms.find(name, room_name)
         except Refused as refused:
             await websocket.send_text(as_text({"type": "bye", "text": refused.reason}))
             raise WebSocketException(refused.code, refused.reason) from None
         client = Client(websocket, name, room)
         self.clients.add(client)
-        room.join(client)
+        if seen:
+            client.session = self.sessions.enter(client, name, room, seen)
+        else:
+            room.join(client)
         return client
 
-    def disconnect(self, client: Client) -> None:
-        """Take a client out of its room, and stop sending: the peer has left."""
+    def disconnect(self, client: Client, code: int) -> None:
+        """Take a client out of its room, and stop sending: the peer has left.
+
+        Args:
+            client: who has left.
+            code: its close code; 1000 and 1001 say that it won't come back.
+        """
         self.clients.discard(client)
-        client.room.leave(client)
+        client.gone(for_good=code in LEAVING)
         client.end()
 
     async def pause(self, room: Room) -> None:
@@ -162,10 +198,15 @@ class ConnectionManager:
         await asyncio.sleep(PAUSE_SECONDS if room.lags() else 0)
 
     async def close(self) -> None:
-        """Say `bye` to everybody; returns when it has been sent, or after FAREWELL_SECONDS."""
+        """Say `bye` to everybody; returns when it has been sent, or after FAREWELL_SECONDS.
+
+        Those with a session are told to come back `after` different times, for the next server's sake.
+        """
         self.going_down = True
+        spread = len(self.clients) / RETURNS_PER_SECOND
         for client in self.clients:
-            client.close(RESTART, GOING_DOWN)
+            more = {"after": round(random.uniform(0, spread), 2)} if client.session else {}
+            client.close(RESTART, GOING_DOWN, **more)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await asyncio.gather(*(client.sent() for client in self.clients))
@@ -231,6 +272,7 @@ def say_bye_first(loop: asyncio.AbstractEventLoop) -> None:
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Begin with no rooms, and end with `bye` where the signals are ours to hear: in the main thread."""
     manager.rooms.clear()
+    manager.sessions.clear()
     manager.clients.clear()
     manager.transports.clear()
     manager.going_down = False
@@ -249,14 +291,16 @@ app.add_middleware(limits.Bounds)
 async def chat(websocket: WebSocket, name: str = "guest", room: str = "lobby") -> None:
     """Welcome a client, do what it says, and see it off."""
     client = await manager.connect(websocket, name, room)
+    code = 0
     try:
         while (message := await websocket.receive())["type"] == "websocket.receive" and client.present:
-            client.room.hear(client, message.get("text"))
+            client.hear(message.get("text"))
             await manager.pause(client.room)
+        code = message.get("code", 0)
         if client.closing:
             await client.sent()
     finally:
-        manager.disconnect(client)
+        manager.disconnect(client, code)
 
 
 class Notice(BaseModel):

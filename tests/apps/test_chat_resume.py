@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from apps.chat.resume import FINAL_CODES, pauses, unseen
+from apps.chat.resume import FINAL_CODES, Outbox, Replay, Seen, SnapshotNeeded, pauses, unseen
 from apps.chat.room import Event
 
 
@@ -41,3 +41,59 @@ JOINED = {"type": "joined", "who": "Bob"}
 )
 def test_history_is_shown_once(seen: list[Event], history: list[Event], new: list[Event]) -> None:
     assert unseen(seen, history) == new
+
+
+def test_what_was_missed_is_sent_again() -> None:
+    replay = Replay(messages=3)
+    assert replay.after(replay.epoch, 0) == []
+    assert [replay.add(text) for text in "abcd"] == [1, 2, 3, 4]
+    assert replay.after(replay.epoch, 4) == []
+    assert replay.after(replay.epoch, 1) == [(2, "b"), (3, "c"), (4, "d")]
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (0, "you have seen number 0, and the oldest kept is number 2"),
+        (5, "you say that you have seen number 5, and there are 4"),
+        (-1, "you say that you have seen number -1, and there are 4"),
+    ],
+)
+def test_what_cannot_be_sent_again_is_said(number: int, why: str) -> None:
+    replay = Replay(messages=3)
+    for text in "abcd":
+        replay.add(text)
+    with pytest.raises(SnapshotNeeded, match=f"^{why}$"):
+        replay.after(replay.epoch, number)
+    with pytest.raises(SnapshotNeeded, match="begun again"):
+        Replay().after(replay.epoch, 0)
+
+
+def test_a_replay_is_bounded_in_characters() -> None:
+    replay = Replay(characters=10)
+    for text in ("12345", "12345", "1", "x" * 11):
+        replay.add(text)
+        assert replay.after(replay.epoch, replay.last) == []
+        assert sum(map(len, replay._kept)) == replay._size <= 10
+    with pytest.raises(SnapshotNeeded, match="seen number 3, and the oldest kept is number 5"):
+        replay.after(replay.epoch, 3)
+
+
+def test_each_number_is_new_once() -> None:
+    seen = Seen("e", 3)
+    assert [seen.is_new(number) for number in (3, 4, 4, 1, 5)] == [False, True, False, False, True]
+    with pytest.raises(SnapshotNeeded, match="number 6 is missing: number 7 came in its place"):
+        seen.is_new(7)
+    assert seen.number == 5
+
+
+def test_an_outbox_forgets_what_is_acknowledged() -> None:
+    outbox = Outbox(3)
+    assert [outbox.add(text) for text in "abcd"] == [True, True, True, False]
+    outbox.acknowledged(1)
+    assert outbox.add("e")
+    assert [outbox.after(number) for number in (0, 2, 4)] == [(2, "b"), (3, "c"), None]
+    outbox.acknowledged(99)
+    assert len(outbox) == 0
+    assert outbox.add("f")
+    assert outbox.after(0) == (5, "f")
