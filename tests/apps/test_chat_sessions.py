@@ -303,7 +303,7 @@ def test_a_server_that_ends_tells_each_when_to_come_back(
     ann = Talker(server.url, "Ann")
     wait_until(lambda: ann.client.state.name == "open")
     monkeypatch.setattr(chat_server, "RETURNS_PER_SECOND", 0.1)
-    monkeypatch.setattr(chat_server.random, "uniform", lambda least, most: most / 2)
+    monkeypatch.setattr(random, "uniform", lambda least, most: most / 2)
     (client,) = manager.clients
     asyncio.run_coroutine_threadsafe(manager.close(), client._writer.get_loop()).result(10)
     wait_until(lambda: ann.client.state.name == "reconnecting")
