@@ -145,7 +145,7 @@ class Client(Member):
 
     def _cut_later(self) -> None:
         """Free the connection: a polite close waits until the peer has read everything."""
-        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.cut)
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.websocket.scope["cut"])
 
 
 class ConnectionManager:
