@@ -5,7 +5,19 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ["imports", "echo", "flood", "timeline", "room", "mute", "hostile", "prices", "sensors", "setup"]
+BENCHMARKS = [
+    "imports",
+    "echo",
+    "flood",
+    "timeline",
+    "room",
+    "mute",
+    "hostile",
+    "prices",
+    "sensors",
+    "game",
+    "setup",
+]
 ROUNDS = {"setup": 1, "hostile": 1}  # they take minutes
 
 
