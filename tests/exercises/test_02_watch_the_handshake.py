@@ -155,7 +155,7 @@ class TestEncode(Computation):
                 return bytes([0x81, len(payload) % 256]) + payload
             """,
             "for 126 times `x` your frame has 128 bytes and begins with `81 7e 78",
-            "expected were 130 bytes that begin with `81 7e 00 7e`",
+            "expected 130 bytes that begin with `81 7e 00 7e`",
             "the second byte is 126",
         ),
         (but("header + payload", "header + text"), "TypeError", "return header + text"),
@@ -164,12 +164,12 @@ class TestEncode(Computation):
             "né ",
             "count `payload`, not the characters",
         ),
-        (but("!H", "<H"), "begins with `81 7e 7e 00", "two bytes, the higher one first"),
+        (but("!H", "<H"), "begins with `81 7e 7e 00", "two bytes, the most significant one first"),
         (
             but("!Q", "!L"),
             "for 65,536 times `x`",
-            "expected were 65,546 bytes",
-            "in eight, the highest first",
+            "expected 65,546 bytes",
+            "in eight, the most significant one first",
         ),
         (
             but("[0x81, len", "[0x01, len"),

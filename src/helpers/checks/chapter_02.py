@@ -27,8 +27,8 @@ WHERE_TO_LOOK = {
 FIN_HINT = "it is the first bit of the first byte: `bool(frame[0] & 0b1000_0000)` is True or False"
 OPCODE_HINT = "it is the last four bits of the first byte: `frame[0] & 0b0000_1111`"
 MASKED_HINT = (
-    "this frame is masked: four bytes of mask come first, `frame[2:6]`, and each byte behind them is XORed "
-    "(`^`) with one of the four, by turns; return `bytes`"
+    "this frame is masked: four bytes of mask come first, `frame[2:6]`, and each byte after them is XORed "
+    "(`^`) with one of the four in turn; return `bytes`"
 )
 UNMASKED_HINT = (
     "this frame is not masked (the first bit of `frame[1]` is 0): its payload is `frame[2:]`, unchanged"
@@ -57,7 +57,7 @@ def accept_key(function: Any) -> Verdict:
                     f"expected `{right_accept_key(key)!r}`",
                     _key_hint(returned, key),
                 )
-        return "all four keys were answered as a server answers them"
+        return "all four keys got the answer that a server would give"
 
     return try_function(function, scenario, arguments="key", coroutine=False)
 
@@ -86,7 +86,7 @@ def encode(function: Any) -> Verdict:
                 header = right[: len(right) - len(text.encode())]
                 raise NotYet(
                     f"{which} your frame has {len(returned):,} bytes and begins with "
-                    f"`{bytes(returned[:10]).hex(' ')}`, expected were {len(right):,} bytes that begin with "
+                    f"`{bytes(returned[:10]).hex(' ')}`, expected {len(right):,} bytes that begin with "
                     f"`{header.hex(' ')}`",
                     _length_hint(len(text.encode()))
                     if returned.endswith(text.encode())
@@ -180,6 +180,9 @@ def _length_hint(length: int) -> str:
     if length < 65536:
         return (
             "from 126 to 65,535 bytes (count `payload`, not the characters of `text`), "
-            "the second byte is 126, and the length follows in two bytes, the higher one first"
+            "the second byte is 126, and the length follows in two bytes, the most significant one first"
         )
-    return "from 65,536 bytes on, the second byte is 127, and the length follows in eight, the highest first"
+    return (
+        "from 65,536 bytes on, the second byte is 127, and the length follows in eight, "
+        "the most significant one first"
+    )
