@@ -1,0 +1,126 @@
+// The door's page: logs in, then talks. What others wrote becomes text, never HTML: `textContent` everywhere.
+
+const KEPT = 200; // lines of the log
+
+const part = (id) => document.getElementById(id);
+let socket;
+let rooms = {}; // name → "read", "write" or "own"
+let room = "";
+let until = 0; // when the session ends, in milliseconds since 1970
+
+async function logIn(name, password) {
+  const bytes = new TextEncoder().encode(`${name}:${password}`);
+  const pair = btoa(String.fromCharCode(...bytes));
+  const answer = await fetch("login", { headers: { Authorization: `Basic ${pair}` } });
+  if (!answer.ok) throw new Error(await answer.text());
+  connect();
+}
+
+// The browser sends the cookie along. The script itself can't read it: it is HttpOnly.
+function connect() {
+  const url = new URL(".", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  socket = new WebSocket(url);
+  socket.onmessage = ({ data }) => take(JSON.parse(data));
+  socket.onclose = ({ reason, code }) => {
+    const why = reason || (code === 1006 ? "the connection broke off, or was refused" : "closed");
+    sessionStorage.removeItem("in");
+    show(false);
+    say(`not connected: ${why}`);
+  };
+}
+
+function take(message) {
+  if (message.type === "welcome") {
+    until = message.until * 1000;
+    sessionStorage.setItem("in", "yes"); // after a reload, the cookie is tried first
+    show(true);
+    say(`${message.who} is in`);
+    tellRights(message.rooms);
+  } else if (message.type === "rights") {
+    tellRights(message.rooms);
+  } else if (message.type === "said") {
+    add(`${message.room}  ${message.who}: ${message.text}`);
+  } else if (message.type === "error") {
+    part("error").textContent = message.text;
+  }
+}
+
+function add(line) {
+  const log = part("log");
+  const follow = log.scrollTop + log.clientHeight > log.scrollHeight - 8;
+  const item = document.createElement("li");
+  item.textContent = line;
+  log.append(item);
+  while (log.children.length > KEPT) log.firstChild.remove();
+  if (follow) log.scrollTop = log.scrollHeight;
+}
+
+function tellRights(now) {
+  rooms = now;
+  if (!(room in rooms)) room = Object.keys(rooms)[0] ?? "";
+  part("rooms").replaceChildren(
+    ...Object.keys(rooms).map((name) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `${name} (${rooms[name]})`;
+      button.setAttribute("aria-pressed", name === room);
+      button.onclick = () => {
+        room = name;
+        tellRights(rooms);
+      };
+      return button;
+    }),
+  );
+  if (!room) part("rooms").textContent = "no room is open to you";
+  part("talk").hidden = !["write", "own"].includes(rooms[room]);
+  part("expel").hidden = rooms[room] !== "own";
+}
+
+function show(inside) {
+  part("login").hidden = inside;
+  part("inside").hidden = !inside;
+  part("leave").hidden = !inside;
+  part("state").toggleAttribute("data-open", inside);
+  part("error").textContent = "";
+}
+
+const say = (words) => {
+  part("state").textContent = words;
+};
+
+function ask(request) {
+  part("error").textContent = "";
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(request));
+}
+
+function on(form, work) {
+  part(form).onsubmit = (event) => {
+    event.preventDefault();
+    work();
+  };
+}
+
+on("login", async () => {
+  try {
+    await logIn(part("name").value, part("password").value);
+  } catch (error) {
+    part("error").textContent = error.message;
+  }
+  part("password").value = "";
+});
+on("talk", () => {
+  ask({ type: "say", room, text: part("text").value });
+  part("text").value = "";
+});
+on("expel", () => {
+  ask({ type: "expel", room, who: part("who").value });
+  part("who").value = "";
+});
+part("leave").onclick = () => ask({ type: "log out" });
+setInterval(() => {
+  if (part("inside").hidden) return;
+  const minutes = Math.max(0, (until - Date.now()) / 60_000);
+  part("leave").title = `the session ends in ${minutes.toFixed(0)} minutes`;
+}, 1000);
+if (sessionStorage.getItem("in")) connect();
