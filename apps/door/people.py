@@ -1,4 +1,4 @@
-"""Who there is, and what they may do in which room."""
+"""The people, and what each may do in which room."""
 
 from __future__ import annotations
 

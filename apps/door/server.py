@@ -52,7 +52,7 @@ class Door:
             ...
 
     Args:
-        people: who there is.
+        people: those who may come in.
         origins: of pages from elsewhere that may connect, such as `https://door.example.org`.
         session_seconds: after which one has to log in again.
         context: a certificate, for https and wss.
