@@ -16,6 +16,7 @@ BENCHMARKS = [
     "prices",
     "sensors",
     "game",
+    "video",
     "setup",
 ]
 ROUNDS = {"setup": 1, "hostile": 1}  # they take minutes
