@@ -203,7 +203,7 @@ class TestThermostat(Handler):
             ),
             "Ann has left, and after `set ",
             "nothing came",
-            "must not be overwritten or ended by another one",
+            "must not be overwritten or ended by another",
         ),
         (but('send("ok")', 'send("OK")'), "after `set 23`", "none was `ok`"),
         (
@@ -311,7 +311,7 @@ class TestCollect(Function):
                 "(ConnectionClosed, TimeoutError):\n            return messages, connection.close_code",
             ),
             "closed with 1000; you returned `None`",
-            "when it is over",
+            "afterwards, `connection.close_code`",
         ),
         (
             """
@@ -342,7 +342,11 @@ class TestCollect(Function):
             "you returned `['one']`",
             "every message",
         ),
-        (but("close_code", "close_reason"), "closed with 1000; you returned `''`", "when it is over"),
+        (
+            but("close_code", "close_reason"),
+            "closed with 1000; you returned `''`",
+            "afterwards, `connection.close_code`",
+        ),
         (
             but(
                 "async for message in connection:\n                messages.append(message)",
@@ -351,13 +355,13 @@ class TestCollect(Function):
             "closed with 1000",
             "ConnectionClosed",
         ),
-        (but("messages, connection.close_code", "connection.close_code, messages"), "first the messages"),
+        (but("messages, connection.close_code", "connection.close_code, messages"), "the messages first"),
         (but("messages.append(message)", "messages = message"), "you returned `b'", "list"),
         (
             but("        try:\n", "        await connection.wait_closed()\n        try:\n"),
             "the server sent 40 messages",
             "did not return within",
-            "before reading waits for good",
+            "before reading waits forever",
         ),
         (
             but("    messages = []\n", "", "async def", "messages = []\n\n\nasync def"),

@@ -24,8 +24,8 @@ from helpers.checks.whose import check
 from helpers.readers_code import variables_of
 
 WAITING = (
-    "who waits for `look_up`, and where? A loop that waits serves nobody; a lock or a pool that is too small "
-    "makes others wait; `asyncio.to_thread` has a thread for each of them"
+    "who waits for `look_up`, and where? A loop that waits serves nobody; a lock, or a pool that is too "
+    "small, makes others wait; `asyncio.to_thread` has a thread for each of the five"
 )
 IN_THE_QUEUE = (
     "whatever the loop is to run must put `text` into `queue` itself: "
@@ -38,7 +38,7 @@ NOT_AWAITED = (
 
 @check
 def librarian(handler: Any) -> Verdict:
-    """Check a handler that answers with `look_up(word)`, which blocks for 0.4 s, and lets nobody wait."""
+    """Check a handler that answers with `look_up(word)`, which blocks for 0.4 s, and keeps nobody waiting."""
 
     looked_up: list[tuple[float, float]] = []
     look_up = inspect.unwrap(variables_of(handler).get("look_up", handler))
@@ -154,7 +154,7 @@ def tell(function: Any) -> Verdict:
         finally:
             loop.call_soon_threadsafe(loop.stop)
             await asyncio.to_thread(thread.join, 0.5)
-        return "all three texts arrived at once: the sleeping loop was woken"
+        return "all three messages arrived at once: the sleeping loop was woken"
 
     return try_function(function, scenario, arguments="loop, queue, text", coroutine=False)
 

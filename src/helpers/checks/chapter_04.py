@@ -19,7 +19,9 @@ from helpers.checks.whose import check
 
 UNASKED = "readings must come unprompted: send them from a separate task, next to the loop that reads"
 TOO_SELDOM = "send one every 0.1 s: `await asyncio.sleep(0.1)`"
-NOT_SHARED = "what belongs to one connection, its task too, must not be overwritten or ended by another one"
+NOT_SHARED = (
+    "whatever belongs to one connection, including its task, must not be overwritten or ended by another"
+)
 OF_ITS_OWN = "keep the temperature in a variable of this one connection, and send it as a string like `20`"
 SET_FIRST = (
     "set the temperature before you answer `ok`, in the variable that the sending task reads, "
@@ -28,10 +30,10 @@ SET_FIRST = (
 CANCEL_IT = "cancel the task in a `finally`, or cancel it where the reading loop ends"
 READ_FIRST = (
     "a connection holds 16 unread messages, and then waits for you to read on: "
-    "whoever waits for the close before reading waits for good"
+    "whoever waits for the close before reading waits forever"
 )
 CATCH_IT = (
-    "only 1000, 1001 and 1005 end `async for` quietly, every other code makes it raise, "
+    "only 1000, 1001 and 1005 end `async for` quietly; every other code makes it raise, "
     "and `recv()` raises on all of them: "
     "catch `ConnectionClosed`, of which `ConnectionClosedOK` and `ConnectionClosedError` are the two kinds"
 )
@@ -64,7 +66,7 @@ def thermostat(handler: Any) -> Verdict:
         await ann.leaves()
         await _obeys(bob, str(chance.randint(24, 29)), "Ann has left, and ", NOT_SHARED)
         bob.vanishes()
-        await watch.all_have_ended("Ann has left, Bob's line was cut", CANCEL_IT)
+        await watch.all_have_ended("Ann has left, and Bob's connection was cut", CANCEL_IT)
         return "readings came unprompted, `set` was obeyed at once, and each peer had its own temperature"
 
     return try_handler(handler, scenario)
@@ -108,7 +110,7 @@ def collect(function: Any) -> Verdict:
             if isinstance(returned[1], list):
                 raise NotYet(
                     f"`collect` returned {shown(returned)}",
-                    "return first the messages, then the code: `messages, connection.close_code`",
+                    "return the messages first, then the code: `messages, connection.close_code`",
                 )
             if returned[0] != messages:
                 raise NotYet(
@@ -119,9 +121,11 @@ def collect(function: Any) -> Verdict:
             if returned[1] != code:
                 raise NotYet(
                     f"{_ended(code)}; you returned {shown(returned[1])}",
-                    "when it is over, `connection.close_code` tells you",
+                    "afterwards, `connection.close_code` has it",
                 )
-        return "you had every message and the close code, also of an error (1011) and a cut line (1006)"
+        return (
+            "you had every message and the close code, even after an error (1011) and a cut connection (1006)"
+        )
 
     return try_function(function, scenario, arguments="url")
 
