@@ -32,6 +32,8 @@ class Environment:
 def check_environment() -> Environment:
     """Look at the Python, the packages, the ports and the widgets.
 
+        print(check_environment())
+
     Returns:
         What was found; printed, it is a line each.
 

@@ -27,11 +27,11 @@ GRACE = 2
 class Parent:
     """The kernel, as its child sees it: told by reports, it gives orders.
 
-    def count(parent):
-        parent.report("ready")
-        enough = parent.order()
-        while not enough.done():
-            ...
+        def count(parent):
+            parent.report("ready")
+            enough = parent.order()
+            while not enough.done():
+                ...
 
     What anybody prints goes to standard error from now on, so that it can't be taken for a report.
     """

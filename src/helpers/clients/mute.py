@@ -20,7 +20,7 @@ async def mute(server: str | HasUrl, name: str = "Mute") -> AsyncIterator[socket
     """Connect a client that does the handshake and then never reads, nor answers a ping.
 
         async with mute(server):
-            await clients["Ann"].send("x" * 200_000)
+            ann.send("x" * 200_000)
 
     It lets as little into the connection as it can: some 0.1 MiB, whatever the server's settings. What
     the server sends beyond that stays with the server.

@@ -26,9 +26,10 @@ class NotOpenedError(OSError):
 class RawClient:
     """A WebSocket connection on a plain, blocking socket; the protocol is done by `websockets`, without I/O.
 
-        client = RawClient("ws://127.0.0.1:8000")
+        client = RawClient(server.url)
         client.complete()
         client.say("hi")
+        client.socket.close()
 
     The constructor sends the request and `complete` waits for the answer, so that several can be underway.
 

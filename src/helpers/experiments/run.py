@@ -35,10 +35,7 @@ progress_bar = no_bar
 
 
 class Run(ABC, Generic[Result]):
-    """A measured comparison, to be carried out once.
-
-        run = PushRun(20)
-        result = await run.run()
+    """A measured comparison, to be carried out once with `await run.run()`.
 
     A subclass takes the options, and refuses with a `ValueError` what makes no sense.
     """

@@ -22,9 +22,9 @@ class Claim(NamedTuple):
 class Claims:
     """Claims that the reader judges first, and measurements settle; settling one again replaces its row.
 
-    claims = Claims({"HTTP opens a connection for each request": ...})  # True or False?
-    claims.settle("HTTP opens a connection for each request", "1 connection for 1,000", False)
-    claims
+        claims = Claims({"HTTP opens a connection for each request": ...})  # True or False?
+        claims.settle("HTTP opens a connection for each request", "1 connection for 1,000", False)
+        claims
 
     Args:
         judged: the claims, and whether the reader takes each for true; `...` where nothing was written.

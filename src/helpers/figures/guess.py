@@ -8,8 +8,8 @@ YES_OR_NO = {True: "yes", False: "no"}
 def check_guess(guess: object, measured: bool | float | str, what: str) -> None:
     """Print whether a guess was right, or how far off it was.
 
-    guess_connections = ...  # how many?
-    check_guess(guess_connections, 1, "TCP connections")
+        guess_connections = ...  # how many?
+        check_guess(guess_connections, 1, "TCP connections")
 
     Args:
         guess: what the reader wrote: a number, a word, `"yes"` or `"no"`; `...` where nothing was written.

@@ -80,7 +80,7 @@ class Tap:
     """A TCP relay on 127.0.0.1. Start it on any asyncio loop; then use it from any thread.
 
         async with Tap("127.0.0.1", 8765, delay=0.02) as tap:
-            ...  # connect to 127.0.0.1, tap.port
+            # connect to 127.0.0.1, tap.port
             print(tap.stats, tap.events())
 
     It relays bytes unchanged, and passes on backpressure, half-close and reset. (asyncio sets TCP_NODELAY on
