@@ -9,6 +9,7 @@ import pytest
 from helpers.figures.bars import COLOURS, Bars
 from helpers.figures.claims import Claims
 from helpers.figures.guess import check_guess
+from helpers.figures.lines import Lines
 from helpers.figures.table import Table, in_ms, nearest_rank, overtaken, times
 
 
@@ -168,3 +169,21 @@ def test_a_table_as_text_and_as_html() -> None:
 
 def test_what_came_after_a_later_one_was_overtaken() -> None:
     assert [overtaken(numbers) for numbers in ([], [0, 1, 2], [0, 2, 1, 3], [3, 0, 1])] == [0, 0, 1, 2]
+
+
+def test_lines_are_to_one_scale_and_said_in_words() -> None:
+    lines = Lines("where <Ann> is", {"shown": [(5.0, 0), (5.5, 4), (6.0, 1)], "true": [(5.0, 0)]}, unit="m")
+    assert repr(lines).splitlines() == [
+        "where <Ann> is, m",
+        "line   first  last  least  most  largest step",
+        "shown      0     1      0     4             4",
+        "true       0     0      0     0             0",
+    ]
+    page = lines._repr_html_()
+    assert 'points="52.0,186.0 362.0,10.0 672.0,142.0"' in page
+    assert page.count("<polyline") == 2
+    assert "<Ann>" not in page
+    assert "1.00 s" in page
+    assert "<svg" in Lines("nothing", {})._repr_html_()
+    with pytest.raises(ValueError, match="a point of 'shown'"):
+        Lines("x", {"shown": [(0.0, float("nan"))]})

@@ -23,6 +23,7 @@ _HOMES = {
     "Probe": "clients.probe",
     # figures
     "Bars": "figures.bars",
+    "Lines": "figures.lines",
     "Source": "figures.source",
     "Claims": "figures.claims",
     "check_guess": "figures.guess",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from helpers.figures.bars import Bars as Bars
     from helpers.figures.claims import Claims as Claims
     from helpers.figures.guess import check_guess as check_guess
+    from helpers.figures.lines import Lines as Lines
     from helpers.figures.source import Source as Source
     from helpers.widgets.app_page import AppPage as AppPage
     from helpers.widgets.live_chart import LiveChart as LiveChart

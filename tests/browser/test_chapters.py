@@ -161,6 +161,19 @@ def the_alarm_is_set_on_the_page_and_heard_in_a_cell(page: NotebookPage) -> None
     expect(page.cell(watching)).to_contain_text("alarm from 12.5 °C")
 
 
+@by_hand("09_play_together.ipynb")
+def somebody_plays_in_the_page_and_a_cell_slows_it_down(page: NotebookPage) -> None:
+    game = page.cell(page.find_cell("AppPage(tap")).frame_locator("iframe")
+    expect(game.get_by_label("Your name")).to_have_value("You")
+    game.get_by_role("button", name="Play", exact=True).click()
+    expect(game.get_by_role("status")).to_have_text("playing")
+    arena = game.locator("#arena")
+    arena.press("ArrowUp", delay=3000)  # held down
+    expect(arena).to_have_attribute("data-at", re.compile(r"^\d+,\d+$"))
+    expect(game.locator("#scores tr")).to_have_count(4)
+    expect(game.locator("#figures")).to_contain_text(re.compile(r"ping (1[5-9]|[2-9]\d)\d ms"))
+
+
 @pytest.mark.parametrize("clicked", [False, True], ids=["connected by a cell", "connected by a click"])
 def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage, clicked: bool) -> None:
     page.open("04_talk_both_ways.ipynb")

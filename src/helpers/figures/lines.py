@@ -1,0 +1,75 @@
+"""Values over time as lines, as a picture and in words."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Mapping, Sequence
+
+from helpers.arguments import number
+from helpers.figures.bars import COLOURS
+from helpers.figures.table import Table
+
+WIDE, HIGH, LEFT, BELOW = 680, 220, 52, 34  # pixels: the picture, and the room for numbers
+
+
+class Lines:
+    """A line for each series of values, drawn once they are all there (`LiveChart` grows meanwhile).
+
+        Lines("where Ann is", {"shown": [(0.0, 0), (0.1, 2)], "true": [(0.0, 0), (0.2, 2)]}, unit="m")
+
+    Args:
+        title: what it shows.
+        series: for each line its points: the time in seconds, and the value.
+        unit: of the values.
+    """
+
+    def __init__(
+        self, title: str, series: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = ""
+    ) -> None:
+        self._title = f"{title}, {unit}" if unit else title
+        self._series = {
+            name: [(float(time), float(value)) for time, value in points]
+            for name, points in series.items()
+            if len(points)
+        }
+        for name, points in self._series.items():
+            for each in itertools.chain(*points):
+                number(abs(each), f"a point of {name!r}")
+
+    def __repr__(self) -> str:
+        rows = []
+        for name, points in self._series.items():
+            values = [value for _, value in points]
+            jumps = [abs(after - before) for before, after in itertools.pairwise(values)]
+            figures = [values[0], values[-1], min(values), max(values), max(jumps, default=0)]
+            rows.append([name, *(f"{figure:,.4g}" for figure in figures)])
+        heads = ["line", "first", "last", "least", "most", "largest step"]
+        return repr(Table(self._title, [("", head) for head in heads], rows))
+
+    def _repr_html_(self) -> str:
+        points = [point for line in self._series.values() for point in line] or [(0.0, 0.0)]
+        (first, last), (least, most) = [(min(each), max(each)) for each in zip(*points, strict=True)]
+
+        def place(time: float, value: float) -> str:
+            x = LEFT + (time - first) / ((last - first) or 1) * (WIDE - LEFT - 8)
+            y = HIGH - BELOW - (value - least) / ((most - least) or 1) * (HIGH - BELOW - 10)
+            return f"{x:.1f},{y:.1f}"
+
+        drawn, names = [], []
+        for colour, (name, line) in zip(COLOURS * len(self._series), self._series.items(), strict=False):
+            path = " ".join(place(*point) for point in line)
+            drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+            names.append(f'<span style="color: {colour}">━</span> {html.escape(name)}')
+        style = 'font-size="12" fill="currentColor"'
+        for value, high in ((most, 14), (least, HIGH - BELOW)):
+            drawn.append(f'<text x="{LEFT - 8}" y="{high}" text-anchor="end" {style}>{value:,.4g}</text>')
+        drawn.append(f'<text x="{LEFT}" y="{HIGH - 10}" {style}>0 s</text>')
+        drawn.append(
+            f'<text x="{WIDE - 8}" y="{HIGH - 10}" text-anchor="end" {style}>{last - first:.2f} s</text>'
+        )
+        return (
+            f"<div><b>{html.escape(self._title)}</b> &emsp; {' &emsp; '.join(names)}</div>"
+            f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{html.escape(repr(self))}" '
+            f'style="width: 100%; max-width: {WIDE}px">{"".join(drawn)}</svg>'
+        )
