@@ -191,6 +191,6 @@ async def _between(
 def _same(returned: Any, right: Place) -> bool:
     try:
         x, y = returned
-        return abs(x - right[0]) < 1e-6 and abs(y - right[1]) < 1e-6
+        return bool(abs(x - right[0]) < 1e-6 and abs(y - right[1]) < 1e-6)
     except (TypeError, ValueError):
         return False
