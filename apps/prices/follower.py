@@ -63,7 +63,7 @@ class Follower:
         self.in_step = False
 
     def catch_up(self) -> tuple[list[Change], list[tuple[Change, int]]]:
-        """What brings it in step.
+        """What brings the client up to date.
 
         Returns:
             The snapshots; and the changes, each with the number of the change before it that the client has.

@@ -189,7 +189,7 @@ class Collector:
                 await connection.close(POLICY, f"more than {ERRORS} readings were wrong")
 
     async def _write(self) -> None:
-        """Store what has come, in batches as large as came meanwhile; then acknowledge it."""
+        """Store what has arrived, in batches of whatever came in the meantime; then acknowledge it."""
         while True:
             batch = [await self._queue.get()]
             rows = rows_of(batch[0])

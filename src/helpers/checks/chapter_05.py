@@ -37,7 +37,8 @@ FORGET = (
     "and use the stub's `places`"
 )
 PUT_IN = (
-    "if it is full, `queue.get_nowait()` takes the oldest out; `queue.put_nowait(message)` then, in any case"
+    "if it is full, `queue.get_nowait()` takes the oldest out; either way, "
+    "`queue.put_nowait(message)` follows"
 )
 COUNT = "return how many messages were thrown away, 0 or 1"
 
@@ -87,7 +88,7 @@ def by_room(handler: Any) -> Verdict:
 
 @check
 def offer(function: Any) -> Verdict:
-    """Check `def offer(queue, message)`, which puts in the newest, and throws away the oldest if need be."""
+    """Check `def offer(queue, message)`, which drops the oldest if the queue is full."""
 
     async def scenario(answer: Answer) -> str:
         for size in (3, 1, chance.randint(4, 9)):
@@ -98,7 +99,7 @@ def offer(function: Any) -> Verdict:
             while not queue.empty():  # it is emptied, and then there is room
                 queue.get_nowait()
             await _offered(answer, queue, [], a_word())
-        return "the newest were there, oldest first, even in a queue of size 1; and you counted what was lost"
+        return "the newest were there, oldest first, even in a queue of size 1, and you counted what was lost"
 
     return try_function(function, scenario, arguments="queue, message", coroutine=False)
 
@@ -118,7 +119,7 @@ async def _offered(answer: Answer, queue: asyncio.Queue[str], before: list[str],
         hint = (
             "the queue was full: make room first"
             if full
-            else "there was nothing to take out, and room enough"
+            else "there was nothing to take out, and enough room"
         )
         raise NotYet(said, hint, sure=True) from not_yet
     held = list(queue._queue)  # type: ignore[attr-defined]

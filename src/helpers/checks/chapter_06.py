@@ -86,7 +86,7 @@ def ask_again(function: Any) -> Verdict:
             if returned != right:
                 hint = THREE_CASES if right is None or returned is None else WHOLE_REQUEST
                 raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", hint)
-        return "gaps were noticed, and only gaps: a conflated change and a duplicate were none"
+        return "gaps were noticed, and only gaps: a conflated change and a duplicate aren't any"
 
     return try_function(function, scenario, arguments="numbers, change", coroutine=False)
 

@@ -25,9 +25,9 @@ TABLE = """CREATE TABLE reading (
 Row = tuple[str, int, float | None]
 
 COUNT_NEW = "`db.total_changes` counts the rows that were really added, before and after"
-ONE_TRANSACTION = "put all of the batch into one `with db:`, so that it is all or nothing"
+ONE_TRANSACTION = "put the whole batch into one `with db:`, so that it is all or nothing"
 NAME_THE_CONFLICT = (
-    "`OR IGNORE` and `OR REPLACE` speak of every conflict; `ON CONFLICT (device, number) DO NOTHING` of one"
+    "`OR IGNORE` and `OR REPLACE` apply to every conflict; `ON CONFLICT (device, number) DO NOTHING` to one"
 )
 LET_IT_OUT = (
     "don't catch the error, and don't have SQLite ignore it (`OR IGNORE`): the caller must hear of it"
@@ -55,7 +55,9 @@ def store_once(function: Any) -> Verdict:
             await _stores(answer, db, [], 0, "an empty batch")
             await _refuses(answer, db, [("attic", 4, 20.0), ("attic", 5, None)])
             await _stores(answer, db, [("attic", 4, 20.0)], 1, "the good reading of that batch, alone")
-        return "each reading is there once, as it came first; a batch with a gap in it left nothing behind"
+        return (
+            "each reading is there once, as it first came; a batch with a missing value left nothing behind"
+        )
 
     return try_function(function, scenario, arguments="db, rows", coroutine=False)
 
@@ -187,7 +189,7 @@ def put_fairly(function: Any) -> Verdict:
         for sensors, limit in scenes:
             for newcomer in "az":
                 await _puts(answer, sensors, newcomer, limit)
-        return "the greedy lost their oldest, the quiet ones kept what they had, and the newest was there"
+        return "the greedy lost their oldest readings, the quiet kept theirs, and the newest was there"
 
     return try_function(function, scenario, arguments="queue, reading, limit", coroutine=False)
 
