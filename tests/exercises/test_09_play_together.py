@@ -247,7 +247,11 @@ class TestBetween(Computation):
         (but(' / (after["time"] - before["time"])', ""), "now it is 10.5", "old + (new - old) * share"),
         (but(".get(name, (x, y))", "[name]"), "KeyError: 'cem'", "go through the names in `after`"),
         (but("(name, (x, y))", "(name, (0, 0))"), "you have cem at", "go through the names in `after`"),
-        (but('in after["places"].items()', 'in before["places"].items()'), "now it is 10.5", "`share` of the way"),
+        (
+            but('in after["places"].items()', 'in before["places"].items()'),
+            "now it is 10.5",
+            "`share` of the way",
+        ),
         (but("(old_x + (x - old_x) * share, ", "(x, "), "now it is 10.0", "old + (new - old) * share"),
         (but("old_y + (y - old_y) * share)", "old_y)"), "you have bob at", "go through the names"),
         (

@@ -384,6 +384,6 @@ class TestTellAll(Function):
                 "            failed.append(websocket)",
                 "            failed.append(websocket)\n        else:\n            failed.append(websocket)",
             ),
-            "expected were",
+            "expected `[",
         ),
     ]

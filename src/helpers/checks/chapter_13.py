@@ -67,7 +67,9 @@ WAIT_HALF_A_SECOND = (
     "some never read: wait half a second for each, `async with asyncio.timeout(0.5)`, and no longer"
 )
 BEGIN_AFRESH = "each call begins with an empty list of its own: make it inside the function"
-CANCEL_THE_LATE = "who is too slow must not be waited for, and not be sent to later either: cancel that task"
+CANCEL_THE_LATE = (
+    "don't wait for anyone who is too slow, and don't send to them later either: cancel that task"
+)
 BY_ITS_NAME = "FastAPI fills a parameter by its name: for `?token=...` call it `token`"
 SEND_TEXT = "FastAPI's way to send a string is `await websocket.send_text(text)`"
 RETURN_THE_FAILED = (
@@ -156,7 +158,7 @@ async def _told(
         getattr(each, "takes", 0) == 0.3 for each in returned
     ):
         _check_the_list(returned, failed)
-    who = "three are too slow and two are gone" if failed else "the next text goes to two who read"
+    who = "three are too slow and two are gone" if failed else "the next message goes to two who read"
     for name, peer in readers:
         heard = await peer.hears(f"{who}; {name}", hint=AWAIT_EACH)
         if heard != text:
@@ -243,7 +245,7 @@ class _Refusal(NamedTuple):
 
 
 class _WebSocket:
-    """A connection with the two words of Starlette's that the exercise uses.
+    """A connection with the two names from Starlette that the exercise uses.
 
     Args:
         connection: the server's side of it.
@@ -352,7 +354,7 @@ def _check_the_list(returned: Any, failed: list[_WebSocket]) -> None:
     named, wanted = set(map(id, returned)), set(map(id, failed))
     if named == wanted and len(returned) == len(failed):
         return
-    said = f"`tell_all` returned {shown(list(returned))}, expected were {shown(failed)}"
+    said = f"`tell_all` returned {shown(list(returned))}, expected {shown(failed)}"
     if not failed:
         raise NotYet(f"a second time, nobody failed; {said}", BEGIN_AFRESH)
     if any(not isinstance(each, _WebSocket) for each in returned):
