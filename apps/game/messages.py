@@ -11,7 +11,7 @@ then, 20 times a second, what its player shall do in one move, numbered from 1; 
 
 and gets
 
-    {"type": "hello", "run": "8f2c", "rules": {"ticks": 20, "speed": 20, "walls": […], …}}   once, at first
+    {"type": "hello", "rules": {"ticks": 20, "speed": 20, "walls": […], …}}      once, at first
     {"type": "welcome", "you": 3, "seat": "q1b2…", "ack": 0}     or {"type": "watching"}
     {"type": "snapshot", "tick": 812, "ack": 17, "body": {…}, "ends": …, "players": {…}, "coins": {…}}
     {"type": "changes", "tick": 813, "ack": 18, "body": {…}, "players": {"3": {"x": 420}},
@@ -194,9 +194,9 @@ def message(kind: str, **content: Any) -> bytes:
     return msgspec.json.encode({"type": kind, **content})
 
 
-def hello(run: str) -> bytes:
+def hello() -> bytes:
     """A server's first message."""
-    return message("hello", run=run, rules=RULES)
+    return message("hello", rules=RULES)
 
 
 def read_state(text: str | bytes) -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -143,7 +142,6 @@ class GameServer:
     def __init__(self, game: Game, *, code: str = "") -> None:
         self.game = game
         self.gate = Gate(code)
-        self.run_id = secrets.token_hex(4)
         self.clients: set[Client] = set()
         self.longest = 0.0
         self._seen = view(game.world)
@@ -220,7 +218,7 @@ class GameServer:
         self.clients.add(client)
         try:
             async with asyncio.timeout(HEAD_SECONDS) as deadline:
-                await connection.send(hello(self.run_id), text=True)
+                await connection.send(hello(), text=True)
                 async for text in connection:
                     self.hear(client, text)
                     if client.here or client.closing:

@@ -168,7 +168,7 @@ def somebody_plays_in_the_page_and_a_cell_slows_it_down(page: NotebookPage) -> N
     game.get_by_role("button", name="Play", exact=True).click()
     expect(game.get_by_role("status")).to_have_text("playing")
     arena = game.locator("#arena")
-    arena.press("ArrowUp", delay=3000)  # held down
+    arena.press("ArrowUp", delay=1000)  # held down
     expect(arena).to_have_attribute("data-at", re.compile(r"^\d+,\d+$"))
     expect(game.locator("#scores tr")).to_have_count(4)
     expect(game.locator("#figures")).to_contain_text(re.compile(r"ping (1[5-9]|[2-9]\d)\d ms"))

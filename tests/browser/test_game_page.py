@@ -29,8 +29,10 @@ Visit = Callable[..., "Page"]
 
 
 @pytest.fixture
-def server() -> Iterator[BackgroundProcess]:
+def server(request: pytest.FixtureRequest) -> Iterator[BackgroundProcess]:
+    """The game, with the options that a test gives as its parameter."""
     command = [sys.executable, "-m", "apps.game", "--port", "{port}", "--seed", "3"]
+    command += getattr(request, "param", [])
     with BackgroundProcess(command, ready="Game at", folder=ROOT, name="game") as server:
         yield server
 
@@ -51,7 +53,10 @@ def visit(browser: Browser, server: BackgroundProcess) -> Iterator[Visit]:
     yield open_page
     for context in contexts:
         context.close()
-    assert not [text for text in said if "ERR_CONNECTION_REFUSED" not in text and "WebSocket" not in text]
+    expected = re.compile(
+        "ERR_CONNECTION_REFUSED|WebSocket|status of 403"
+    )  # the server is away, or wants a code
+    assert not [text for text in said if not expected.search(text)]
 
 
 def play(page: Page, name: str) -> None:
@@ -116,6 +121,25 @@ def test_a_reload_and_a_new_start_of_the_server_cost_nobody_their_page(
     server.start()
     expect(ann.get_by_role("status")).to_have_text("playing")
     expect(eve.get_by_role("status")).to_have_text("watching")
+
+
+@pytest.mark.parametrize("server", [["--lan"]], indirect=True, ids=["--lan"])
+def test_the_page_asks_for_the_join_code_and_a_link_with_the_code_needs_no_more(
+    visit: Visit, server: BackgroundProcess
+) -> None:
+    (invitation,) = [line for line in server.output if line.startswith("Game at ")]
+    code = invitation.rpartition("=")[2]
+    ann = visit()
+    ann.get_by_label("Join code").fill("WRONG2")
+    ann.get_by_label("Your name").fill("Ann")
+    ann.get_by_role("button", name="Play", exact=True).click()
+    expect(ann.locator("#why")).to_have_text("the join code is wrong")
+    ann.get_by_label("Join code").fill(code.lower())
+    ann.get_by_role("button", name="Play", exact=True).click()
+    expect(ann.get_by_role("status")).to_have_text("playing")
+    bob = visit(f"?code={code}")
+    play(bob, "Bob")
+    expect(row(ann, "Bob")).to_be_visible()
 
 
 def test_the_page_foresees_the_moves_that_the_server_makes(visit: Visit) -> None:

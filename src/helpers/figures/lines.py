@@ -60,7 +60,8 @@ class Lines:
         for colour, (name, line) in zip(COLOURS * len(self._series), self._series.items(), strict=False):
             path = " ".join(place(*point) for point in line)
             drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            names.append(f'<span style="color: {colour}">━</span> {html.escape(name)}')
+            mark = f'<span style="color: {colour}">━</span>'
+            names.append(f'<span style="white-space: nowrap">{mark} {html.escape(name)}</span>')
         style = 'font-size="12" fill="currentColor"'
         for value, high in ((most, 14), (least, HIGH - BELOW)):
             drawn.append(f'<text x="{LEFT - 8}" y="{high}" text-anchor="end" {style}>{value:,.4g}</text>')
