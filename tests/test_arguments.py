@@ -126,7 +126,7 @@ def test_received_takes_no_coroutine_function_for_a_match(wanted: Any, words: st
 def test_a_child_kernel_is_entered_once_at_a_time() -> None:
     async def enter_twice() -> None:
         async with (kernel := ChildKernel()):
-            with pytest.raises(RuntimeError, match="runs already"):
+            with pytest.raises(RuntimeError, match="is already running"):
                 await kernel.__aenter__()
             with pytest.raises(TypeError, match=r"for one cell, write kernel\.run"):
                 await kernel.run_all("1 + 1")

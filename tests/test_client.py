@@ -502,7 +502,7 @@ def test_a_text_that_is_no_utf_8() -> None:
 
 
 def test_a_peer_that_vanishes() -> None:
-    assert ending(lambda transport: transport.abort())[0] == "1006 (broken off without a close frame)"
+    assert ending(lambda transport: transport.abort())[0] == "1006 (cut without a close frame)"
 
 
 def test_the_server_closes_with_code_and_reason() -> None:

@@ -99,7 +99,7 @@ def test_claims_are_listed_and_settled_again_in_their_place() -> None:
 def test_a_claim_is_true_or_false_and_one_of_those_that_were_judged() -> None:
     with pytest.raises(TypeError, match="write True or False after 'HTTP is slow', not 'true'"):
         Claims({"HTTP is slow": "true"})
-    with pytest.raises(KeyError, match="'HTTP is fast' is none of the claims: 'HTTP is slow'"):
+    with pytest.raises(KeyError, match="'HTTP is fast' isn't one of the claims:  'HTTP is slow'"):
         Claims({"HTTP is slow": ...}).settle("HTTP is fast", "", True)
 
 

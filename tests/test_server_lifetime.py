@@ -221,7 +221,7 @@ def test_the_url_can_be_connected_to(host, shown):
 def test_start_twice_stop_twice_and_with_after_start():
     server = BackgroundServer(echo)
     assert server.start() is server.start()
-    with pytest.raises(BackgroundError, match="runs already"), server:
+    with pytest.raises(BackgroundError, match="is already running"), server:
         pass
     server.stop()
     server.stop()

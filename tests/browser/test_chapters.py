@@ -119,7 +119,7 @@ def an_arrow_of_the_timeline_opens_and_shows_its_header(page: NotebookPage) -> N
     up.get_by_role("button").first.click()
     detail = up.locator(".wsbook-wire-detail")
     expect(detail).to_contain_text("opcode")
-    expect(detail).to_contain_text("the payload is masked, as a client must")
+    expect(detail).to_contain_text("masked, as a client's payload must be")
     expect(detail.locator(".wsbook-wire-mask")).to_contain_text("48")
     up.get_by_role("button").first.click()
     expect(detail).to_have_count(0)

@@ -250,7 +250,7 @@ def test_filter_pause_and_clear(page: NotebookPage) -> None:
     page.run_cell(1)
     expect(timeline.locator(".wsbook-wire-figures")).to_contain_text("new events")
     expect(rows).to_have_count(before)
-    timeline.get_by_role("button", name="Go on").click()
+    timeline.get_by_role("button", name="Resume").click()
     expect(rows).not_to_have_count(before)
 
     timeline.get_by_role("button", name="Clear").click()

@@ -74,7 +74,7 @@ class BackgroundApp(Background):
             await asyncio.wait([self._task], timeout=0.01)
             if self._task.done():
                 said = "\n".join(entry.text for entry in self.log[-3:]) or "(nothing)"
-                raise BackgroundError(f"{self.name!r} ended while it started. It said:\n{said}")
+                raise BackgroundError(f"{self.name!r} ended while it was starting. It said:\n{said}")
 
     async def _serve(self, sock: Any) -> None:
         served_here.set(self)

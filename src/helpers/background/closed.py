@@ -14,9 +14,7 @@ def how_it_ended(closed: ConnectionClosed) -> str:
     received, sent = closed.rcvd, closed.sent
     if received is None:
         answer = (
-            f"no answer to the close frame {_in_words(sent, ', {}')}"
-            if sent
-            else "broken off without a close frame"
+            f"no answer to the close frame {_in_words(sent, ', {}')}" if sent else "cut without a close frame"
         )
         return f"1006 ({answer})"
     if sent is None or closed.rcvd_then_sent:

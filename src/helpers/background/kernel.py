@@ -107,7 +107,7 @@ class ChildKernel:
             RuntimeError: it runs already, or did not start; says what it wrote to standard error.
         """
         if self._client is not None:
-            raise RuntimeError("this child kernel runs already: make another ChildKernel()")
+            raise RuntimeError("this child kernel is already running: make another ChildKernel()")
         if sys.platform == "win32":  # jupyter_client's sockets work there too, by a thread of tornado's
             warnings.filterwarnings("ignore", "Proactor event loop does not implement", RuntimeWarning)
         self._folder = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)

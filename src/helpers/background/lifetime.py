@@ -274,7 +274,7 @@ class Background(ABC):
     def __enter__(self) -> Self:
         with self._lock:
             if self.running:
-                raise BackgroundError(f"{self.name!r} runs already: use `with` or start(), not both")
+                raise BackgroundError(f"{self.name!r} is already running: use `with` or start(), not both")
             self._start_afresh()
         return self
 

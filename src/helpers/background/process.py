@@ -120,7 +120,7 @@ class BackgroundProcess(Background):
                 if self._fixed_port or attempt == ATTEMPTS or not self._port_was_lost():
                     raise
             self._journal.say(
-                f"port {self.port} was taken before the program listened on it; another one is tried"
+                f"port {self.port} was taken before the program listened on it; trying another one"
             )
             self.port = 0
 

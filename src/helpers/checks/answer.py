@@ -124,7 +124,9 @@ def hint_for(error: BaseException) -> str:
     if "data must be str" in text:
         return f"what you send must be a string (or bytes), {_sent(error)}"
     if "NoneType can't be used in 'await' expression" in text or "NoneType' object can't be awaited" in text:
-        return "what you `await` there is a plain call, which has done its work: leave `await` out"
+        return (
+            "what you `await` there is a plain call, which has already done its work: leave out the `await`"
+        )
     if "'coroutine' object is not callable" in text:
         return "pass the function itself and its argument separately: `f, x` instead of `f(x)`"
     return READ_IT
@@ -136,9 +138,9 @@ def _sent(error: BaseException) -> str:
     for frame, _ in traceback.walk_tb(error.__traceback__):
         value = frame.f_locals.get("message", value) if frame.f_code.co_name == "send" else value
     if inspect.isroutine(value):
-        return "and you sent a function: call it, with `()` behind its name"
+        return "and you sent a function: call it, with `()` after its name"
     if isinstance(value, Awaitable):
-        return "and you sent what has not run yet: an `await` is missing in front of what makes it"
+        return "and you sent something that has not run yet: an `await` is missing in front of it"
     return f"and you sent {shown(value)}"
 
 
@@ -158,12 +160,12 @@ def hint_for_blocked(code: object, blocked: str) -> str:
         return "`time.sleep` stops everybody on the loop; in a coroutine, `await asyncio.sleep(...)` doesn't"
     if re.search(r"\.(result|get|join|wait|acquire)\(", line):
         return (
-            "that call waits for somebody else and keeps the loop meanwhile, also from whoever would end the "
-            "waiting: in a coroutine, `await` the work itself"
+            "that call waits for somebody else and keeps the loop meanwhile, so that whoever would end the "
+            "waiting gets no turn: in a coroutine, `await` the work itself"
         )
     if re.match(r"(while|for)\b", line) or not line:
-        return "nothing in that loop waits, so nobody else has a turn: `await` in it what you wait for"
-    return f"as long as that line works, nobody else has a turn; {ELSEWHERE}"
+        return "nothing in that loop waits, so nobody else gets a turn: inside it, `await` what you wait for"
+    return f"while that line runs, nobody else gets a turn; {ELSEWHERE}"
 
 
 def how_it_raised(name: str, error: BaseException) -> str:

@@ -53,7 +53,7 @@ class Claims:
             KeyError: it isn't one of the claims.
         """
         if claim not in self._judged:
-            raise KeyError(f"{claim!r} is none of the claims: {', '.join(map(repr, self._judged))}")
+            raise KeyError(f"{claim!r} isn't one of the claims:  {', '.join(map(repr, self._judged))}")
         judged = "–" if self._judged[claim] is ... else _word(self._judged[claim])
         self._rows[claim] = Claim(claim, judged, measured, _word(verdict))
 

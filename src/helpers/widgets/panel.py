@@ -138,7 +138,7 @@ class ClientPanel(Panel):
         before = self._by_name.get(name)
         if before is not None:
             if before.state == "open":
-                before._client.note(f"a newer panel of the name {name!r} takes over")
+                before._client.note(f"a newer panel named {name!r} takes over")
             before._client.end()
         self._by_name[name] = self
 

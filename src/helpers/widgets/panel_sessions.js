@@ -158,7 +158,7 @@ export function browserSession(model) {
       const deaf = opened && event.code === 1006 && way.proxied && view.received === before;
       let detail = `${event.code}${reason}`;
       if (nobody) detail = `${event.code}: no connection ${way.words}`;
-      else if (deaf) detail = `${event.code}: broken off, and no message had come ${way.words}`;
+      else if (deaf) detail = `${event.code}: the connection broke before a message came ${way.words}`;
       enter("closed", detail, nobody || deaf ? address : ""); // a browser is not told why; the kernel may know
     };
   }

@@ -12,7 +12,7 @@ export default {
       "div",
       "wsbook-race-caption",
       {},
-      "A line down: the server publishes an event. A dot: it has arrived. The bar before the dot: how long it took.",
+      "A vertical line: the server publishes an event. A dot: the event arrives. The bar before the dot: how long that took.",
     );
     const head = make("div", "wsbook-head", {}, start, state);
     const race = make(

@@ -305,7 +305,7 @@ function draw(model, el) {
   which.addEventListener("change", sift);
   pause.addEventListener("click", () => {
     frozen = frozen === null ? latest : null;
-    pause.textContent = frozen ? "Go on" : "Pause";
+    pause.textContent = frozen ? "Resume" : "Pause";
     pause.setAttribute("aria-pressed", String(frozen !== null));
     update();
   });

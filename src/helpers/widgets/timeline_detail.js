@@ -46,7 +46,7 @@ function frameDetail(frame, bitsALine) {
     fieldTable(fields),
   ];
   if (masked && payload.length)
-    parts.push(section("The mask, taken off: each byte XOR its byte of the key"), unmasking(header.slice(-4), payload));
+    parts.push(section("Unmasking: each byte XOR one byte of the key"), unmasking(header.slice(-4), payload));
   if (frame.length)
     parts.push(
       section(`Payload, ${plural(frame.length, "byte")}${masked ? ", unmasked" : ""}`),
@@ -58,10 +58,10 @@ function frameDetail(frame, bitsALine) {
   }
   const message = frame.message;
   if (message && (message.compressed || message.frames > 1)) {
-    const length = message.length === null ? "it could not be inflated" : plural(message.length, "byte");
+    const length = message.length === null ? "it could not be decompressed" : plural(message.length, "byte");
     const how = [];
     if (message.frames > 1) how.push(`of ${message.frames} frames`);
-    if (message.compressed) how.push(`inflated from ${plural(message.wire, "byte")}`);
+    if (message.compressed) how.push(`decompressed from ${plural(message.wire, "byte")}`);
     parts.push(section(`The message ${how.join(", ")}: ${length}`), text(message.text));
   }
   return parts;
@@ -103,7 +103,7 @@ function fieldsOf(header, frame) {
       name: "MASK",
       bits: bits[8],
       value: bits[8],
-      meaning: masked ? "the payload is masked, as a client must" : "not masked, as a server must not",
+      meaning: masked ? "masked, as a client's payload must be" : "not masked: a server must not mask",
     },
     {
       name: "payload length",
@@ -244,7 +244,7 @@ function dump(bytes, length) {
 }
 
 const MATTERS = {
-  upgrade: ["asks to go over to WebSocket", "agrees to go over to WebSocket"],
+  upgrade: ["asks to switch to WebSocket", "agrees to switch to WebSocket"],
   connection: ["Upgrade is meant for the next hop", "agrees"],
   "sec-websocket-version": ["13, the only version of RFC 6455", "the versions it speaks"],
   "sec-websocket-key": ["16 random bytes in base64", ""],

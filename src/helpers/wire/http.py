@@ -57,7 +57,7 @@ def read_request_head(reader: CountingReader) -> Generator[None, None, RequestHe
     method, _, rest = line.replace(b"\t", b" ").partition(b" ")
     target, _, version = rest.strip().rpartition(b" ")
     if not target or not _VERSION.fullmatch(version):
-        raise HttpError("this is no HTTP/1 request line")
+        raise HttpError("this isn't an HTTP/1 request line")
     return RequestHead(
         method.decode(), target.strip().decode("utf-8", "backslashreplace"), version.decode(), headers
     )
@@ -73,7 +73,7 @@ def read_response_head(reader: CountingReader) -> Generator[None, None, Response
     line, headers = yield from _read_head(reader, "response", _RESPONSE_BEGINS)
     found = _RESPONSE.fullmatch(line)
     if found is None:
-        raise HttpError("this is no HTTP/1 status line")
+        raise HttpError("this isn't an HTTP/1 status line")
     version, status, reason = found.groups()
     return ResponseHead(int(status), (reason or b"").decode("latin-1").strip(), version.decode(), headers)
 
