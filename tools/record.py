@@ -58,6 +58,15 @@ def without_widget_ids(outputs: list[Any]) -> list[Any]:
     return outputs
 
 
+def without_sound(outputs: list[Any]) -> list[Any]:
+    """Leave the text of a player: its sound would be far larger than the chapter."""
+    for output in outputs:
+        data = output.get("data", {})
+        if "data:audio/" in data.get("text/html", ""):
+            del data["text/html"]
+    return outputs
+
+
 def compared(outputs: list[Any], sanitize: Replacements) -> str:
     text = json.dumps(outputs, sort_keys=True)
     for pattern, replacement in sanitize:
@@ -83,7 +92,7 @@ def tidy(notebook: Any, before: Any, sanitize: Replacements) -> None:
         if cell.cell_type != "code":
             continue
         cell.metadata.pop("execution", None)
-        cell.outputs = without_widget_ids(merge_streams(cell.outputs))
+        cell.outputs = without_sound(without_widget_ids(merge_streams(cell.outputs)))
         old = earlier[cell.id]
         if old.execution_count is None:
             continue

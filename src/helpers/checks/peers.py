@@ -71,7 +71,7 @@ class Peer:
         _joined.get().append(peer)
         return peer
 
-    async def says(self, message: str) -> None:
+    async def says(self, message: str | bytes) -> None:
         """Send a message; a connection that the handler has closed is noticed when something is heard."""
         with suppress(ConnectionClosed):
             await self._connection.send(message)
