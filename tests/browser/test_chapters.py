@@ -172,12 +172,14 @@ def somebody_plays_in_the_page_and_a_cell_slows_it_down(page: NotebookPage) -> N
     expect(arena).to_have_attribute("data-at", re.compile(r"^\d+,\d+$"))
     expect(game.locator("#scores tr")).to_have_count(4)
     expect(game.locator("#figures")).to_contain_text(re.compile(r"ping (1[5-9]|[2-9]\d)\d ms"))
+
+
 @by_hand("10_stream_video.ipynb")
 def the_film_moves_is_heard_and_follows_a_link_that_a_cell_makes_slow(page: NotebookPage) -> None:
     bar = page.cell(page.find_cell("bar = IntProgress")).locator("[role=progressbar], .widget-hprogress")
     expect(bar.first).to_be_visible()
     expect(page.cell(page.find_cell("\nhear(0)")).locator("audio")).to_be_visible()
-    app = page.cell(page.find_cell("AppPage(link")).frame_locator("iframe")
+    app = page.cell(page.find_cell('AppPage(tap, title="Live')).frame_locator("iframe")
     age = app.locator("#screen")
     expect(age).to_have_attribute("aria-label", re.compile(r"^picture \d+, \w+, -?\d+ ms old$"))
     before = age.get_attribute("aria-label") or ""
@@ -186,7 +188,7 @@ def the_film_moves_is_heard_and_follows_a_link_that_a_cell_makes_slow(page: Note
     expect(app.locator("#heard")).to_have_text(re.compile(r"^[1-9]\d* ms, \d+ gaps?$"))
     app.get_by_label("Quality").select_option("fair")
     expect(app.locator("#quality")).to_have_text("fair, 640 px")
-    slow = page.find_cell("link.shape(rate=120_000)")
+    slow = page.find_cell("tap.shape(rate=120_000)")
     app.get_by_label("Quality").select_option("follows the link")
     page.run_cell(slow)
     expect(app.locator("#quality")).to_have_text(re.compile("^(low|tiny), "))
