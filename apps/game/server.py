@@ -45,6 +45,9 @@ from apps.game.world import TICKS, Event, Full
 PERIOD = 1 / TICKS
 """Seconds from one tick to the next."""
 
+MOST_LATE = 1.0
+"""Seconds of ticks that are made up for; what is later than that is left out."""
+
 MOST_CLIENTS = 64
 """Players and spectators."""
 
@@ -287,10 +290,13 @@ class GameServer:
         client.put(message("welcome", you=seat.player.number, seat=seat.token, ack=seat.ack))
 
     async def play(self) -> None:
-        """Go on, tick after tick; ticks that were missed, because the machine was asleep, are left out."""
-        began = time.monotonic()
+        """Go on, tick after tick. Ticks that are late are made up for, or players would run out of moves."""
+        due = time.monotonic()
         while True:
-            await asyncio.sleep(PERIOD - (time.monotonic() - began) % PERIOD)
+            due += PERIOD
+            await asyncio.sleep(due - time.monotonic())
+            if time.monotonic() - due > MOST_LATE:  # the machine was asleep
+                due = time.monotonic()
             begin = time.perf_counter()
             self.tick()
             self.longest = max(self.longest, time.perf_counter() - begin)

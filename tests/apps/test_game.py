@@ -364,3 +364,20 @@ def test_sixteen_bots_play_and_each_tick_is_short() -> None:
         return server
 
     assert len(asyncio.run(plays()).game.world.players) == 16
+
+
+def test_ticks_that_were_late_are_made_up_for_unless_the_machine_was_asleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def is_held_up(seconds: float) -> int:
+        async with serving() as (server, _):
+            while not (before := server.game.world.tick):
+                await asyncio.sleep(0.01)
+            time.sleep(seconds)  # noqa: ASYNC251
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return server.game.world.tick - before
+
+    assert asyncio.run(is_held_up(0.5)) in (9, 10, 11)
+    monkeypatch.setattr(game_server, "MOST_LATE", 0.2)
+    assert asyncio.run(is_held_up(0.5)) == 1
