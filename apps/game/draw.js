@@ -123,6 +123,7 @@ export class Arena {
     const edge = 18 * window.devicePixelRatio;
     const at = [Math.min(Math.max(x, edge), width - edge), Math.min(Math.max(y, edge), height - edge)];
     disc(pen, ...at, edge * 0.7, colours.magpie);
+    disc(pen, ...at, edge * 0.3, "#fff");
     ring(pen, ...at, edge * 0.7, colours.coin, 3);
   }
 }

@@ -162,11 +162,8 @@ function tell(event) {
   if (event.event === "robbed") {
     const by = capital(nameOf(event.by));
     const loot = event.coins === 1 ? "a coin" : `${event.coins} coins`;
-    news(
-      event.whom === me
-        ? `${by} robbed you of ${loot}. You are the magpie now!`
-        : `${by} robbed ${nameOf(event.whom)} of ${loot}.`,
-    );
+    const what = event.coins ? `robbed ${nameOf(event.whom)} of ${loot}` : `caught ${nameOf(event.whom)}`;
+    news(`${by} ${what}.${event.whom === me ? " You are the magpie now!" : ""}`);
   } else if (event.event === "magpie") {
     news(event.who === me ? "You are the magpie: rob somebody!" : `${nameOf(event.who)} is the magpie.`);
   } else if (event.event === "over") {
