@@ -15,6 +15,7 @@ BENCHMARKS = [
     "hostile",
     "prices",
     "sensors",
+    "pad",
     "game",
     "video",
     "setup",

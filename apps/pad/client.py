@@ -18,14 +18,14 @@ from pycrdt import UndoManager, merge_updates
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from apps.pad.document import AWARENESS, STEP_1, STEP_2, UPDATE, Document, Splice, read, write
+from apps.pad.document import AWARENESS, NOTHING, STEP_1, STEP_2, UPDATE, Document, Splice, read, write
 from apps.pad.presence import EXPIRES, Presence
 
 OWN = "own"
 
 
 class PadClient:
-    """A text that is edited here and elsewhere.
+    """Text that is edited here and elsewhere.
 
         ann = PadClient("Ann")
         await ann.connect("ws://127.0.0.1:8000/plans")
@@ -154,6 +154,8 @@ class PadClient:
             await self._changed.wait_for(lambda: bool(condition()))
 
     def _send(self, update: bytes) -> None:
+        if update == NOTHING:
+            return
         self._outbox.append(write(UPDATE, update))
         self._due.set()
 

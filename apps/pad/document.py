@@ -1,4 +1,4 @@
-"""A text that several people edit, and the y-websocket protocol that replicas speak; no I/O here.
+"""Text that several people edit, and the y-websocket protocol that replicas speak; no I/O here.
 
 Each replica has the whole text and changes its own copy at once. A change is an *update*, some bytes that any
 replica can apply, in any order and more than once. On the wire, a message is one of:
@@ -175,14 +175,14 @@ class Document:
         self._deltas.append(event.delta)  # type: ignore[attr-defined]
 
     def watch(self) -> None:
-        """Note what changes, so that `splices` can tell; it costs some time."""
+        """Note what changes, for `splices`; it costs some time."""
         self._watching = self._watching or self.text.observe(self._note_delta)
 
     def edit(self, splices: Iterable[Splice], origin: str | None = None) -> bytes:
         """Change the text, and return the update that does the same elsewhere.
 
         Args:
-            splices: one after the other: the second is about the text that the first has left.
+            splices: done in turn: the second is about the text that the first has left.
             origin: whose edit it is, for undo.
 
         Raises:
@@ -241,7 +241,7 @@ class Document:
             before: the text that it has changed.
 
         Returns:
-            One splice after the other; a single one that spans them all without `watch()`.
+            Splices, to be done in turn; a single one that spans them all without `watch()`.
         """
         after = str(self)
         found = list(_from_deltas(before, self._deltas))
@@ -316,7 +316,7 @@ def spliced(text: str, splices: Iterable[Splice]) -> str:
 
 
 def difference(before: str, after: str) -> list[Splice]:
-    """The one splice that makes a text of another, or none."""
+    """The one splice that turns one text into another, or none."""
     if before == after:
         return []
     most = min(len(before), len(after))

@@ -1,4 +1,4 @@
-"""Who is here, and where their cursors are: y-websocket's awareness, without I/O.
+"""The people who are here, and their cursors: y-websocket's awareness, without I/O.
 
 Each replica says about itself a state, some JSON, with a clock that counts up; `null` says that it has gone.
 Nothing of it is kept: one that says nothing for half a minute is taken for gone.
@@ -102,7 +102,7 @@ class Presence:
         return number(len(told)) + b"".join(states)
 
     def silent(self, now: float) -> list[int]:
-        """Who is still counted, though nothing has been heard of them for too long."""
+        """Those still counted, of whom nothing has been heard for too long."""
         return [client for client in self.states if now - self._known[client].heard > EXPIRES]
 
     def keep(self, clients: Iterable[int]) -> None:

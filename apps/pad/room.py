@@ -222,7 +222,7 @@ class Room:
 
     def _work(self, seat: Seat, request: Any) -> None:
         if self.size + sum(len(text) for _, _, text in getattr(request, "splices", ())) > LARGEST:
-            raise Full("this text is as large as a text may be")
+            raise Full("this text can't get any larger")
         update = seat.work(request)
         self._take(update, None, seat)
 
@@ -234,7 +234,7 @@ class Room:
         return [(update, change) for _, update, change in list(self._history)[len(self._history) - missed :]]
 
     def _people(self) -> str:
-        """Who is here and where their cursors are, for pages."""
+        """The people who are here and their cursors, for pages."""
         people = []
         text = str(self.document)
         for client, state in self.presence.states.items():

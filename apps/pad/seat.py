@@ -1,6 +1,6 @@
-"""The replica of one page, beside the server: a browser has no CRDT of its own unless it loads Yjs.
+"""The replica of one page, kept by the server: a browser has no CRDT of its own unless it loads Yjs.
 
-The page has a text and the *revision* of the room that it has seen. It sends its edits as plain splices:
+The page has its text, and the *revision* of the room that it has seen. It sends its edits as plain splices:
 "from revision 17: at 5, remove 0, put an x". Its replica here is brought to revision 17, where the page was,
 and does the edit; the update that this makes is applied to the room's document like anybody else's. So the
 CRDT, and nobody else, decides where the x goes among what has come since 17.
@@ -129,7 +129,7 @@ class Seat:
 
 
 def units(text: str) -> int:
-    """How many UTF-16 units a text has."""
+    """How many UTF-16 units there are."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
@@ -151,7 +151,7 @@ def from_units(text: str, splices: list[Splice]) -> list[Splice]:
     found = []
     for at, removed, inserted in splices:
         if not 0 <= at <= at + removed <= units(text):
-            raise ValueError(f"there is no {at} to {at + removed} in a text of {units(text)}")
+            raise ValueError(f"there is no {at} to {at + removed} in {units(text)} units")
         begin = characters(text, at)
         found.append((begin, characters(text, at + removed) - begin, inserted))
         text = spliced(text, found[-1:])

@@ -1,5 +1,5 @@
-// Edits of a text, as lists of [at, removed, inserted] that are done one after the other, and how two such
-// lists from the same text are done one after the other. Positions count UTF-16 units.
+// Edits of a text, as lists of [at, removed, inserted] that are done in turn, and how two such lists from the
+// same text are done in turn. Positions count UTF-16 units.
 
 export const apply = (text, splices) =>
   splices.reduce((now, [at, removed, put]) => now.slice(0, at) + put + now.slice(at + removed), text);

@@ -25,7 +25,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 START = "00_start_here.ipynb"
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
-KILLS = {"07_collect_sensor_data.ipynb"}
+KILLS = {"07_collect_sensor_data.ipynb", "08_edit_together.ipynb"}
 """Notebooks that kill the server of a page which may just be loading; it is loaded again afterwards."""
 
 BY_HAND: dict[str, Callable[[NotebookPage], None]] = {}
@@ -159,6 +159,23 @@ def the_alarm_is_set_on_the_page_and_heard_in_a_cell(page: NotebookPage) -> None
     watching = page.find_cell('state["alarm"]')
     page.run_cell(watching)
     expect(page.cell(watching)).to_contain_text("alarm from 12.5 °C")
+
+
+@by_hand("08_edit_together.ipynb")
+def letters_cross_between_the_page_the_panel_and_a_cell(page: NotebookPage) -> None:
+    app = page.cell(page.find_cell("AppPage(app")).frame_locator("iframe")
+    expect(app.get_by_role("status")).to_have_text("saved")
+    field = app.get_by_label("The text")
+    panel = page.cell(page.find_cell("notebook, panel =")).locator("textarea")
+    field.press("Control+End")
+    field.press_sequentially("from the page\n")
+    expect(panel).to_have_value(re.compile("from the page\n$"))
+    panel.press("Control+End")
+    panel.press_sequentially("from the panel")
+    expect(field).to_have_value(re.compile("from the page\nfrom the panel$"))
+    expect(app.get_by_role("list", name="Others who are here")).to_contain_text("Notebook")
+    slide = page.cell(page.find_cell("slider = IntSlider"))
+    expect(slide.locator("pre").last).to_have_text("Look! The black cat sat")
 
 
 @by_hand("09_play_together.ipynb")
