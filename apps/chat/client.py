@@ -33,7 +33,7 @@ LARGEST_EVENT = 4 * 2**20
 TIME_TO_CLOSE = 0.8
 """In seconds: how long the server may take to answer the goodbye."""
 LONGEST_WAIT = 30.0
-"""In seconds: how long a server that goes down can have us wait."""
+"""In seconds: how long a server that is going down can have us wait."""
 TYPING_LASTS = 3.0
 """In seconds: how long somebody counts as typing."""
 FORGOTTEN_AFTER = 150.0

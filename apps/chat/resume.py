@@ -29,7 +29,7 @@ REPLAY_CHARACTERS = 64 * 1024
 
 
 def pauses() -> Generator[float]:
-    """How long to wait before each attempt, in seconds: longer each time, never alike for all."""
+    """How long to wait before each attempt, in seconds: longer each time, and random."""
     longest = FIRST_PAUSE
     while True:
         yield random.uniform(longest / 2, longest)

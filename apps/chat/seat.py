@@ -128,7 +128,7 @@ class Seat:
             }
 
     def _take(self, wish: Wish) -> str:
-        """Hand over what was typed, in its order. Returns why the rest has to wait, or ""."""
+        """Hand over what was typed, in order. Returns why the rest has to wait, or ""."""
         new = [(number, text) for number, text in sorted(wish.outbox) if number > self._taken]
         for number, text in new:
             try:

@@ -59,7 +59,7 @@ BODY_SECONDS = 5.0  # for a client to send it
 RETURNS_PER_SECOND = 100  # after a restart
 END_SECONDS = 1.0  # for uvicorn to end connections politely
 LEAVING = {1000, 1001}  # RFC 6455 §7.4.1
-GOING_DOWN = "the server goes down: connect again in a moment"
+GOING_DOWN = "the server is going down: connect again in a moment"
 
 
 class Client(Member):

@@ -90,9 +90,9 @@ class Client(Follower):
         system.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_WAITING)
 
     def is_behind(self, now: float) -> bool:
-        """Whether to send it nothing now: it is slow, and has yet to read, or it isn't its turn.
+        """Whether to send nothing now: the client is slow and has yet to read, or it isn't its turn.
 
-        One that never reads is cut off. This is called before the market moves, so that a slow one skips
+        A client that never reads is cut off. Called before the market moves, so that a slow one skips
         what is old by then.
         """
         waiting = self.connection.transport.get_write_buffer_size()

@@ -22,7 +22,7 @@ from helpers.background.lifetime import BackgroundError
 
 TEXT = "x" * 4000
 MANY = 1500  # times TEXT is more than all buffers between two processes hold
-BYE = "the server goes down: connect again in a moment"
+BYE = "the server is going down: connect again in a moment"
 DEFAULT = "websockets-sansio"
 IMPLEMENTATIONS = [DEFAULT, "wsproto", "websockets"]
 

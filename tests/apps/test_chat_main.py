@@ -69,7 +69,7 @@ def test_one_command_starts_both_and_a_signal_ends_both(number: signal.Signals) 
             assert len(parts) == 2
             process.send_signal(number)
             assert ann.recv(timeout=10) == (
-                '{"type": "bye", "text": "the server goes down: connect again in a moment"}'
+                '{"type": "bye", "text": "the server is going down: connect again in a moment"}'
             )
         output, errors = process.communicate(timeout=10)
         assert (process.returncode, output, errors) == (0, "", "")
