@@ -72,6 +72,7 @@ class VideoServer:
         self._folder = folder
         self.watchers: set[Watcher] = set()
         self._somebody_listens = asyncio.Event()
+        self._unpacking = asyncio.Lock()
 
     async def run(self, host: str, port: int) -> None:
         """Serve until Ctrl+C or SIGTERM, and print the address."""
@@ -222,7 +223,8 @@ class VideoServer:
         """Receive a file, and put it behind the ball if it is a picture."""
         try:
             path = await self.inbox.receive(connection, asked)
-            self.studio.film.background = await asyncio.to_thread(load_background, path)
+            async with self._unpacking:  # one at a time: a small file may be a large picture
+                self.studio.film.background = await asyncio.to_thread(load_background, path)
         except NoPicture as error:
             text = f"it has arrived whole, but {error}"
         except (Refused, OSError) as error:  # TimeoutError is an OSError; so is a full disk

@@ -31,7 +31,8 @@ NOTES = (440.0, 523.25, 659.25, 587.33)
 """Hertz; one of them each second."""
 
 UPLOADED = ("JPEG", "PNG", "WEBP")
-MOST_PIXELS = 40_000_000
+MOST_PIXELS = 25_000_000
+"""Of a picture that somebody sends: unpacked, each has 3 or 4 bytes."""
 
 
 class Quality(NamedTuple):
@@ -169,6 +170,8 @@ def load_background(path: Path) -> Image.Image:
             return ImageOps.fit(upright.convert("RGB"), SIZE)
     except NoPicture:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NoPicture("it has too many pixels") from error
     except Exception as error:  # damaged files make Pillow raise almost anything
         raise NoPicture("this isn't a JPEG, PNG or WebP picture, or it is damaged") from error
 

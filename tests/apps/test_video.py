@@ -168,6 +168,28 @@ def test_one_who_never_reads_costs_little_slows_nobody_and_is_cut_off(
     asyncio.run(watches())
 
 
+def test_one_who_never_says_shown_gets_one_picture_then_no_sound_and_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watcher, "PATIENCE", 1.5)
+
+    async def reads() -> list[Part]:
+        seen: list[Part] = []
+        async with serving() as (_, url), connect(url, proxy=None) as ann:
+            await say(ann, "want", sound=True)
+            with pytest.raises(ConnectionClosed):
+                async with asyncio.timeout(10):
+                    while True:
+                        message = await ann.recv()
+                        seen += [unpack(message)] if isinstance(message, bytes) else []
+        return seen
+
+    seen = asyncio.run(reads())
+    (picture,) = [part for part in seen if part.kind == PICTURE]
+    last = max(part.at for part in seen if part.kind == SOUND)
+    assert 0 < last - picture.at < 1.2, "for half a second there is sound"
+
+
 def test_one_on_a_slow_link_sees_fresh_pictures_in_a_lower_quality() -> None:
     async def watches() -> list[Part]:
         slow: TapOptions = {"rate": 300_000, "socket_buffer": 2**14}
@@ -361,8 +383,9 @@ def test_a_newer_connection_takes_an_upload_over(tmp_path: Path) -> None:
                 await older.send(content[:CHUNK])
                 assert (await hear(older, "have"))["bytes"] == 0
                 assert (await hear(older, "have"))["bytes"] == CHUNK
-                assert "it has arrived whole" in await upload(url, content)
-                await older.wait_closed()
+                async with asyncio.timeout(10):
+                    assert "it has arrived whole" in await upload(url, content)
+                    await older.wait_closed()
             assert not server.inbox._busy
             assert not server.inbox._locks
 

@@ -237,7 +237,9 @@ def test_what_is_no_picture_is_refused(content: bytes, words: str, tmp_path: Pat
         load_background(path)
 
 
-def test_a_picture_is_cut_to_the_size_and_a_huge_or_damaged_one_is_refused(tmp_path: Path) -> None:
+def test_a_picture_is_cut_to_the_size_and_a_huge_or_damaged_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file"
     Image.new("RGBA", (300, 900), (200, 0, 0, 255)).save(path, "PNG")
     background = load_background(path)
@@ -248,6 +250,9 @@ def test_a_picture_is_cut_to_the_size_and_a_huge_or_damaged_one_is_refused(tmp_p
         load_background(path)
     Image.new("1", (9000, 9000)).save(path, "PNG")  # 10 kB, and 81 megapixels
     with pytest.raises(NoPicture, match="9000 × 9000 pixels are too many"):
+        load_background(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)  # Pillow's own limit, at twice as many
+    with pytest.raises(NoPicture, match="too many pixels"):
         load_background(path)
     Image.new("RGB", (30, 30)).save(path, "GIF")
     with pytest.raises(NoPicture, match="isn't a JPEG"):
