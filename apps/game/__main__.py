@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import sys
 
 from apps.game.bots import play_all
 from apps.game.game import Game
@@ -59,8 +60,12 @@ def main() -> None:
     )
     given = parser.parse_args()
     server = GameServer(Game(given.seed), code=new_code() if given.lan else "")
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         asyncio.run(run(server, EVERYWHERE if given.lan else LOOPBACK, given.port, given.bots))
+    except asyncio.CancelledError:
+        pass  # asked to end
+    except OSError as error:
+        sys.exit(f"can't listen on port {given.port}: {error.strerror or error}")
 
 
 if __name__ == "__main__":
