@@ -371,7 +371,7 @@ def test_ticks_that_were_late_are_made_up_for_unless_the_machine_was_asleep(
 ) -> None:
     async def is_held_up(seconds: float) -> int:
         async with serving() as (server, _):
-            while not (before := server.game.world.tick):
+            while not (before := server.game.world.tick):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             time.sleep(seconds)  # noqa: ASYNC251
             for _ in range(50):
