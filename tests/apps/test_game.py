@@ -370,9 +370,10 @@ def test_ticks_that_were_late_are_made_up_for_unless_the_machine_was_asleep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def is_held_up(seconds: float) -> int:
-        async with serving() as (server, _):
-            while not (before := server.game.world.tick):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        async with serving() as (server, url), visit(url) as one:
+            watcher = Player(one)
+            await watcher.say("watch")
+            before = (await watcher.hear("snapshot"))["tick"]
             time.sleep(seconds)  # noqa: ASYNC251
             for _ in range(50):
                 await asyncio.sleep(0)
