@@ -42,9 +42,10 @@ class Guest:
             self.connection.transport.abort()
 
     def close(self, code: int, why: str) -> None:
-        """Close the connection when what waits has been sent."""
-        self._closing = self._closing or (code, why)
-        self._more.set()
+        """Close the connection when what waits has been sent, and `bye`: a proxy may drop the reason."""
+        if not self._closing:
+            self.tell("bye", text=why)
+            self._closing = code, why
 
     async def end(self) -> None:
         """Send what waits if there is a close to come after it, and nothing more."""

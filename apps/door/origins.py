@@ -11,7 +11,7 @@ cookies by name, and so brings none of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from websockets.datastructures import Headers
 
@@ -26,7 +26,11 @@ def objection(headers: Headers, allowed: Collection[str] = ()) -> str | None:
         headers: of the request.
         allowed: further origins, such as `https://door.example.org`.
     """
-    origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
+    return why_not(headers.get_all("Origin"), headers.get_all("Host"), allowed)
+
+
+def why_not(origins: Sequence[str], hosts: Sequence[str], allowed: Collection[str] = ()) -> str | None:
+    """The same for the values of these two headers, as another library gives them."""
     if not origins:
         return None  # no browser
     if len(origins) == len(hosts) == 1 and is_ours(origins[0], hosts[0], allowed):

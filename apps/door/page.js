@@ -21,9 +21,14 @@ function connect() {
   const url = new URL(".", location.href);
   url.protocol = url.protocol.replace("http", "ws");
   socket = new WebSocket(url);
-  socket.onmessage = ({ data }) => take(JSON.parse(data));
+  let bye = ""; // the reason of a close frame is lost in some proxies
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.type === "bye") bye = message.text;
+    else take(message);
+  };
   socket.onclose = ({ reason, code }) => {
-    const why = reason || (code === 1006 ? "the connection broke off, or was refused" : "closed");
+    const why = bye || reason || (code === 1006 ? "the connection broke off, or was refused" : "closed");
     sessionStorage.removeItem("in");
     show(false);
     say(`not connected: ${why}`);

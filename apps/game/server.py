@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
+from apps.door.origins import objection
 from apps.game.game import Game, Seat
 from apps.game.gate import Gate, Refused
 from apps.game.messages import (
@@ -196,7 +197,9 @@ class GameServer:
 
     def answer(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         """Answer a request for a file, or let a WebSocket's handshake pass if the gate does."""
-        url = urlsplit(request.path)
+        if why := objection(request.headers):
+            return _response(403, "Forbidden", "text/plain; charset=utf-8", f"{why}\n".encode())
+        url = urlsplit("/" + request.path.lstrip("/"))
         if url.path in FILES and "websocket" not in request.headers.get("Upgrade", "").lower():
             name, kind = FILES[url.path]
             return _response(200, "OK", f"{kind}; charset=utf-8", (HERE / name).read_bytes())

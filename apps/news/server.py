@@ -16,9 +16,14 @@ import asyncio
 import collections
 import contextlib
 import itertools
+import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
+
+from apps.door.origins import why_not
 
 LONG_POLL_SECONDS = 30
 """How long a long poll waits before it is answered with nothing."""
@@ -37,6 +42,9 @@ MOST_NEWS = 1000
 
 LARGEST_MESSAGE = 65_536
 """Bytes of a WebSocket message with news; one that is larger ends its connection with 1009."""
+
+LARGEST_ECHO = 4 * 2**20
+"""Bytes of a WebSocket message that is sent back."""
 
 
 class Channel:
@@ -161,7 +169,7 @@ async def echo(request: web.Request) -> web.Response:
 
 async def echo_websocket(request: web.Request) -> web.WebSocketResponse:
     """Return each message."""
-    connection = web.WebSocketResponse(compress=False)
+    connection = web.WebSocketResponse(compress=False, max_msg_size=LARGEST_ECHO)
     await connection.prepare(request)
     async for message in connection:
         if message.type is WSMsgType.TEXT:
@@ -179,9 +187,20 @@ async def name_the_server(request: web.Request, response: web.StreamResponse) ->
     response.headers["Server"] = SERVER
 
 
+@web.middleware
+async def from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer no page from elsewhere: every page can send requests to any server."""
+    if why := why_not(request.headers.getall("Origin", []), request.headers.getall("Host", [])):
+        raise web.HTTPForbidden(text=f"{why}\n")
+    try:
+        return await handler(request)
+    except ConnectionResetError:  # it has gone before it was answered
+        return web.Response()
+
+
 def make_app() -> web.Application:
     """The application, for `aiohttp.web`."""
-    app = web.Application()
+    app = web.Application(middlewares=[from_here])
     app[CHANNELS] = {}
     app.on_response_prepare.append(name_the_server)
     app.add_routes(
@@ -199,14 +218,24 @@ def make_app() -> web.Application:
     return app
 
 
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Say what was wrong with a request in one line: anybody can send one that is no HTTP."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+    return True
+
+
 async def serve(host: str, port: int) -> None:
     """Serve until cancelled, and print the address once the server can be reached.
 
     Source: https://docs.aiohttp.org/en/stable/web_advanced.html#application-runners
     """
+    log = logging.getLogger("news")
+    log.addFilter(without_traceback)
     runner = web.AppRunner(
         make_app(),
         access_log=None,
+        logger=log,
         handler_cancellation=True,
         shutdown_timeout=0.2,
         max_line_size=LONGEST_LINE,

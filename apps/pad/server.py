@@ -29,6 +29,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps.door.origins import objection
 from apps.pad.document import UPDATE, Rubbish, write
 from apps.pad.room import LARGEST, Full, Member, Outgoing, Room
 from apps.pad.seat import Join, Refused, read_request
@@ -61,7 +62,6 @@ INVALID, TOO_BIG, POLICY, TRY_AGAIN = 1007, 1009, 1008, 1013
 HERE = Path(__file__).parent
 FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css")}
 FILES |= {name: (name[1:], "text/javascript") for name in ("/page.js", "/splices.js")}
-LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 log = logging.getLogger("pad")
 
@@ -139,10 +139,10 @@ class PadServer:
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for a file, and turn away who can't be served; a handshake passes."""
-        url = urlsplit(request.path)
+        url = urlsplit("/" + request.path.lstrip("/"))
         if "websocket" in request.headers.get("Upgrade", "").lower():
-            if not is_ours(request.headers):
-                return connection.respond(403, "pages from elsewhere may not connect\n")
+            if why := objection(request.headers):
+                return connection.respond(403, f"{why}\n")
             if not ROOM_NAME.fullmatch(room_name(request.path)):
                 return connection.respond(404, "a room's name has a-z, 0-9 and -, at most 40 of them\n")
             return None
@@ -161,7 +161,7 @@ class PadServer:
             return
         member = Member()
         self._connections[member] = connection
-        talk = self._talk_to_page if urlsplit(path).path == "/" else self._talk_to_replica
+        talk = self._talk_to_page if urlsplit("/" + path.lstrip("/")).path == "/" else self._talk_to_replica
         try:
             await talk(connection, room, member)
         except ConnectionClosed:
@@ -294,14 +294,5 @@ class PadServer:
 
 def room_name(path: str) -> str:
     """The room that an address names: `/plans`, or `/?room=plans` for the page."""
-    url = urlsplit(path)
+    url = urlsplit("/" + path.lstrip("/"))
     return url.path[1:] or parse_qs(url.query).get("room", ["start"])[0]
-
-
-def is_ours(headers: Headers) -> bool:
-    """Whether the page that connects is from here; every page of the web can try (RFC 6455 §10.2)."""
-    host = headers.get("Host", "")
-    return all(
-        urlsplit(origin).hostname in LOCAL or urlsplit(origin).netloc == host
-        for origin in headers.get_all("Origin")
-    )

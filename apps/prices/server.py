@@ -25,6 +25,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps.door.origins import objection
 from apps.prices.feed import Market
 from apps.prices.follower import Follower
 from apps.prices.messages import (
@@ -204,7 +205,9 @@ class PriceServer:
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for a file, or with a stream of events; a WebSocket's handshake passes."""
-        url = urlsplit(request.path)
+        if why := objection(request.headers):
+            return connection.respond(403, f"{why}\n")
+        url = urlsplit("/" + request.path.lstrip("/"))
         if url.path == "/events":
             return await self.stream(connection, parse_qs(url.query).get("symbols", [""])[0])
         if "websocket" in request.headers.get("Upgrade", "").lower():

@@ -32,6 +32,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps.door.origins import objection
 from apps.sensors.readings import (
     DEVICE_NAME,
     LONGEST_MESSAGE,
@@ -112,7 +113,7 @@ class Collector:
 
     async def handle(self, connection: ServerConnection) -> None:
         """Serve one connection, a device or somebody who watches."""
-        url = urlsplit(connection.request.path if connection.request else "")
+        url = urlsplit("/" + (connection.request.path.lstrip("/") if connection.request else ""))
         with contextlib.suppress(ConnectionClosed):  # whoever it was has gone
             if url.path.endswith("/watch"):
                 await self._watch(connection)
@@ -121,7 +122,9 @@ class Collector:
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Before a handshake: serve the page, and turn away who can't be served."""
-        url = urlsplit(request.path)
+        if why := objection(request.headers):
+            return connection.respond(HTTPStatus.FORBIDDEN, f"{why}\n")
+        url = urlsplit("/" + request.path.lstrip("/"))
         if "Upgrade" not in request.headers:
             if url.path != "/":
                 return connection.respond(HTTPStatus.NOT_FOUND, "there is only one page: /\n")

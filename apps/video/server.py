@@ -24,6 +24,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps.door.origins import objection
 from apps.video.inbox import MOST_CHUNK, Inbox, Refused, announced
 from apps.video.messages import (
     BadRequest,
@@ -123,7 +124,9 @@ class VideoServer:
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for a file; the handshake of a WebSocket passes, if it can be served."""
-        url = urlsplit(request.path)
+        if why := objection(request.headers):
+            return connection.respond(403, f"{why}\n")
+        url = urlsplit("/" + request.path.lstrip("/"))
         if "websocket" in request.headers.get("Upgrade", "").lower():
             if url.path == "/upload":
                 try:
@@ -141,7 +144,7 @@ class VideoServer:
     async def handle(self, connection: ServerConnection) -> None:
         """Serve a connection: somebody who watches, or a file that comes."""
         assert connection.request
-        url = urlsplit(connection.request.path)
+        url = urlsplit("/" + connection.request.path.lstrip("/"))
         with contextlib.suppress(ConnectionClosed):  # it has gone
             if url.path == "/upload":
                 await self.take(connection, dict(parse_qsl(url.query)))

@@ -198,10 +198,8 @@ def test_who_may_connect_where() -> None:
     async def edit() -> None:
         async with serving() as url:
             own = url.replace("ws", "http")
-            assert [
-                await knock(f"{url}/plans", origin) for origin in (None, own, "http://localhost:8888")
-            ] == [101] * 3
-            for stranger in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
+            assert [await knock(f"{url}/plans", origin) for origin in (None, own)] == [101] * 2
+            for stranger in ("https://evil.example", "null", "http://127.0.0.1.evil.example", "http://["):
                 assert await knock(f"{url}/plans", stranger) == 403
             for nowhere in ("/Plans", "/a/b", "/" + 41 * "x", "/?room=../x", "/%2e"):
                 assert await knock(url + nowhere) == 404

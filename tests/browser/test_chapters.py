@@ -211,6 +211,37 @@ def the_film_moves_is_heard_and_follows_a_link_that_a_cell_makes_slow(page: Note
     expect(app.locator("#quality")).to_have_text(re.compile("^(low|tiny), "))
 
 
+@by_hand("12_lock_the_door.ipynb")
+def the_kittens_page_gets_in_until_the_origin_is_looked_at_and_the_door_shows_no_html(
+    page: NotebookPage,
+) -> None:
+    addresses = page.cell(page.find_cell('print("1. the mailbox:"')).get_by_role("link")
+    expect(addresses).to_have_count(2)
+    mailbox, kittens = addresses.all_inner_texts()
+    tab = page.page.context.new_page()
+    tab.goto(mailbox)
+    for host, words in (("127.0.0.1", "got in, and reads: Ann, your balance"), ("localhost", "who are you?")):
+        tab.goto(kittens.replace("//127.0.0.1", f"//{host}", 1))
+        expect(tab.locator("#socket")).to_contain_text(words)
+        expect(tab.locator("#fetch")).to_contain_text("may not read the answer")
+    tab.close()
+
+    door = page.cell(page.find_cell("AppPage(door")).frame_locator("iframe")
+    printed = page.cell(page.find_cell("print(passwords)")).locator(".jp-OutputArea-output")
+    expect(printed).to_contain_text("'eve'")
+    password = re.search(r"'ann': '([^']+)'", printed.inner_text())
+    assert password
+    door.get_by_label("Name").fill("ann")
+    door.get_by_label("Password").fill(password[1])
+    door.get_by_label("Password").press("Enter")
+    expect(door.get_by_role("status")).to_have_text("ann is in")
+    door.get_by_label("To say").fill("<img src=x onerror='window.hacked = 1'><b>bold</b>")
+    door.get_by_label("To say").press("Enter")
+    expect(door.get_by_role("log")).to_contain_text("<b>bold</b>")
+    door.get_by_role("button", name="Log out").click()
+    expect(door.get_by_role("status")).to_contain_text("you have logged out")
+
+
 @pytest.mark.parametrize("clicked", [False, True], ids=["connected by a cell", "connected by a click"])
 def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage, clicked: bool) -> None:
     page.open("04_talk_both_ways.ipynb")
