@@ -67,7 +67,7 @@ class Film:
     """Draws the pictures of a film.
 
         film = Film()
-        film.picture(1, time.time()).show()
+        print(film.picture(1, time.time()).size)
 
     Args:
         background: what is behind the ball; a landscape by default. See `load_background`.

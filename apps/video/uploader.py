@@ -111,6 +111,8 @@ def main() -> None:
         url = given.url.replace("http", "ws", 1).rstrip("/")
         said = asyncio.run(upload(url, content, progress=progress))
         print(f"\n{said}")
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; the same command goes on from here\n")
     except (OSError, UploadFailed) as error:
         parser.exit(1, f"\nnot sent: {error}\n")
 

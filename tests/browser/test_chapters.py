@@ -205,6 +205,10 @@ def the_film_moves_is_heard_and_follows_a_link_that_a_cell_makes_slow(page: Note
     expect(app.locator("#heard")).to_have_text(re.compile(r"^[1-9]\d* ms, \d+ gaps?$"))
     app.get_by_label("Quality").select_option("fair")
     expect(app.locator("#quality")).to_have_text("fair, 640 px")
+    app.get_by_label("Background").set_input_files(
+        {"name": "hills.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    expect(app.locator("#said")).to_contain_text("it has arrived whole, but this isn't a JPEG")
     slow = page.find_cell("tap.shape(rate=120_000)")
     app.get_by_label("Quality").select_option("follows the link")
     page.run_cell(slow)
