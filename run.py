@@ -324,8 +324,7 @@ def run(command: list[str]) -> int:
     path = os.pathsep.join([str(VENV / PROGRAMS), os.environ.get("PATH", os.defpath)])
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     direct = listed if listed == "*" else f"127.0.0.1,localhost,{listed}"  # what chapters print goes there
-    environment = {**os.environ, "PATH": path, "no_proxy": direct, "NO_PROXY": direct}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path, "no_proxy": direct})
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
@@ -339,11 +338,8 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
     """What a command comes to, in the environment."""
     python = program("python")
     if command == "lab":
-        options = [
-            f"--ServerApp.root_dir={ROOT}",
-            "--LabApp.default_url=/lab/tree/my_notebooks/00_start_here.ipynb",
-            "--KernelManager.transport_encryption=auto",  # or ipykernel warns at every start
-        ]
+        options = [f"--ServerApp.root_dir={ROOT}", "--KernelManager.transport_encryption=auto"]  # no warning
+        options.append("--LabApp.default_url=/lab/tree/my_notebooks/00_start_here.ipynb")
         if sys.platform != "win32" and os.geteuid() == 0:
             options.append("--allow-root")  # in a container; JupyterLab refuses otherwise
         return [python, "-m", "jupyterlab", *options, *arguments]
