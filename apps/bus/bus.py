@@ -4,8 +4,7 @@
     async for position, text in await bus.subscribe("lobby"):
         print(position, text)
 
-A channel is a log: its messages are numbered 1, 2, 3 …, and the newest KEPT of them can be read again. A jump
-in the numbers means that messages are gone; a number that goes back, that the engine has lost its log.
+A channel is a log: its messages are numbered 1, 2, 3 …, and the newest KEPT of them can be read again.
 """
 
 from __future__ import annotations
@@ -35,6 +34,10 @@ T = TypeVar("T")
 
 class BusDown(ConnectionError):
     """The engine didn't confirm in time. What was published may have arrived nevertheless."""
+
+
+class MessagesLost(Exception):
+    """What comes next is no longer kept: too old, or the engine has lost its log."""
 
 
 def connect(url: str, keep: int = 0) -> Bus:
@@ -84,9 +87,14 @@ class Bus(abc.ABC):
         return 0
 
     async def subscribe(self, channel: str, after: int | None = None) -> AsyncGenerator[tuple[int, str]]:
-        """Return the messages after a position, or from now on (which raises BusDown), until `close`."""
+        """Return the messages from now on, or all after a position, until `close`.
+
+        Raises:
+            BusDown: without `after`, the engine can't say where it is.
+            MessagesLost: with `after`, while one reads: there is a gap. (After 0 comes the oldest kept.)
+        """
         last = await self._in_time(self._last(channel)) if after is None else after
-        return self._messages(channel, last)
+        return self._messages(channel, last, after is not None)
 
     async def close(self) -> None:
         """End every subscription, when what is kept has been sent or after ANSWER_SECONDS."""
@@ -96,14 +104,19 @@ class Bus(abc.ABC):
         self.closed = True
         await self._close()
 
-    async def _messages(self, channel: str, position: int) -> AsyncGenerator[tuple[int, str]]:
+    async def _messages(self, channel: str, position: int, strict: bool) -> AsyncGenerator[tuple[int, str]]:
         seen: dict[str, None] = {}  # a message may arrive twice when its confirmation was lost
         while not self.closed:
             try:
                 if await self._in_time(self._last(channel)) < position:
+                    if strict:
+                        raise MessagesLost(f"{channel}: the engine has lost what came after {position}")
                     position = 0
                 async with contextlib.aclosing(self._follow(channel, position)) as entries:
-                    async for position, entry in entries:
+                    async for number, entry in entries:
+                        if strict and position and number != position + 1:
+                            raise MessagesLost(f"{channel}: what came after {position} is no longer kept")
+                        position = number
                         key, _, text = entry.partition(" ")
                         if key not in seen:
                             seen[key] = None

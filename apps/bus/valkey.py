@@ -28,11 +28,10 @@ class RedisBus(Bus):
         return number(*(name for name, _ in await self._redis.xrevrange(channel, count=1)))
 
     async def _follow(self, channel: str, position: int) -> AsyncGenerator[tuple[int, str]]:
-        while True:
-            after = {channel: f"0-{position}"}
-            for _, entries in await self._redis.xread(after, count=100, block=int(ANSWER_SECONDS * 1000)):
-                for name, fields in entries:
-                    yield (position := number(name)), fields[""]
+        options = {"count": 100, "block": int(ANSWER_SECONDS * 1000)}
+        while found := await self._redis.xread({channel: f"0-{position}"}, **options):
+            for name, fields in found[0][1]:
+                yield (position := number(name)), fields[""]
 
     async def _close(self) -> None:
         await self._redis.aclose()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import abc
 import json
 from collections import deque
+from collections.abc import Callable
 from itertools import chain, count
 from typing import Any
 
@@ -127,6 +128,10 @@ class Room:
             self.send(member, {"type": "error", "text": "commands are: /to NAME TEXT, /typing"})
         else:
             self.say(member.name, text, id)
+
+    def when_heard(self, tell: Callable[[], None]) -> None:
+        """Call a function as soon as what was heard so far is safe; that is at once, in one process."""
+        tell()
 
     def say(self, who: str, text: str, id: str = "") -> None:
         """Say something: everybody here gets it, and so will those who come later."""

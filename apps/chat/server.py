@@ -12,8 +12,11 @@ What is said to whom is in `room.py`, who may come in is in `access.py`, what a 
 there: a queue for each client, so that nobody waits for somebody else's connection; and an end with a word to
 everybody.
 
-Environment variables: CHAT_TOKEN (then `?token=` must equal it) and CHAT_ORIGINS (pages from other hosts that
-may connect, as `https://a.example, https://b.example`).
+Environment variables: CHAT_TOKEN (then `?token=` must equal it), CHAT_ORIGINS (pages from other hosts that
+may connect, as `https://a.example, https://b.example`), and CHAT_BUS, which makes several processes one chat:
+
+    python -m apps.bus redis
+    CHAT_BUS=redis://127.0.0.1:6379 python -m apps.chat.server --workers 2
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ from apps.chat.access import address, objection, origins
 from apps.chat.names import same_name
 from apps.chat.room import POLICY, RESTART, SERVER, TEXT_CHARACTERS, Member, Refused, Room, Rooms, as_text
 from apps.chat.sessions import Return, Session, Sessions
+from apps.chat.shared import SharedRoom, SharedRooms
 
 OUTBOX_MESSAGES = 1000
 OUTBOX_BYTES = 256 * 1024
@@ -71,7 +75,7 @@ class Client(Member):
         room: the room that it is about to join.
     """
 
-    def __init__(self, websocket: WebSocket, name: str, room: Room) -> None:
+    def __init__(self, websocket: WebSocket, name: str, room: Room | SharedRoom) -> None:
         super().__init__(name)
         self.websocket, self.room = websocket, room
         self.closing: tuple[int, str] | None = None
@@ -152,7 +156,7 @@ class ConnectionManager:
     """Brings connections into their rooms and out again, without ever waiting for a client."""
 
     def __init__(self) -> None:
-        self.rooms = Rooms()
+        self.rooms: Rooms | SharedRooms = Rooms()
         self.sessions = Sessions()
         self.clients: set[Client] = set()
         self.transports: WeakSet[asyncio.Transport] = WeakSet()
@@ -193,7 +197,7 @@ class ConnectionManager:
         client.gone(for_good=code in LEAVING)
         client.end()
 
-    async def pause(self, room: Room) -> None:
+    async def pause(self, room: Room | SharedRoom) -> None:
         """Give others their turn, and time when somebody lags: so a flood slows down who sends it."""
         await asyncio.sleep(PAUSE_SECONDS if room.lags() else 0)
 
@@ -271,7 +275,6 @@ def say_bye_first(loop: asyncio.AbstractEventLoop) -> None:
 @contextlib.asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Begin with no rooms, and end with `bye` where the signals are ours to hear: in the main thread."""
-    manager.rooms.clear()
     manager.sessions.clear()
     manager.clients.clear()
     manager.transports.clear()
@@ -279,7 +282,12 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     origins(os.environ.get("CHAT_ORIGINS", ""))  # complains now about what is no origin
     if threading.current_thread() is threading.main_thread():
         say_bye_first(asyncio.get_running_loop())
-    yield
+    if bus := os.environ.get("CHAT_BUS"):
+        async with SharedRooms(bus).open() as manager.rooms:
+            yield
+    else:
+        manager.rooms = Rooms()
+        yield
 
 
 app = FastAPI(title="Chat", lifespan=lifespan)

@@ -17,11 +17,13 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from apps.chat.names import same_name
 from apps.chat.resume import Replay, Seen, SnapshotNeeded
 from apps.chat.room import POLICY, TRY_LATER, UNSUPPORTED, Member, Refused, Room, as_text
+from apps.chat.shared import SharedRoom
 
 AWAY_SECONDS = 20.0
 """How long a place is kept for somebody whose connection is lost."""
@@ -71,13 +73,15 @@ class Session(Member):
         sessions: all of them, itself included.
     """
 
-    def __init__(self, key_and_room: tuple[str, str], name: str, room: Room, sessions: Sessions) -> None:
+    def __init__(
+        self, key_and_room: tuple[str, str], name: str, room: Room | SharedRoom, sessions: Sessions
+    ) -> None:
         super().__init__(name)
         self.key_and_room, self.room = key_and_room, room
         self.line: Line | None = None
         self.replay = Replay()
         self.heard: Seen | None = None
-        self._id = hashlib.sha256(key_and_room[0].encode()).hexdigest()[:12]
+        self.id = hashlib.sha256(key_and_room[0].encode()).hexdigest()[:12]
         self._sessions = sessions
         self._end_of_waiting: asyncio.TimerHandle | None = None
 
@@ -158,7 +162,10 @@ class Session(Member):
             self.room.drop(self, POLICY, str(why))
             return
         if new:
-            self.room.hear(self, said, f"{self._id}-{number}")
+            self.room.hear(self, said, f"{self.id}-{number}")
+        self.room.when_heard(partial(self._acknowledge, number))
+
+    def _acknowledge(self, number: int) -> None:
         if self.line and not self.line.put(as_text({"type": "ack", "n": number})):
             self.line.cut()
 
@@ -171,7 +178,7 @@ class Session(Member):
 class Sessions(dict[tuple[str, str], Session]):
     """All sessions, by their secret and their room."""
 
-    def enter(self, line: Line, name: str, room: Room, seen: Return) -> Session:
+    def enter(self, line: Line, name: str, room: Room | SharedRoom, seen: Return) -> Session:
         """Give a connection its session: the one it had, or a new one."""
         key = seen.key, same_name(room.name)
         if key not in self:

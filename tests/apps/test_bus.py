@@ -17,7 +17,7 @@ from chat_peers import ROOT
 from shared import nothing_left
 
 from apps.bus import __main__ as starter
-from apps.bus.bus import ANSWER_SECONDS, KEPT, Bus, BusDown, connect
+from apps.bus.bus import ANSWER_SECONDS, KEPT, Bus, BusDown, MessagesLost, connect
 from helpers import BackgroundProcess, tapped
 from helpers.background.tap import BackgroundTap
 
@@ -149,14 +149,15 @@ def test_a_subscriber_that_is_slow_holds_nobody_up_and_misses_nothing(url: str) 
     asyncio.run(scene())
 
 
-def test_what_is_no_longer_kept_shows_as_a_jump_in_the_numbers() -> None:
+def test_who_asks_for_what_is_no_longer_kept_is_told_so_and_may_begin_with_the_oldest() -> None:
     async def scene() -> None:
-        async with buses("memory://jump", 0, 0) as (ann, bob):
+        async with buses("memory://gap", 0, 0) as (ann, bob):
             for number in range(KEPT + 5):
-                await ann.publish("jump", f"{number}")
-            async with reading(bob, "jump", after=2) as late:
-                await late.has(KEPT)
-                assert late.got[0] == (6, "5")
+                await ann.publish("gap", f"{number}")
+            messages = await bob.subscribe("gap", 2)
+            with pytest.raises(MessagesLost, match="gap: what came after 2 is no longer kept"):
+                await anext(messages)
+            assert await anext(await bob.subscribe("gap", 0)) == (6, "5")
 
     asyncio.run(scene())
 
@@ -217,11 +218,15 @@ def test_a_line_that_goes_dead_is_noticed_and_what_was_missed_comes_when_it_work
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_an_engine_that_has_lost_its_log_begins_again_at_one(kind: str, tmp_path: Path) -> None:
+def test_when_the_engine_has_lost_its_log_who_follows_a_position_is_told_and_others_go_on(
+    kind: str, tmp_path: Path
+) -> None:
     async def scene(first: BackgroundProcess) -> None:
-        async with buses(first.url, 0, 0) as (ann, bob), reading(bob, "lost") as reader:
+        async with buses(first.url, 0, 0, 0) as (ann, bob, eve), reading(bob, "lost") as reader:
+            strict = await eve.subscribe("lost", 0)
             for number in range(3):
                 await ann.publish("lost", f"old {number}")
+                await anext(strict)
             await reader.has(3)
             await asyncio.to_thread(first.kill)
             shutil.rmtree(tmp_path / "files")
@@ -233,6 +238,8 @@ def test_an_engine_that_has_lost_its_log_begins_again_at_one(kind: str, tmp_path
                         break
             await reader.has(4)
             assert reader.got[-1] == (1, "new")
+            with pytest.raises(MessagesLost, match="lost: the engine has lost what came after 3"):
+                await anext(strict)
 
     with engine(kind, tmp_path / "files") as first:
         asyncio.run(scene(first))
