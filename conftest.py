@@ -32,7 +32,22 @@ BROWSER = "tests/browser/"
 BROWSERS = 2
 """How many workers begin with browser tests: each of them starts a browser and a JupyterLab."""
 
-LONGEST_FIRST = ("tests/browser/test_chapters.py", BROWSER, "tests/test_twice.py", "notebooks/")
+LONGEST_FIRST = (
+    "tests/browser/test_chapters.py",
+    BROWSER,
+    "tests/test_twice.py",
+    "notebooks/",
+    "tests/test_fan_out.py",
+    "tests/test_experiments.py",
+    "tests/test_run.py",
+    "tests/test_chapter.py",  # short files, and each of their tests starts programs
+    "tests/test_examples.py",
+    "tests/test_child_kernel.py",
+    "tests/test_background_kernel.py",
+    "tests/apps/test_chat_main.py",
+    "tests/apps/test_chat_uvicorn.py",
+    "tests/apps/test_chat_nginx.py",
+)
 """The order for workers; the short rest evens out the end."""
 
 

@@ -376,7 +376,8 @@ def test_the_keyboard_is_enough(
     keyboard.press("Enter")
     room.wait_for()
     ann.join("Ann")
-    assert ann.said() == ["Ann: typed"]  # from the history
+    expect(page.locator(".lines .text")).to_have_text(["typed"])  # from the history
+    assert ann.said() == ["Ann: typed"]
 
 
 def test_a_tab_that_was_copied_takes_the_seat(
