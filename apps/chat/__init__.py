@@ -7,6 +7,6 @@ starts both, or each on its own:
     python -m apps.chat.server
     streamlit run apps/chat/page.py
 
-`room.py`, `names.py` and `resume.py` are the parts that need no network; `sessions.py` keeps the places of
-members whose connection is lost.
+`room.py`, `names.py` and `resume.py` are the parts that need no network. `sessions.py` keeps places for those
+whose connection is lost. In `trials` are tests to copy.
 """
