@@ -303,6 +303,32 @@ def three_peers_in_a_room_and_one_who_sends_markup(page: NotebookPage) -> None:
     expect(bob.locator(".wsbook-log")).to_contain_text('{"type": "left", "who": "You"}')
 
 
+@by_hand("11_survive_failures.ipynb")
+def a_page_notices_a_dead_line_and_a_browser_tells_its_close_codes(page: NotebookPage) -> None:
+    heart = page.cell(page.find_cell("AppPage(artery")).frame_locator("iframe").get_by_role("status")
+    expect(heart).to_have_text("♥ alive")
+    page.run_cell(page.find_cell("artery.stall()"))
+    expect(heart).to_have_text("no heartbeat: this line is dead")
+    page.run_cell(page.find_cell("artery.resume()"))
+    expect(heart).to_have_text("♥ alive")
+
+    def printed(words: str) -> str:
+        output = page.cell(page.find_cell(words)).locator(".jp-OutputArea-output").first
+        expect(output).to_contain_text(re.compile("1000|http"))
+        return output.text_content() or ""
+
+    table = printed("for code, (received")
+    told = {line.split()[0]: line.split()[-1] for line in table.splitlines() if line[:4].isdigit()}
+    assert len(told) == 13
+    tab = page.page.context.new_page()
+    tab.goto(printed("codes = BackgroundServer").strip())
+    expect(tab.locator("td", has_text="clean")).to_have_count(13)
+    rows = [row.split() for row in tab.locator("tr").all_inner_texts()]
+    assert {code: number for code, number, *_ in rows} == told
+    assert [code for code, _, *clean in rows if clean != ["clean"]] == ["1006"]
+    tab.close()
+
+
 @by_hand("13_ship_with_fastapi_and_streamlit.ipynb")
 def the_small_chat_then_two_pages_a_panel_and_the_browser_in_one_room(page: NotebookPage) -> None:
     small = page.page.get_by_role("group", name="Page: Your chat").frame_locator("iframe")
