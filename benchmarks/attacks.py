@@ -1,8 +1,9 @@
-"""What unkind clients do to a WebSocket server, with nothing but sockets.
+"""What unkind clients do to a WebSocket server again and again, with nothing but sockets.
 
     python -m benchmarks.attacks burst 8000
 
-attacks the server on that port of this machine until its standard input is closed.
+attacks the server on that port of this machine until its standard input is closed. What comes after the port
+are headers of the handshakes: an attacker may well be somebody who may come in.
 """
 
 from __future__ import annotations
@@ -10,52 +11,38 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 
-TEXT, PING, CONTINUATION = 1, 9, 0
-TIME_OUT = 1.0
-"""In seconds: how long a server may take nothing from us, or give us no answer, until we give up."""
+from helpers.experiments import attacks
+from helpers.experiments.attacks import CONTINUATION, PING, TEXT, deflated_letters, frame
+
 COOKIE_BYTES = 9_000
+INPUTS = 10_000
+ours: list[str] = []
+"""The headers of all handshakes."""
+
+
+def room(port: int, name: str = "Eve") -> str:
+    """The address of a chat room."""
+    return f"ws://127.0.0.1:{port}/ws?name={name}&room=lobby"
 
 
 def handshake(port: int, *headers: str, name: str = "Eve") -> bytes:
     """The request for a WebSocket, with more headers if you like."""
-    lines = [
-        f"GET /ws?name={name}&room=lobby HTTP/1.1",
-        f"Host: 127.0.0.1:{port}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13",
-        *headers,
-    ]
-    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
-
-
-def frame(opcode: int, payload: bytes = b"", *, last: bool = True, deflated: bool = False) -> bytes:
-    """A frame as a client sends it, masked with zeros."""
-    head = bytes([opcode | last << 7 | deflated << 6])
-    if len(payload) < 126:
-        return head + bytes([0x80 | len(payload)]) + bytes(4) + payload
-    return head + b"\xfe" + struct.pack("!H", len(payload)) + bytes(4) + payload
+    return attacks.handshake(room(port, name), *headers, *ours)
 
 
 def bomb(size: int = 15 * 2**20) -> bytes:
-    """A text of so many letters, deflated (RFC 7692 §7.2.1)."""
-    deflate = zlib.compressobj(wbits=-15)
-    return (deflate.compress(b"x" * size) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    """A string of so many letters, deflated."""
+    return deflated_letters(size)
 
 
 def dial(port: int, request: bytes = b"") -> socket.socket:
     """Connect, and send the beginning of something."""
-    sock = socket.create_connection(("127.0.0.1", port), timeout=TIME_OUT)
-    sock.sendall(request)
-    return sock
+    return attacks.dial(room(port), request)
 
 
 def answer(sock: socket.socket) -> str:
@@ -145,14 +132,21 @@ def cookie(port: int) -> Iterator[socket.socket]:
     yield sock
 
 
+def fuzz(port: int) -> Iterator[socket.socket]:
+    """Very many hostile inputs, a connection each."""
+    print(attacks.fuzz(room(port), INPUTS), flush=True)
+    yield from ()
+
+
 ATTACKS: dict[str, Callable[[int], Iterator[socket.socket]]] = {
-    each.__name__: each for each in (burst, inflate, pieces, pongs, slow, post, cookie)
+    each.__name__: each for each in (burst, inflate, pieces, pongs, slow, post, cookie, fuzz)
 }
 
 
 def main() -> None:
     """Attack, and keep every connection until standard input is closed."""
-    name, port = sys.argv[1:]
+    name, port, *headers = sys.argv[1:]
+    ours.extend(headers)
     kept = list(ATTACKS[name](int(port)))
     sys.stdin.read()
     del kept

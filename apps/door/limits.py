@@ -69,17 +69,27 @@ class Bucket:
 
 
 class Addresses(Counter[str]):
-    """How many connections each address has; the total is `total()`."""
+    """How many connections each address has, those without a handshake included; the total is `total()`.
 
-    def add(self, address: str) -> None:
+    Attributes:
+        visitors: these connections.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visitors: set[Visitor] = set()
+
+    def add(self, visitor: Visitor) -> None:
         """Count one more."""
-        self[address] += 1
+        self[visitor.address] += 1
+        self.visitors.add(visitor)
 
-    def remove(self, address: str) -> None:
-        """Count one less, and forget who has none."""
-        self[address] -= 1
-        if not self[address]:
-            del self[address]
+    def remove(self, visitor: Visitor) -> None:
+        """Count one less, and forget an address that has none."""
+        self.visitors.remove(visitor)
+        self[visitor.address] -= 1
+        if not self[visitor.address]:
+            del self[visitor.address]
 
     def crowded(self, address: str, times: int = 1) -> bool:
         """Whether there are more connections than may be, or so many times as many."""
@@ -110,7 +120,7 @@ class Visitor(ServerConnection):
         super().connection_made(transport)
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
         self.address = str((transport.get_extra_info("peername") or ["?"])[0])
-        self._addresses.add(self.address)
+        self._addresses.add(self)
         if (
             self._addresses[self.address] > 2 * ADDRESS_CONNECTIONS
             or self._addresses.total() > 2 * CONNECTIONS
@@ -125,5 +135,5 @@ class Visitor(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""
-        self._addresses.remove(self.address)
+        self._addresses.remove(self)
         super().connection_lost(exc)

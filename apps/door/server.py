@@ -116,8 +116,8 @@ class Door:
         server.close(code=RESTART, reason="restarting")
         closed = asyncio.create_task(server.wait_closed())
         await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
-        for connection in server.all_connections:
-            connection.transport.abort()
+        for visitor in list(self.addresses.visitors):
+            visitor.transport.abort()
         await closed
 
     def note(self, connection: Visitor, words: str, *theirs: object) -> None:

@@ -19,9 +19,10 @@ from shared import takes_at_most, wait_until
 
 from apps.chat import limits
 from apps.chat import server as chat_server
-from benchmarks.attacks import CONTINUATION, PING, TEXT, answer, bomb, dial, enter, frame, handshake
+from benchmarks.attacks import answer, bomb, dial, enter, handshake
 from helpers.background.app import BackgroundApp
 from helpers.background.process import BackgroundProcess
+from helpers.experiments.attacks import CONTINUATION, PING, TEXT, frame
 
 Start = Callable[[], BackgroundProcess]
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"

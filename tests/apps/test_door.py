@@ -32,7 +32,7 @@ from websockets.typing import Origin
 from apps.door import limits, people
 from apps.door import server as door_server
 from apps.door.headers import name_and_password, on_one_line, token_of
-from apps.door.limits import Addresses, Bucket
+from apps.door.limits import Bucket
 from apps.door.messages import BadRequest, read_request
 from apps.door.origins import is_ours, objection
 from apps.door.people import People, Right
@@ -228,13 +228,6 @@ def test_a_bucket_lets_a_burst_through_and_then_a_steady_rate(clock: Clock) -> N
     assert [bucket.take() for _ in range(2)] == [True, False]
     clock.now += 1000
     assert sum(bucket.take() for _ in range(10)) == 5, "it never holds more than its size"
-
-
-def test_addresses_that_have_gone_are_forgotten() -> None:
-    addresses = Addresses()
-    addresses.add("10.0.0.1")
-    addresses.remove("10.0.0.1")
-    assert not addresses
 
 
 def test_a_line_of_the_log_stays_one_line() -> None:
