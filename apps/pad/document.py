@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from pycrdt import Assoc, Doc, StickyIndex, Subscription, Text, TextEvent, TransactionEvent
+from pycrdt import Assoc, Doc, StickyIndex, Subscription, Text, TextEvent, TransactionEvent, merge_updates
 
 STEP_1, STEP_2, UPDATE, AWARENESS, QUERY = "step 1", "step 2", "update", "awareness", "query"
 KINDS = {(0, 0): STEP_1, (0, 1): STEP_2, (0, 2): UPDATE, (1,): AWARENESS, (3,): QUERY}
@@ -219,7 +219,7 @@ class Document:
         """Apply an update of another replica.
 
         Returns:
-            What was new of it: NOTHING if it came before; more than it says if others had waited for it.
+            What has changed here: NOTHING if it came before; more than it says if others had waited for it.
 
         Raises:
             Rubbish: it is none.
@@ -232,7 +232,10 @@ class Document:
             self.doc.apply_update(update)
         except ValueError as error:
             raise Rubbish(f"the update can't be read: {error}") from error
-        return self._made[-1] if self._made else NOTHING
+        if not self._made:
+            return NOTHING
+        known = self._made[-1]  # of all of whose predecessors something is known; pycrdt leaves out the rest
+        return update if known in (NOTHING, update) else merge_updates(update, known)
 
     def splices(self, before: str) -> list[Splice]:
         """What the last `edit`, `change` or `apply` has changed.

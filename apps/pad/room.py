@@ -37,6 +37,7 @@ class Member:
     def __init__(self) -> None:
         self.clients: set[int] = set()
         self.seat: Seat | None = None
+        self.has_answered = False  # it has sent what was missing here
 
 
 class Outgoing(NamedTuple):
@@ -100,8 +101,10 @@ class Room:
             self._tell(member, write(AWARENESS, self.presence.tell()))
         elif kind == AWARENESS:
             self._hear_states(member, data, now)
-        elif data != NOTHING:
-            self._take(data, member)
+        elif kind == STEP_2 or member.has_answered:  # earlier updates are in its answer, without a gap
+            member.has_answered = True
+            if data != NOTHING:
+                self._take(data, member)
 
     def leave(self, member: Member, now: float) -> None:
         """Tell the others that somebody has gone."""

@@ -181,6 +181,18 @@ class Net:
                 elif member is not None and peer.member is member:
                     peer.inbox.append(message)
 
+    def settle(self) -> None:
+        """All are connected, and nothing is on its way any more."""
+        for peer in self.peers:
+            if not peer.member:
+                peer.join()
+        while any(peer.inbox or peer.outbox for peer in self.peers) or self.room.outgoing:
+            self.flush()
+            for peer in self.peers:
+                peer.deliver()
+                if peer.inbox:
+                    peer.receive()
+
     def restart(self) -> None:
         """The server ends at any moment: only what was flushed is still known."""
         for peer in self.peers:
@@ -313,6 +325,7 @@ steps = st.lists(
 @settings(max_examples=1000, deadline=None)
 def test_all_end_with_the_same_text(seed: int, schedule: list[Any]) -> None:
     net = Net(random.Random(seed))
+    net.settle()
     for part in schedule:
         if part == "restart":
             net.restart()
@@ -329,20 +342,9 @@ def test_all_end_with_the_same_text(seed: int, schedule: list[Any]) -> None:
                 peer.receive()
             elif what == "all":
                 net.flush()
-    written = {peer.text() for peer in net.peers if isinstance(peer, Replica)}
-    for peer in net.peers:
-        if not peer.member:
-            peer.join()
-    while any(peer.inbox or peer.outbox for peer in net.peers) or net.room.outgoing:
-        net.flush()
-        for peer in net.peers:
-            peer.deliver()
-            if peer.inbox:
-                peer.receive()
+    net.settle()
     assert {peer.text() for peer in net.peers} == {str(net.room.document)}
     assert str(Room("r", net.disk).document) == str(net.room.document), "all of it is on disk"
-    if len(schedule) == 0:
-        assert written == {""}
 
 
 # --- the room's rules
@@ -427,23 +429,40 @@ def test_a_text_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Full):
         room.do(pat, Edit(1, 0, [(0, 0, "x" * 1001)]), 0)
     with pytest.raises(Full):
-        room.hear(Member(), write(UPDATE, Document().edit([(0, 0, "x" * 1001)])), 0)
+        room.hear(Member(), write(STEP_2, Document().edit([(0, 0, "x" * 1001)])), 0)
     assert str(room.document) == ""
 
 
 def test_an_update_that_came_too_early_is_told_when_what_it_builds_on_has_come() -> None:
     ann = Document()
     first, second = ann.edit([(0, 0, "one")]), ann.edit([(3, 0, " two")])
-    room = Room("r", [])
-    room.hear(Member(), write(UPDATE, second), 0)
+    room, member = Room("r", []), Member()
+    room.hear(member, write(UPDATE, first), 0)
+    assert str(room.document) == "", "the answer to the room's question comes first"
+    room.hear(member, write(STEP_2, second), 0)
     assert (room.unsaved, room.outgoing) == ([], [])
-    room.hear(Member(), write(UPDATE, first), 0)
+    room.hear(member, write(UPDATE, first), 0)
     assert str(Room("r", [room.unsaved[0].update]).document) == "one two"
     told = Document()
     told.apply(room.outgoing[0].message)  # type: ignore[arg-type]
     assert str(told) == "one two"
-    room.hear(Member(), write(UPDATE, second), 0)
+    room.hear(member, write(UPDATE, second), 0)
     assert len(room.unsaved) == 1, "it is known"
+
+
+def test_an_update_that_leaves_a_gap_is_told_to_all() -> None:
+    ann = Document()
+    first, second, third = ann.edit([(0, 0, "ac")]), ann.edit([(2, 0, "d")]), ann.edit([(1, 0, "b")])
+    room, member = Room("r", [first]), Member()
+    pat, _ = sat(room)
+    room.outgoing.clear()
+    for update in (third, second, third):
+        room.hear(member, write(STEP_2, update), 0)
+    changes = [json.loads(each.message)["splices"] for each in room.outgoing if each.member is pat]
+    assert (str(room.document), changes) == ("abcd", [[[1, 0, "b"]], [[3, 0, "d"]]])
+    assert str(Room("r", [first, *(row.update for row in room.unsaved)]).document) == "abcd"
+    room.do(pat, Edit(1, 2, [(2, 1, "C")]), 0)
+    assert str(room.document) == "abCd"
 
 
 def test_the_store_keeps_all_or_nothing(tmp_path: Any) -> None:
