@@ -50,7 +50,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: BackgroundServer(echo, origins="https://a.example"), r"write origins=\['https://a.example'\]"),
     (lambda: BackgroundServer(echo, host=8765), "host must be a string, not 8765"),
     (lambda: BackgroundServer(echo, name=5), "name must be a string, not 5"),
-    (lambda: BackgroundApp("app:app"), "must be an ASGI application"),
+    (lambda: BackgroundApp(5), "must be an ASGI application"),
     (lambda: BackgroundProcess([sys.executable, 5], ready="x"), "a string or a path, not 5"),
     (lambda: BackgroundProcess("python -m x", ready="x"), "the command must be a list"),
     (lambda: BackgroundProcess(Path("x"), ready="x"), "the command must be a list"),

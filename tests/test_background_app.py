@@ -106,7 +106,7 @@ def test_a_failing_start_up_gives_a_clear_error_and_the_loop_lives(error, capfd)
     with BackgroundServer(echo) as other:
         with (
             nothing_left(),
-            pytest.raises(BackgroundError, match=r"'broken' ended while it started[^$]*no database"),
+            pytest.raises(BackgroundError, match=r"'broken' ended while it was starting[^$]*no database"),
         ):
             BackgroundApp(broken, lifespan="on").start()
         assert talk(other.url) == "hi"

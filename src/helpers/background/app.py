@@ -21,7 +21,7 @@ class BackgroundApp(Background):
         app_server.stop()
 
     Args:
-        app: the ASGI application.
+        app: the ASGI application, or its place as uvicorn takes it, `"module:app"`.
         name: what it is called in messages; the name of the app's function or class by default.
         host: the address to listen on; only this machine can reach the default.
         port: the port to listen on; 0 lets the system choose a free one.
@@ -33,8 +33,8 @@ class BackgroundApp(Background):
     def __init__(
         self, app: Any, *, name: str | None = None, host: str = "127.0.0.1", port: int = 0, **options: Any
     ) -> None:
-        if not callable(app):
-            raise TypeError(f"the app must be an ASGI application, such as FastAPI(), not {app!r}")
+        if not callable(app) and not isinstance(app, str):
+            raise TypeError(f"the app must be an ASGI application, or its place, 'module:app', not {app!r}")
         super().__init__(name or str(getattr(app, "__name__", type(app).__name__)), host, port)
         self.app = app
         self._options = options
