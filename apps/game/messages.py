@@ -17,8 +17,8 @@ and gets
     {"type": "changes", "tick": 813, "ack": 18, "body": {…}, "players": {"3": {"x": 420}},
      "coins": {"7": null}, "events": [{"event": "robbed", "by": 3, "whom": 5, "coins": 4}]}
     {"type": "pong", "time": 1234.5}
-    {"type": "error", "text": "you don't play: join first"}
-    {"type": "bye", "code": 4001, "text": "you play in another window now"}   and then a close
+    {"type": "error", "text": "you aren't playing: join first"}
+    {"type": "bye", "code": 4001, "text": "you're playing in another window now"}   and then a close
 
 `ack` is the number of the last input that has been dealt with, and `body` all that the player's next moves
 depend on. Changes say what is different from the tick before; null is for what is gone.

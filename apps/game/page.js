@@ -1,4 +1,4 @@
-// The game's page: says what you want, 20 times a second, shows what has become of it, and comes back after a loss.
+// The game's page: says what you want, 20 times a second, shows what came of it, and reconnects.
 
 import { Arena, colour } from "./draw.js";
 import { Interpolation, Prediction } from "./world.js";
@@ -157,19 +157,22 @@ function update(message) {
 
 const nameOf = (at) => (Number(at) === me ? "you" : (seen.players[at]?.name ?? "somebody"));
 
+const amount = (coins) => (coins === 1 ? "a coin" : `${coins} coins`);
+
 function tell(event) {
   const capital = (words) => words[0].toUpperCase() + words.slice(1);
   if (event.event === "robbed") {
     const by = capital(nameOf(event.by));
-    const loot = event.coins === 1 ? "a coin" : `${event.coins} coins`;
-    const what = event.coins ? `robbed ${nameOf(event.whom)} of ${loot}` : `caught ${nameOf(event.whom)}`;
+    const what = event.coins
+      ? `robbed ${nameOf(event.whom)} of ${amount(event.coins)}`
+      : `caught ${nameOf(event.whom)}`;
     news(`${by} ${what}.${event.whom === me ? " You are the magpie now!" : ""}`);
   } else if (event.event === "magpie") {
     news(event.who === me ? "You are the magpie: rob somebody!" : `${nameOf(event.who)} is the magpie.`);
   } else if (event.event === "over") {
     const winners = event.winners.map(nameOf).join(" and ");
     const verb = event.winners.length > 1 || winners === "you" ? "win" : "wins";
-    news(winners ? `${capital(winners)} ${verb} with ${event.coins} coins.` : "The round is over.");
+    news(winners ? `${capital(winners)} ${verb} with ${amount(event.coins)}.` : "The round is over.");
   } else if (event.event === "begins") {
     news("A new round!");
   }
@@ -278,10 +281,10 @@ function score() {
       dot.className = "dot";
       dot.style.background = colour(Number(at));
       row.insertCell().append(dot, player.name, player.magpie ? " · magpie" : "");
-      for (const amount of [player.coins, player.wins]) {
+      for (const count of [player.coins, player.wins]) {
         const cell = row.insertCell();
         cell.className = "number";
-        cell.textContent = amount;
+        cell.textContent = count;
       }
       return row;
     }),

@@ -230,7 +230,7 @@ class GameServer:
                     if client.here or client.closing:
                         deadline.reschedule(None)
         except TimeoutError:
-            await connection.close(POLICY, "say whether you play or watch")
+            await connection.close(POLICY, "say whether you want to play or watch")
         except ConnectionClosed:
             pass  # it has gone
         finally:
@@ -262,7 +262,7 @@ class GameServer:
             client.put(message("pong", time=request.time))
         elif isinstance(request, Move):
             if client.seat is None:
-                raise BadRequest("you don't play: join first")
+                raise BadRequest("you aren't playing: join first")
             self.game.hear(client.seat, request.number, request.wanted)
         elif isinstance(request, Join):
             self.let_play(client, request)
@@ -280,7 +280,7 @@ class GameServer:
             BadRequest: there is none, or it has one.
         """
         if client.seat:
-            raise BadRequest("you play already")
+            raise BadRequest("you're playing already")
         try:
             seat = self.game.sit(request.name, request.seat)
         except Full as full:
@@ -288,7 +288,7 @@ class GameServer:
         for other in self.clients:
             if other.seat is seat:
                 other.seat = None
-                other.close(ELSEWHERE, "you play in another window now")
+                other.close(ELSEWHERE, "you're playing in another window now")
         client.seat, client.here, client.in_step = seat, True, False
         client.put(message("welcome", you=seat.player.number, seat=seat.token, ack=seat.ack))
 

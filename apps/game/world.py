@@ -162,7 +162,7 @@ def join(world: World, name: str) -> Player:
     """
     number = next((number for number in range(1, MOST_PLAYERS + 1) if number not in world.players), None)
     if number is None:
-        raise Full(f"{MOST_PLAYERS} play already")
+        raise Full(f"{MOST_PLAYERS} are playing already")
     world.players[number] = player = Player(number, name, *_free_place(world))
     return player
 

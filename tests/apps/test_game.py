@@ -103,7 +103,7 @@ def test_one_moves_and_the_other_sees_it_and_a_spectator_too() -> None:
                     await other.hear("changes")
                 assert other.seen["players"]["1"]["name"] == "Ann"
             await spectator.move(1, 0)
-            assert "you don't play" in (await spectator.hear("error"))["text"]
+            assert "you aren't playing" in (await spectator.hear("error"))["text"]
             await bob.say("ping", time=12.5)
             assert (await bob.hear("pong"))["time"] == 12.5
             await bob.say("watch")
@@ -147,7 +147,7 @@ def test_the_seventeenth_may_watch() -> None:
                 server.game.sit(f"P{number}")
             late = Player(one)
             await late.say("join", name="Ann")
-            assert (await late.hear("error"))["text"] == "16 play already: watch, or try again later"
+            assert (await late.hear("error"))["text"] == "16 are playing already: watch, or try again later"
             await late.say("watch")
             assert len((await late.hear("snapshot"))["players"]) == 16
 
@@ -232,7 +232,7 @@ def test_one_who_says_nothing_and_one_who_reads_nothing_are_cut_off(monkeypatch:
             mute = await connect(url, sock=sock, proxy=None, max_queue=1)
             await mute.send('{"type": "watch"}')
             await ann.until(lambda: len(server.clients) == 2)  # the silent one has gone
-            with pytest.raises(ConnectionClosedError, match="say whether you play or watch"):
+            with pytest.raises(ConnectionClosedError, match="say whether you want to play or watch"):
                 await Player(silent).hear("nothing")
             monkeypatch.setattr("apps.game.server.view", with_weight(messages.view))
             await ann.until(lambda: len(server.clients) == 1)

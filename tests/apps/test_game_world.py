@@ -179,7 +179,7 @@ def test_one_who_comes_back_gets_its_place_and_its_coins_for_a_while() -> None:
 
 def test_a_full_game_refuses_until_somebody_is_away_or_idle() -> None:
     game, seats = sat(*(f"P{number}" for number in range(MOST_PLAYERS)))
-    with pytest.raises(Full, match="16 play already"):
+    with pytest.raises(Full, match="16 are playing already"):
         game.sit("Ann")
     game.leave(seats[4])
     assert game.sit("Ann").player.number == 5

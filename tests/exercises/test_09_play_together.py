@@ -86,7 +86,7 @@ class TestAccept(Computation):
     wrong: ClassVar = [
         (but("number > last and ", ""), '"number": 4', "expected `None`", "greater than `last`"),
         (but("number > last", "number >= last"), '"number": 4', "greater than `last`"),
-        (but("number > last", "number == last + 1"), '"number": 9', "expected `(9, 0, 0)`"),
+        (but("number > last", "number == last + 1"), '"number": 9', "not only the next one"),
         (but("x in (-1, 0, 1) and ", ""), '"x": 2', "nothing else"),
         (but(" and y in (-1, 0, 1)", ""), '"y": -50', "nothing else"),
         (but("type(each) is int", "isinstance(each, int)"), '"x": true', "ask for the type"),
@@ -95,14 +95,14 @@ class TestAccept(Computation):
         (but("type(each) is int", "each == int(each)"), '"x": true', "ask for the type"),
         (but('set(wish) != {"number", "x", "y"}', '"number" not in wish'), '"at": 100', "exactly the three"),
         (but('set(wish) != {"number"', 'not set(wish) >= {"number"'), '"at": 100', "exactly the three"),
-        (but("not isinstance(wish, dict) or ", ""), "TypeError", "may be anything"),
+        (but("not isinstance(wish, dict) or ", ""), "TypeError", "may hold anything"),
         (
             but(
                 "    try:\n        wish = json.loads(text)\n    except ValueError:\n        return None",
                 "    wish = json.loads(text)",
             ),
             "JSONDecodeError",
-            "may be anything",
+            "may hold anything",
         ),
         (but("return (number, x, y) if", "return [number, x, y] if"), "`[1, 1, 0]`", "as they came"),
         (but("(number, x, y) if", "(x, y) if"), "expected `(1, 1, 0)`", "as they came"),
@@ -156,9 +156,9 @@ class TestReplay(Computation):
         """,
     ]
     wrong: ClassVar = [
-        (but("number > ack", "number >= ack"), "`ack` itself", "still pending is `[(19, 1)]`"),
-        (but(" if number > ack", ""), "inputs up to `ack`"),
-        (but("number > ack", "number < ack"), "inputs up to `ack`"),
+        (but("number > ack", "number >= ack"), "including `ack`", "still pending is `[(19, 1)]`"),
+        (but(" if number > ack", ""), "inputs up to and including `ack`"),
+        (but("number > ack", "number < ack"), "keep every `(number, move)`"),
         (but("number > ack", "number > ack + 1"), "still pending is `[(18, 1), (19, 1), (20, -1)]`"),
         (but("place = walk(place, move)", "place += move"), "a wall at 10", "call `walk` for each"),
         (but("place = walk(place, move)", "walk(place, move)"), "you are at 4, you returned `3`"),
@@ -166,8 +166,12 @@ class TestReplay(Computation):
         (but("in still_pending:", "in pending:"), "call `walk` for each", "after input 18"),
         (but("return place, still_pending", "return place"), "return a pair"),
         (but("return place, still_pending", "return still_pending, place"), "return a pair"),
-        (but("return place, still_pending", "return place, pending"), "inputs up to `ack`"),
-        (but("[(number, move) for", "[number for", "for _, move in", "for move in"), "inputs up to `ack`"),
+        (but("return place, still_pending", "return place, pending"), "inputs up to and including `ack`"),
+        (
+            but("[(number, move) for", "[number for", "for _, move in", "for move in"),
+            "keep every `(number, move)`",
+        ),
+        (but("if number > ack", "if number > ack + 1"), "keep every `(number, move)`"),
         (
             but("    return place", "    pending[:] = still_pending\n    return place"),
             "you changed `pending`",
@@ -239,9 +243,10 @@ class TestBetween(Computation):
         """,
     ]
     wrong: ClassVar = [
-        (but("    share = min(max(share, 0), 1)\n", ""), "now it is 9.0", "before the first time"),
-        (but("min(max(share, 0), 1)", "max(share, 0)"), "now it is 12.5", "after the second"),
-        (but("min(max(share, 0), 1)", "min(share, 1)"), "now it is 9.0", "before the first time"),
+        (but("    return places", "    return list(places.items())"), "return a new dict"),
+        (but("    share = min(max(share, 0), 1)\n", ""), "now it is 9.0", "earlier than `before`"),
+        (but("min(max(share, 0), 1)", "max(share, 0)"), "now it is 12.5", "later than `after`"),
+        (but("min(max(share, 0), 1)", "min(share, 1)"), "now it is 9.0", "earlier than `before`"),
         (but("min(max(share, 0), 1)", "0.5"), "now it is 10.0", "old + (new - old) * share"),
         (but("min(max(share, 0), 1)", "1 - min(max(share, 0), 1)"), "expected `(0.0, 8.0)`"),
         (but(' / (after["time"] - before["time"])', ""), "now it is 10.5", "old + (new - old) * share"),
@@ -253,12 +258,12 @@ class TestBetween(Computation):
             "`share` of the way",
         ),
         (but("(old_x + (x - old_x) * share, ", "(x, "), "now it is 10.0", "old + (new - old) * share"),
-        (but("old_y + (y - old_y) * share)", "old_y)"), "you have bob at", "go through the names"),
+        (but("old_y + (y - old_y) * share)", "old_y)"), "you have bob at", "old + (new - old) * share"),
         (
             but("(old_x + (x - old_x) * share, ", "(0 * "),
             "you have ann at `0.0`",
             "old + (new - old) * share",
         ),
         (but("places = {}", 'places = before["places"]'), "you changed what was given", "build a new dict"),
-        (but("    return places\n", ""), "`None`", "go through the names"),
+        (but("    return places\n", ""), "`None`", "return a new dict"),
     ]

@@ -13,22 +13,25 @@ from helpers.checks.whose import check
 
 Place = tuple[float, float]
 
-WHATEVER = "`text` may be anything: look at it before you use it, and return `None` for what doesn't fit"
+WHATEVER = "`text` may hold anything: look at each part before you use it; return `None` if one doesn't fit"
 WHOLE_NUMBERS = "`True == 1` and `1.0 == 1` in Python: ask for the type as well"
-EXACTLY = "exactly the three keys: a key too many is a client that wants something else"
+EXACTLY = "accept exactly the three keys: a client that sends another one wants something else"
 NEWER = "an input counts once: its number must be greater than `last`"
 LIMITS = "`x` and `y` are −1, 0 or 1, and nothing else"
-AS_TUPLE = "return `(number, x, y)`, as they came"
-WALK_EACH = "call `walk` for each input that is still pending, in order, from the server's `place` on"
-DROP_ACKED = "inputs up to `ack`, and `ack` itself, are in `place` already"
+PROPER = "this input is fine: any number greater than `last` will do, not only the next one"
+AS_TUPLE = "return the tuple `(number, x, y)`, as they came"
+WALK_EACH = "call `walk` for each input that is still pending, in order, starting from the server's `place`"
+DROP_ACKED = "inputs up to and including `ack` are in `place` already: leave them out"
+KEEP_OTHERS = "keep every `(number, move)` whose number is greater than `ack`, in the same order"
 TWO_THINGS = (
     "return a pair: where to show the player, and the list of `(number, move)` that are still pending"
 )
 LEAVE_IT = "make a new list, and leave `pending` as it is"
-LINE = "with `share` of the time gone, it is `share` of the way: `old + (new - old) * share`"
-NEARER = "before the first time it is where `before` has it, and after the second where `after` has it"
-WHO = "go through the names in `after`; somebody who isn't in `before` is where `after` has them"
-ONLY_LOOK = "the states are for reading: build a new dict"
+LINE = "after `share` of the time, `x` and `y` are `share` of the way: `old + (new - old) * share`"
+NEARER = "earlier than `before`, use the places in `before`; later than `after`, use those in `after`"
+WHO = "go through the names in `after`: anyone else has left, and anyone new is where `after` has them"
+A_DICT = "return a new dict: `(x, y)` for each name"
+ONLY_LOOK = "only read the two states, and build a new dict"
 
 
 @check
@@ -38,12 +41,12 @@ def accept(function: Any) -> Verdict:
     async def scenario(answer: Answer) -> str:
         for last, number, x, y in ((0, 1, 1, 0), (4, 5, -1, 1), (4, 9, 0, 0), (17, 2000, 1, -1)):
             text = json.dumps({"number": number, "x": x, "y": y})
-            returned = await _of(answer, last, text)
+            returned = await answer(last, text)
             if returned != (number, x, y) or not isinstance(returned, tuple):
                 raise NotYet(
                     f"`last` is {last}, and `{text}` came; you returned {shown(returned)}, "
                     f"expected `{(number, x, y)}`",
-                    AS_TUPLE,
+                    PROPER if returned is None else AS_TUPLE,
                 )
         for text, hint in (
             ('{"number": 4, "x": 1, "y": 0}', NEWER),
@@ -69,7 +72,7 @@ def accept(function: Any) -> Verdict:
                 raise NotYet(
                     f"`last` is 4, and `{text}` came; you returned {shown(returned)}, expected `None`", hint
                 )
-        return "honest inputs were accepted as they came, and seventeen others refused"
+        return "honest inputs were accepted as they came, and seventeen others were refused"
 
     return try_function(function, scenario, arguments="last, text", coroutine=False)
 
@@ -97,12 +100,12 @@ def replay(function: Any) -> Verdict:
 
     async def scenario(answer: Answer) -> str:
         for place, ack, moves, walk, rule in (
-            (3, 17, {18: 1, 19: 1, 20: -1}, _with_a_wall, "free ground"),
-            (3, 18, {17: 1, 18: 1, 19: 1}, _with_a_wall, "free ground"),
-            (9, 5, {6: 1, 7: 1, 8: 1, 9: -1}, _with_a_wall, "a wall at 10"),
-            (1, 2, {3: 1, 4: -1, 6: 1}, _on_ice, "ice, where each move doubles the place first"),
-            (7, 9, {8: 1, 9: 1}, _with_a_wall, "free ground"),
-            (7, 0, {}, _with_a_wall, "free ground"),
+            (3, 17, {18: 1, 19: 1, 20: -1}, _with_a_wall, "on free ground"),
+            (3, 18, {17: 1, 18: 1, 19: 1}, _with_a_wall, "on free ground"),
+            (9, 5, {6: 1, 7: 1, 8: 1, 9: -1}, _with_a_wall, "with a wall at 10"),
+            (1, 2, {3: 1, 4: -1, 6: 1}, _on_ice, "on ice, where each move doubles the place first"),
+            (7, 9, {8: 1, 9: 1}, _with_a_wall, "on free ground"),
+            (7, 0, {}, _with_a_wall, "on free ground"),
         ):
             await _replays(answer, place, ack, list(moves.items()), walk, rule)
         return "unanswered inputs were made again, by the rules; the others were left out"
@@ -124,7 +127,7 @@ async def _replays(
         ends = walk(ends, move)
     given = list(pending)
     returned = await answer(place, ack, given, walk)
-    when = f"on {rule}, the server has you at {place} after input {ack}, pending is `{pending}`"
+    when = f"{rule}, the server has you at {place} after input {ack}, pending is `{pending}`"
     if given != pending:
         raise NotYet(f"{when}; you changed `pending` to {shown(given)}", LEAVE_IT, sure=True)
     try:
@@ -133,7 +136,8 @@ async def _replays(
     except (TypeError, ValueError):
         raise NotYet(f"{when}; you returned {shown(returned)}", TWO_THINGS) from None
     if still != right:
-        raise NotYet(f"{when}; still pending is `{right}`, you returned {shown(still)}", DROP_ACKED)
+        hint = DROP_ACKED if any(each in still for each in pending if each[0] <= ack) else KEEP_OTHERS
+        raise NotYet(f"{when}; still pending is `{right}`, you returned {shown(still)}", hint)
     if at != ends:
         raise NotYet(f"{when}; you are at {ends}, you returned {shown(at)}", WALK_EACH)
 
@@ -156,7 +160,7 @@ def between(function: Any) -> Verdict:
         for now, share in ((10.5, 0.25), (12.0, 1.0)):
             both = {"ann": (0.0, 0.0), "bob": (4.0, 2.0)}, {"bob": (0.0, 10.0), "cem": (3.0, 3.0)}
             right = {"bob": (4 - 4 * share, 2 + 8 * share), "cem": (3.0, 3.0)}
-            await _between(answer, *both, now, right, WHO)
+            await _between(answer, *both, now, right, LINE)
         await _between(answer, {"ann": (1.0, 1.0)}, {}, 10.0, {}, WHO)
         return "everybody was on the line between two places, and nobody ran ahead of the newer one"
 
@@ -181,10 +185,13 @@ async def _between(
         raise NotYet(f"{when}: {not_yet.verdict.said}", WHO, sure=True) from not_yet
     if (before["places"], after["places"]) != (old, new):
         raise NotYet(f"{when}; you changed what was given", ONLY_LOOK, sure=True)
-    if not isinstance(returned, dict) or set(returned) != set(right):
+    if not isinstance(returned, dict):
+        raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", A_DICT)
+    if set(returned) != set(right):
         raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", WHO)
     for name, place in right.items():
         if not _same(returned[name], place):
+            hint = hint if name in old else WHO
             raise NotYet(f"{when}; you have {name} at {shown(returned[name])}, expected `{place}`", hint)
 
 
