@@ -92,7 +92,7 @@ class Inbox:
             if isinstance(chunk, str) or not chunk:
                 raise Refused("a chunk is a binary message with something in it")
             if have + len(chunk) > size:
-                raise Refused(f"these are more than the {size:,} bytes that were announced")
+                raise Refused(f"this is more than the {size:,} bytes that were announced")
             await asyncio.to_thread(_append, path, chunk)
             have += len(chunk)
             await _say(connection, {"type": "have", "bytes": have})

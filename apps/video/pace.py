@@ -117,7 +117,7 @@ class Pace:
         return statistics.median([*self._shares][-FALLS_BY:]) if self._shares else 0.0
 
     def _judge(self, share: float) -> None:
-        """Take in what share of its time a picture needed."""
+        """Note what share of its time a picture took, and adjust the quality."""
         self._seen += self.period
         self._shares.append(share)
         if share < URGENT:

@@ -69,7 +69,7 @@ function hear(message) {
       asked += 1; // from now on, once a second
     }
   } else if (message.type === "watchers") {
-    part("watchers").textContent = message.count === 1 ? "you watch alone" : `${message.count} watch`;
+    part("watchers").textContent = message.count === 1 ? "only you are watching" : `${message.count} are watching`;
   } else if (message.type === "error") {
     say(message.text, true);
   }

@@ -149,7 +149,7 @@ class VideoServer:
             if url.path == "/upload":
                 await self.take(connection, dict(parse_qsl(url.query)))
             elif len(self.watchers) >= MOST_WATCHERS:
-                await connection.close(TRY_AGAIN, "too many watch")
+                await connection.close(TRY_AGAIN, "too many are watching")
             else:
                 await self.watch(connection)
 

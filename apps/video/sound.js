@@ -1,4 +1,4 @@
-// Blocks of sound, played one after another by Web Audio, a little later than they come: the jitter buffer.
+// Blocks of sound, played one after another by Web Audio, a little later than they arrive: the jitter buffer.
 
 const BLOCK = 0.02; // seconds
 const FIRST_LEAD = 0.08; // seconds that a block waits at first, so that a late one is still in time

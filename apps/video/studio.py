@@ -32,7 +32,7 @@ class Shot:
         self._messages: dict[int, asyncio.Future[bytes]] = {}
 
     async def message(self, quality: int, pool: ThreadPoolExecutor) -> bytes:
-        """The picture as a message in one of the qualities; who asks first has it encoded."""
+        """The picture as a message in one of the qualities; the first call encodes it."""
         if quality not in self._messages:
             loop = asyncio.get_running_loop()
             self._messages[quality] = loop.run_in_executor(pool, self._encoded, quality)

@@ -22,7 +22,7 @@ export async function upload(file, progress) {
     if (said?.type === "done") return said.text;
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
   }
-  throw new Error("the server can't be reached, or doesn't take so large a file");
+  throw new Error("the server can't be reached, or the file is too large for it");
 }
 
 // What the server says in the end; nothing if the connection broke

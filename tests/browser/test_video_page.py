@@ -68,7 +68,7 @@ def test_two_watch_one_hears_and_changes_the_background(server: BackgroundProces
         page.goto(server.url)
     for page in pages:
         expect(page.locator("#state")).to_have_text("live")
-        expect(page.locator("#watchers")).to_have_text("2 watch")
+        expect(page.locator("#watchers")).to_have_text("2 are watching")
         moves(page)
     one, phone = pages
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off"

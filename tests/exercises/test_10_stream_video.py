@@ -64,18 +64,18 @@ class TestPutNewest(Computation):
         (
             but("slot.get_nowait() if slot.full() else None", "slot.get_nowait()"),
             "QueueEmpty",
-            "nothing in it",
+            "the slot was empty",
         ),
         (but("slot.get_nowait() if", "slot.get() if"), "QueueFull"),
-        (but("    slot.put_nowait(picture)\n", ""), "then there was `[]` in it", "put the new picture in"),
-        (but("slot.put_nowait(picture)", "slot.put(picture)"), "then there was `[]`", "put_nowait"),
+        (but("    slot.put_nowait(picture)\n", ""), "the slot held `[]`", "put the new picture in"),
+        (but("slot.put_nowait(picture)", "slot.put(picture)"), "the slot held `[]`", "put_nowait"),
         (but("return left_out", "return picture"), "you returned `'picture 1'`, expected `None`"),
         (but("return left_out", "return left_out is not None"), "you returned `False`, expected `None`"),
         (but("    return left_out\n", ""), "expected `'picture 1'`", "that you took out"),
         (but("slot.full()", "slot.empty()"), "QueueEmpty"),
         (
             but("slot.put_nowait(picture)", "slot.put_nowait(left_out or picture)"),
-            "then there was `['picture 1']` in it",
+            "the slot held `['picture 1']`",
             "take the old picture out",
         ),
         (
@@ -85,7 +85,7 @@ class TestPutNewest(Computation):
                     return picture
                 slot.put_nowait(picture)
             """,
-            "then there was `['picture 1']` in it",
+            "the slot held `['picture 1']`",
         ),
         (
             """
@@ -162,6 +162,8 @@ class TestUnpack(Computation):
             "a message of 1 bytes",
             "raised error: unpack_from",
         ),
+        (but("< 16", "<= 16"), "a message of 16 bytes", "raised ValueError", "a whole header"),
+        (but("unpack_from(", "unpack("), "a message of 24 bytes", "raised error", "unpack_from"),
         (but("< 16", "< 15"), "a message of 15 bytes", "raised error: unpack_from"),
         (but("raise ValueError(", "return print("), "a message of 0 bytes", "you returned `None`"),
         (but("raise ValueError(", "raise TypeError("), "TypeError", "`raise ValueError`"),
