@@ -159,6 +159,10 @@ def neighbours_are_linked(notebook: Notebook) -> Iterator[str]:
         found = re.search(rf"\b{word}: *\[[^\]]+\]\(([^)]+)\)", source(notebook.cells[0]), re.IGNORECASE)
         if (found and found[1]) != wanted:
             yield f"the first cell's link `{word}:` leads to {found and found[1]}, not to {wanted}"
+    closing = source(notebook.of_kind("markdown")[-1])
+    found = re.search(r"^Next: \[[^\]]+\]\(([^)]+)\)\Z", closing, re.MULTILINE)
+    if (found and found[1]) != neighbours["next"]:
+        yield f"the last text's link `Next:` leads to {found and found[1]}, not to {neighbours['next']}"
 
 
 def anchors(notebook: dict[str, Any]) -> set[str]:

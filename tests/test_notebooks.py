@@ -126,6 +126,7 @@ def good(tmp_path: Path) -> Notebook:
         code('check_guess(guess_many, 1, "many")'),
         markdown(
             "## What you learned\n\nIt.\n\n## In production\n\nToo.\n\n## Sources\n\n- [x](https://x.org)"
+            "\n\nNext: [After](02_after.ipynb)"
         ),
         code("server.stop()"),
     ]

@@ -196,7 +196,7 @@ def links(book: list[Path], path: Path) -> str:
 
 
 def relink(book: list[Path], path: Path) -> None:
-    """Write a chapter's links to its neighbours again, and touch nothing else.
+    """Write a chapter's links to its neighbours again, at its beginning and its end.
 
     Raises:
         ValueError: its first cell has no line of links.
@@ -208,6 +208,11 @@ def relink(book: list[Path], path: Path) -> None:
         raise ValueError(f"the first cell of {path.name} has no line with `previous:` or `next:`")
     text = text.replace(line[0], links(book, path))
     notebook["cells"][0]["source"] = text.splitlines(keepends=True)
+    last = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"][-1]
+    closing = re.sub(r"\n+Next: \[.*$", "", "".join(last["source"]))
+    for following in book[book.index(path) + 1 :][:1]:
+        closing += f"\n\nNext: [{title_of(following)}]({following.name})"
+    last["source"] = closing.splitlines(keepends=True)
     write(path, notebook)
 
 
