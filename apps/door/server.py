@@ -262,7 +262,7 @@ class Door:
         """Do what one message asks for.
 
         Raises:
-            BadRequest: it is no request, comes too soon after others, or isn't allowed.
+            BadRequest: it isn't a valid request, comes too soon after others, or isn't allowed.
         """
         if not self._talk[guest.held.who].take():
             raise BadRequest("you are too fast")
@@ -285,7 +285,7 @@ class Door:
                 self._log_out(guest)
 
     def _need(self, guest: Guest, right: Right, room: str, id: int | None) -> None:
-        """Look at each message: what was allowed at the handshake may not be any more."""
+        """Check a right for each message: what was allowed at the handshake may no longer be."""
         if not self.people.may(guest.held.who, right, room):
             self.note(guest.connection, "may not: %s in %s", right.name, room)
             raise BadRequest("you may not do that in this room", id)

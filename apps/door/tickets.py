@@ -97,8 +97,9 @@ class Passes:
             said, signature = map(from_letters, text[: LONGEST_TEXT + 1].split("."))
         except ValueError:  # binascii.Error is one
             raise Refused("this is no pass") from None
-        # The signature first: nothing of a stranger's is read. Not `==`, which takes the longer, the more
-        # bytes are right (https://docs.python.org/3/library/hmac.html#hmac.compare_digest).
+        # The signature first: nothing of a stranger's is read. Not `==`: it may stop at the first wrong
+        # byte, so that its time tells how many are right
+        # (https://docs.python.org/3/library/hmac.html#hmac.compare_digest).
         if len(text) > LONGEST_TEXT or not hmac.compare_digest(signature, self._sign(said)):
             raise Refused("this is no pass of ours")
         found = msgspec.json.decode(said, type=Pass)

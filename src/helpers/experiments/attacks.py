@@ -1,4 +1,4 @@
-"""What unkind clients do to a WebSocket server, with nothing but sockets: each attack is one short function.
+"""What hostile clients do to a WebSocket server, with nothing but sockets: each attack is one short function.
 
     await apart(attacks.bomb, server.url)
 
@@ -33,7 +33,7 @@ DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of an attack: whether the server let it happen, how, and by how many MiB it grew."""
+    """How an attack ended: whether the server let it happen, how, and by how many MiB the server grew."""
 
     got_in: bool
     how: str
@@ -64,7 +64,7 @@ def bomb(url: str, megabytes: int = 100) -> Outcome:
 
 
 def half_open(url: str, count: int = 100, seconds: float = 2.0) -> Outcome:
-    """Begin handshakes and don't end them; see how many the server still holds after some seconds."""
+    """Begin handshakes and don't finish them; see how many the server still keeps open after some seconds."""
     held = [dial(url, handshake(url)[:-4]) for _ in range(count)]
     time.sleep(seconds)
     open_still = count - len(select.select(held, [], [], 0)[0])  # there is an end to be read in the others
@@ -82,7 +82,7 @@ def crowd(url: str, count: int = 100) -> Outcome:
 
 
 def flood(url: str, count: int = 1000, text: str = "spam") -> Outcome:
-    """Send very many messages at once; see how the server takes it."""
+    """Send a great many messages at once; see how many the server answers."""
     heard, code = 0, ""
     with enter(url) as (sock, _):
         with contextlib.suppress(OSError):
