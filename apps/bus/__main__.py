@@ -1,6 +1,7 @@
 """Start an engine that only this machine can reach: `python -m apps.bus redis`, or `nats`."""
 
 import argparse
+import contextlib
 import importlib.util
 import shutil
 import signal
@@ -39,8 +40,9 @@ def main() -> None:
     parser.add_argument("--folder", help="for its files (default: a temporary one)")
     given = parser.parse_args()
     port = given.port or PORTS[given.engine]
-    with tempfile.TemporaryDirectory(prefix="bus-") as temporary:
-        folder = Path(given.folder or temporary)
+    kept = contextlib.nullcontext(given.folder)
+    with kept if given.folder else tempfile.TemporaryDirectory(prefix="bus-") as name:
+        folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         program = subprocess.Popen(command(given.engine, port, str(folder)))
         for number in (signal.SIGINT, signal.SIGTERM):
