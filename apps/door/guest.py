@@ -16,7 +16,7 @@ from apps.door.tickets import Pass
 
 
 class Guest:
-    """Somebody who has come in: a bounded queue of what they shall get, and a task that sends it.
+    """Somebody who has come in: a bounded queue of messages for them, and a task that sends those.
 
     Args:
         connection: theirs.
@@ -33,7 +33,7 @@ class Guest:
         self._writer = asyncio.create_task(self._write())
 
     def tell(self, kind: str, **fields: Any) -> None:
-        """Queue a message; one for whom too many pile up is cut off."""
+        """Queue a message; a guest for whom too many pile up is cut off."""
         text = as_text(kind, **fields)
         self._bytes += len(text)
         self._waiting.append(text)

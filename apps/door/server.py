@@ -177,7 +177,7 @@ class Door:
             return self._refuse(connection, HTTPStatus.UNAUTHORIZED, str(refused))
 
     async def _login(self, connection: Visitor, name: str, password: str) -> Response:
-        """Check a password. Before a page from elsewhere could ask this, its browser would ask us (CORS)."""
+        """Check a password. For a page from elsewhere, the browser would have to ask us first (CORS)."""
         if not self._tries[name if name in self.people else ""].take():  # strangers share one bucket
             return self._refuse(connection, HTTPStatus.TOO_MANY_REQUESTS, "too many tries: wait a little")
         if not await asyncio.to_thread(self.people.knows, name, password):

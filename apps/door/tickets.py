@@ -5,9 +5,9 @@
     ticket = passes.ticket(session)            # for one connection within 30 s
     passes.spend(passes.read(text_of_ticket))  # whose it is; a second time, `Refused`
 
-A session is for a cookie or a header. A ticket can be shown around, in a URL and so in a log: it is spent
-before anybody has read that. The signature is an HMAC (RFC 2104) with SHA-256; `itsdangerous` makes the same
-with more options.
+A session is for a cookie or a header. A ticket may be seen, in a URL and so in a log: by the time
+anybody reads that, it is spent. The signature is an HMAC (RFC 2104) with SHA-256;
+`itsdangerous` makes the same with more options.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pass(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     """What a pass says.
 
     Args:
-        number: which pass it is, and of no other.
+        number: of this pass, and of no other.
         who: whose it is.
         until: when it ends, in seconds since 1970.
         session: the number of the session that it belongs to; its own if it is one.
@@ -57,7 +57,7 @@ class Passes:
     """Makes passes, and knows its own when they come back.
 
     Args:
-        key: 32 random bytes, the same in all processes that shall accept them.
+        key: 32 random bytes, the same in all processes that accept each other's passes.
         clock: tells the time, in seconds since 1970.
     """
 
