@@ -20,7 +20,7 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 4.0
 """In seconds: the longest wait between two attempts to connect."""
 FINAL_CODES = {1000, 1003, 1007, 1008, *range(4000, 5000)}
-"""Close codes that are an answer and no accident, so that it is no use to try again (RFC 6455 §7.4)."""
+"""Close codes that are an answer and not an accident, so trying again is no use (RFC 6455 §7.4)."""
 
 REPLAY_MESSAGES = 500
 """How many messages are kept for somebody who may come back."""
@@ -29,7 +29,7 @@ REPLAY_CHARACTERS = 64 * 1024
 
 
 def pauses() -> Generator[float]:
-    """How long to wait before each attempt, in seconds: longer each time, and random."""
+    """How long to wait before each attempt, in seconds: random, and longer each time up to a limit."""
     longest = FIRST_PAUSE
     while True:
         yield random.uniform(longest / 2, longest)
@@ -85,10 +85,10 @@ class Replay:
         oldest = self.last - len(self._kept) + 1
         if epoch != self.epoch:
             raise SnapshotNeeded(
-                "the numbers have begun again: the server was restarted, or you were away for long"
+                "the numbers have begun again: the server was restarted, or you were away for too long"
             )
         if not 0 <= number <= self.last:
-            raise SnapshotNeeded(f"you say that you have seen number {number}, and there are {self.last}")
+            raise SnapshotNeeded(f"you say you have seen number {number}, but the last one is {self.last}")
         if number + 1 < oldest:
             raise SnapshotNeeded(f"you have seen number {number}, and the oldest kept is number {oldest}")
         return list(enumerate(self._kept, oldest))[number + 1 - oldest :]

@@ -55,8 +55,8 @@ def test_what_was_missed_is_sent_again() -> None:
     ("number", "why"),
     [
         (0, "you have seen number 0, and the oldest kept is number 2"),
-        (5, "you say that you have seen number 5, and there are 4"),
-        (-1, "you say that you have seen number -1, and there are 4"),
+        (5, "you say you have seen number 5, but the last one is 4"),
+        (-1, "you say you have seen number -1, but the last one is 4"),
     ],
 )
 def test_what_cannot_be_sent_again_is_said(number: int, why: str) -> None:

@@ -121,7 +121,7 @@ class TestMissed(Computation):
     wrong: ClassVar = [
         (but("0 <= count <= len(kept)", "count <= len(kept)"), "expected a `LookupError`", "no such number"),
         (but("0 <= count <= len(kept)", "0 <= count"), "expected a `LookupError`", "more than are kept"),
-        (but("count <= len(kept)", "count < len(kept)"), "you raised LookupError", "all is there"),
+        (but("count <= len(kept)", "count < len(kept)"), "you raised LookupError", "it's all there"),
         (but("0 <= count", "0 < count"), "you raised LookupError"),
         (but("if not 0 <= count <= len(kept):", "if count > last:"), "expected a `LookupError`"),
         (but(SLICE, "return list(kept)[-count:]"), "the client has number 3: you returned"),
@@ -249,7 +249,7 @@ class TestListen(Function):
                 return heard
             """,
             "four times: you returned",
-            "the clock begins again with each message",
+            "the clock starts over with each message",
         ),
         (
             """

@@ -2,7 +2,7 @@
 
     python -m apps.chat.trials.polite_server
 
-Each message is a number of seconds; the answer comes when so much time has passed.
+Each message is a number of seconds; the answer comes that much later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import signal
 import sys
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
 PATIENCE = 1.0
@@ -42,10 +42,11 @@ async def handler(connection: ServerConnection) -> None:
 
 
 async def go_down(server: Server) -> None:
-    """End: nobody new, a word to everybody, what is in hand, and the rest is cut short."""
+    """Let nobody new in, say when to come back, finish what is in hand, and cut the rest short."""
     server.close(close_connections=False)
     for connection in server.connections:
-        await connection.send(json.dumps({"type": "bye", "after": round(random.uniform(0, SPREAD), 1)}))
+        bye = {"type": "bye", "after": round(random.uniform(0, SPREAD), 1)}
+        broadcast({connection}, json.dumps(bye))  # which never waits for a client
     if in_hand:
         await asyncio.wait(in_hand, timeout=PATIENCE)
     await asyncio.gather(*(connection.close(1012, "restart") for connection in server.connections))

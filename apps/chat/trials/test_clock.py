@@ -42,7 +42,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 async def attempts(seconds: float) -> list[float]:
-    """When a client tries to connect to a server that is away for so long."""
+    """When a client tries to connect to a server that is away for that long."""
     loop, tried = asyncio.get_running_loop(), list[float]()
     for pause in pauses():
         await asyncio.sleep(pause)

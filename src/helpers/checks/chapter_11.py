@@ -24,9 +24,9 @@ DRAWS = 200
 LIMIT = "the limit is `0.5 * 2**attempt`, and never more than 8"
 ALL_OF_IT = "draw from all of it: `random.uniform(0, limit)`"
 HOW_MANY = "`last - after` messages were missed; is that more than are kept?"
-FUTURE = "there is no such number yet: then the client and you don't speak of the same messages"
+FUTURE = "there is no such number yet: the client must mean other messages than you do"
 NEWEST = "the deque's last text has the number `last`: count from its end"
-EACH_TIME = "the clock begins again with each message: a deadline around `recv`, not around the whole"
+EACH_TIME = "the clock starts over with each message: a deadline around `recv`, not around the whole loop"
 ONLY_THESE = "`recv` raises `TimeoutError` or `ConnectionClosed`: what was heard before still counts"
 DONT_WAIT = "a polite close waits for the peer's: `close_timeout=` says how long, `transport.abort()` doesn't"
 
@@ -40,7 +40,7 @@ def pause(function: Any) -> Verdict:
             await _draws(answer, attempt, min(8.0, 0.5 * 2**attempt))
         for attempt in (1100, 100_000):  # 2**1024 is no float any more
             await _in_range(answer, attempt, 8.0)
-        return "the pauses are random, the limit doubles, and ends at 8 s, even after weeks"
+        return "the pauses are random, the limit doubles, and stops at 8 s, even after weeks"
 
     return try_function(function, scenario, arguments="attempt", coroutine=False)
 
@@ -85,7 +85,7 @@ def missed(function: Any) -> Verdict:
             await _missed(answer, held, last, after)
         for held, last, after in wrong:
             await _not_to_be_had(answer, held, last, after)
-        return "what was missed came back, and what can't be had was said to be missing"
+        return "what was missed came back, and you said so when it couldn't"
 
     return try_function(function, scenario, arguments="kept, last, after", coroutine=False)
 
@@ -106,7 +106,9 @@ async def _missed(answer: Answer, held: int, last: int, after: int) -> None:
     except NotYet:
         if not isinstance(answer.error, LookupError):
             raise
-        raise NotYet(f"{when}: you raised {answer.error!r}, and all is there", HOW_MANY, sure=True) from None
+        raise NotYet(
+            f"{when}: you raised {answer.error!r}, and it's all there", HOW_MANY, sure=True
+        ) from None
     right = [f"text {number}" for number in range(after + 1, last + 1)]
     if kept != _kept(held, last):
         said = f"{when}: after the call, `kept` holds {shown(list(kept))}"
