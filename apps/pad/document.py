@@ -124,7 +124,7 @@ def read(message: bytes) -> Message:
 
 
 def read_state(state: bytes) -> dict[int, int]:
-    """A state vector: for each client the number of characters and deletions that are known of it.
+    """A state vector: how many UTF-16 units of each client's insertions are known; deletions don't count.
 
     Raises:
         Rubbish: it is none.

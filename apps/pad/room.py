@@ -142,7 +142,7 @@ class Room:
             self.document.watch()
         new = self.document.apply(update)
         self.size += len(update)
-        if new == NOTHING and seat is None:  # it has come before, or something that it builds on hasn't come
+        if new == NOTHING and seat is None:  # it came before, or what it builds on is still missing
             return
         self.rows += 1
         self.revision += 1
@@ -206,7 +206,7 @@ class Room:
         """
         seat = member.seat
         if seat is None or isinstance(request, Join):
-            raise Refused("this page has no place here, or has one already")
+            raise Refused("this page hasn't joined yet, or has joined already")
         seen = self._since(seat.revision)
         if seen is None or not seat.revision <= request.revision <= self.revision:
             raise Refused(f"revision {request.revision} isn't known here")

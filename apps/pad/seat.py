@@ -49,7 +49,7 @@ class Edit(msgspec.Struct, tag="edit"):
 
 
 class Undo(msgspec.Struct, tag="undo"):
-    """Undo, or do again, what this page has done last."""
+    """Undo this page's last edit, or redo it."""
 
     number: int
     revision: int
@@ -98,10 +98,10 @@ class Seat:
         self.revision = revision
 
     def work(self, request: Edit | Undo) -> bytes:
-        """Do what the page has done, and return the update.
+        """Make the page's edit, or undo one, and return the update.
 
         Raises:
-            Refused: it can't be done to this text.
+            Refused: this text can't be edited that way.
         """
         if isinstance(request, Undo):
             update = self.replica.change(self._undo.redo if request.again else self._undo.undo)

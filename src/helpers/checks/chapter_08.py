@@ -11,18 +11,18 @@ from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.whose import check
 
-ONLY_READ = "what you are given is for reading: make something new of it"
-FROM_WHERE = "the peer has the first `state[writer]` operations of a writer, so what it lacks begins there"
-NO_STATE = "a writer who isn't in the state is one of whom the peer has nothing: `state.get(writer, 0)`"
+ONLY_READ = "what you are given is for reading only: make a new dict"
+FROM_WHERE = "the peer has the first `state[writer]` operations of each writer, so what it lacks begins there"
+NO_STATE = "of a writer who isn't in the state, the peer has nothing: `state.get(writer, 0)`"
 LEAVE_OUT = "leave out a writer of whom the peer has everything"
 AS_LOG = "return a dict: for each writer the list of operations that the peer lacks"
-ONLY_NEWS = "only a clock that is higher than the one known changes the entry"
+ONLY_NEWS = "only a clock higher than the one known changes the entry"
 AS_ENTRY = "write `people[name] = (clock, state, now)` when it is news"
-KEEP_CLOCK = "keep the entry of someone who has gone, with `None` as its state: its clock still counts"
-WHO_IS_HERE = "here is who has a state, other than `None`, and was heard at most 30 seconds before `now`"
+KEEP_CLOCK = "keep the entry of somebody who has left, with `None` as its state: its clock still counts"
+WHO_IS_HERE = "somebody is here if they have a state other than `None`, heard at most 30 seconds before `now`"
 SORTED = "return the names as a sorted list"
-HIGHER_WINS = "the higher clock wins; with equal clocks the name that is later in the alphabet"
-BOTH_KEYS = "a key that only one of them has is in the merged map as well"
+HIGHER_WINS = "the higher clock wins; if they are equal, the name that is later in the alphabet"
+BOTH_KEYS = "a key that only one of them has belongs in the merged map, too"
 AS_MAP = "return a dict with whole entries, `(clock, who, value)`"
 
 
@@ -99,7 +99,7 @@ def hear(function: Any) -> Verdict:
                 unsorted = isinstance(returned, list | tuple | set) and set(returned) == set(here)
                 hint = SORTED if unsorted else WHO_IS_HERE
                 raise NotYet(f"{when}; you returned {shown(returned)}, expected `{here}`", hint)
-        return "news counted, late and repeated words didn't, and the silent were no longer here"
+        return "news counted, late and repeated messages didn't, and anybody silent was gone"
 
     return try_function(function, scenario, arguments="people, name, clock, state, now", coroutine=False)
 
