@@ -43,13 +43,16 @@ def main() -> None:
         password = secrets.token_urlsafe(9)
         people.add(name, password, rooms)
         print(f"{name} comes in with the password {password}", flush=True)
-    door = Door(
-        people,
-        origins=given.origin,
-        session_seconds=given.session,
-        context=context(given.certificate, given.key),
-    )
-    asyncio.run(door.run("127.0.0.1", given.port))
+    try:
+        door = Door(
+            people,
+            origins=given.origin,
+            session_seconds=given.session,
+            context=context(given.certificate, given.key),
+        )
+        asyncio.run(door.run("127.0.0.1", given.port))
+    except (OSError, OverflowError) as error:  # the port is taken, the certificate isn't there …
+        parser.exit(1, f"can't open the door: {error}\n")
 
 
 if __name__ == "__main__":

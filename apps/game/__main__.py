@@ -64,8 +64,8 @@ def main() -> None:
         asyncio.run(run(server, EVERYWHERE if given.lan else LOOPBACK, given.port, given.bots))
     except asyncio.CancelledError:
         pass  # asked to end
-    except OSError as error:
-        sys.exit(f"can't listen on port {given.port}: {error.strerror or error}")
+    except (OSError, OverflowError) as error:
+        sys.exit(f"can't listen on port {given.port}: {getattr(error, 'strerror', error)}")
 
 
 if __name__ == "__main__":

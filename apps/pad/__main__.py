@@ -24,7 +24,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     try:
         asyncio.run(run(given.file, given.port))
-    except (OSError, sqlite3.Error) as error:  # the port is taken, the folder isn't there …
+    except (OSError, OverflowError, sqlite3.Error) as error:  # the port is taken, the folder isn't there …
         parser.exit(1, f"can't serve pads: {error}\n")
 
 

@@ -26,6 +26,9 @@ HEADS = {kind: bytes(head) for head, kind in KINDS.items()}
 ROOT = "text"
 """The name under which the text is in its document; `doc.getText("text")` in Yjs."""
 
+FLAT = 10_000
+"""Bytes of an update in which nothing is nested so deep that pycrdt would run out of stack, and crash."""
+
 NOTHING = b"\0\0"
 """The update that changes nothing."""
 
@@ -71,6 +74,13 @@ class Reader:
             shift += 7
             if byte < 128:
                 return number
+
+    def byte(self) -> int:
+        """A single byte."""
+        self._at += 1
+        if self._at > len(self._data):
+            raise Rubbish("a byte is missing")
+        return self._data[self._at - 1]
 
     def block(self) -> bytes:
         """Some bytes with their number in front."""
@@ -228,6 +238,8 @@ class Document:
         self._deltas.clear()
         if Reader(update).number() > len(update):  # pycrdt would first make room for so many
             raise Rubbish("the update says that it is longer than it is")
+        if len(update) > FLAT:
+            _only_text(Reader(update))
         try:
             self.doc.apply_update(update)
         except ValueError as error:
@@ -283,13 +295,46 @@ class Document:
             return len(str(self)) if mark.get("tname") == ROOT else None
         try:
             client, clock = item["client"], item["clock"]
-            if not 0 <= clock < read_state(self.state()).get(client, 0):
+            if not type(client) is type(clock) is int or not 0 <= clock < read_state(self.state()).get(
+                client, 0
+            ):
                 return None
         except (TypeError, KeyError):
             return None
         kept = {"item": {"client": client, "clock": clock}, "assoc": -1 if mark.get("assoc") == -1 else 0}
         offset = StickyIndex.from_json(kept, self.text).get_index()
         return len(str(self).encode()[:offset].decode(errors="ignore"))
+
+
+def _only_text(update: Reader) -> None:
+    """Look through an update for text and deletions; arrays and shared types could be nested in each other.
+
+    Source: `readItemContent` and `readClientsStructRefs` in https://github.com/yjs/yjs
+
+    Raises:
+        Rubbish: there is something else in it.
+    """
+    for _ in range(update.number()):
+        structs, _, _ = update.number(), update.number(), update.number()
+        for _ in range(structs):
+            info = update.byte()
+            kind, origins = info & 31, (info >> 7) + (info >> 6 & 1)
+            for _ in range(0 if kind in (0, 10) else 2 * origins):  # a replica's number and a clock each
+                update.number()
+            if not origins and kind not in (0, 10):
+                if update.number():  # what it is in has a name, or was made by a replica
+                    update.block()
+                else:
+                    update.number(), update.number()
+                if info & 32:
+                    update.block()
+            if kind in (0, 1, 10):  # forgotten, deleted, left out: only their length
+                update.number()
+            elif kind in (3, 4, 5, 6):  # bytes, text, something embedded, a format
+                for _ in range(1 + (kind == 6)):
+                    update.block()
+            else:
+                raise Rubbish("the update has something in it that is no text")
 
 
 def _from_deltas(text: str, deltas: list[list[dict[str, Any]]]) -> Iterable[Splice]:

@@ -20,6 +20,8 @@ EXPIRES = 30.0
 
 MOST_STATES = 200
 LONGEST_STATE = 4096
+MOST_BRACKETS = 200
+"""What is nested deeper than Python's stack could be read here, and not be written further down."""
 
 
 @dataclass
@@ -70,10 +72,15 @@ class Presence:
         reader = Reader(data)
         for _ in range(min(reader.number(), MOST_STATES)):
             client, clock, text = reader.number(), reader.number(), reader.block()
+            if text.count(b"[") + text.count(b"{") > MOST_BRACKETS:
+                raise Rubbish(f"a state has more than {MOST_BRACKETS} brackets")
             if len(text) > LONGEST_STATE:
                 raise Rubbish(f"a state has more than {LONGEST_STATE} bytes")
             try:
                 state = json.loads(text)
+                json.dumps(
+                    state, allow_nan=False
+                )  # NaN is no JSON, and would reach those who read it strictly
             except (ValueError, RecursionError) as error:
                 raise Rubbish("a state isn't JSON") from error
             if state is not None and not isinstance(state, dict):

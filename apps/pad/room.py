@@ -252,4 +252,5 @@ class Room:
 
 
 def _json(message: dict[str, Any]) -> str:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace").decode()  # half an emoji, in a name that was cut, can't be sent

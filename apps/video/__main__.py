@@ -38,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         asyncio.run(run(given.port, given.rate, given.folder))
-    except OSError as error:  # the port is taken
+    except (OSError, OverflowError) as error:  # the port is taken
         parser.exit(1, f"can't serve: {error}\n")
 
 

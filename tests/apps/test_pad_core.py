@@ -23,7 +23,9 @@ from apps.pad.document import (
     Message,
     Rubbish,
     Splice,
+    block,
     difference,
+    number,
     read,
     read_state,
     spliced,
@@ -405,6 +407,58 @@ def test_undo_is_of_one_s_own_edits_only() -> None:
     assert str(room.document) == " hers"
     room.do(pat, Undo(3, 3, again=True), 0)
     assert str(room.document) == "mine hers"
+
+
+def nested(kind: str, depth: int) -> bytes:
+    """An update with that many arrays in each other, or shared types."""
+    if kind == "arrays":
+        return b"\1\1\5\0\x08\1\4text\1" + b"\x75\1" * depth + b"\x7e\0"
+    inner = b"".join(b"\7\0\5" + number(at) + b"\0" for at in range(depth - 1))
+    return b"\1" + number(depth) + b"\5\0\7\1\4text\0" + inner + b"\0"
+
+
+@pytest.mark.parametrize("kind", ["arrays", "types"])
+def test_what_is_nested_deep_is_refused_before_pycrdt_runs_out_of_stack(kind: str) -> None:
+    with pytest.raises(Rubbish, match="no text"):
+        Document().apply(nested(kind, 6000))
+
+
+def test_a_long_text_with_all_that_text_can_have_is_let_in() -> None:
+    theirs: Doc[Any] = Doc()
+    theirs[ROOT] = text = Text("world " * 3000 + "wörld 🐦")
+    for at in range(0, 2000, 7):
+        del text[at : at + 1]
+        text.insert(at, "x")
+    text.format(5, 900, {"bold": True})
+    text.insert_embed(3, b"picture")
+    document = Document()
+    document.apply(theirs.get_update())
+    assert document.state() == theirs.get_state()
+    assert str(document) == str(text)
+
+
+@pytest.mark.parametrize(("client", "clock"), [(5.0, 0), (5, 0.0), (5, True), (5, 0.5)])
+def test_a_mark_has_whole_numbers(client: Any, clock: Any) -> None:
+    document = Document(5)
+    document.edit([(0, 0, "hello")])
+    assert document.find({"item": {"client": client, "clock": clock}}) is None
+
+
+@pytest.mark.parametrize("state", [b'{"x":NaN}', b'{"x":1e999}', b'{"x":' + b"[" * 900 + b"]" * 900 + b"}"])
+def test_a_state_that_couldnt_be_told_to_others_is_refused(state: bytes) -> None:
+    with pytest.raises(Rubbish):
+        Presence().hear(b"\1\1\1" + block(state), now=0)
+
+
+def test_half_an_emoji_in_a_name_is_told_as_a_question_mark() -> None:
+    room, ann, bob = Room("r", []), Member(), Member()
+    room.sit(ann, Join("Ann"), 0, 0)
+    room.join(bob)
+    room.hear(bob, write(AWARENESS, b"\1\1\1" + block(b'{"user":{"name":"Bob\\ud83d"}}')), 0)
+    told = room.outgoing[-1].message
+    assert isinstance(told, str)
+    assert "Bob?" in told
+    assert told.encode()
 
 
 def test_nobody_speaks_for_somebody_else() -> None:
