@@ -381,3 +381,19 @@ def the_small_chat_then_two_pages_a_panel_and_the_browser_in_one_room(page: Note
         expect(log).to_contain_text("found it again")
     two.page.close()
     expect(ann.locator(".wsbook-log")).to_contain_text('"type": "left"')
+
+
+@by_hand("14_scale_out.ipynb")
+def a_slider_is_moved_and_the_plan_changes(page: NotebookPage) -> None:
+    model = page.cell(page.find_cell("VBox([*sliders"))
+    plan = model.locator(".widget-html").last
+    expect(plan).to_contain_text("1,000,000 users")
+    before = plan.inner_text()
+    people = model.get_by_role("slider").first
+    people.press("Home")
+    expect(plan).to_contain_text("1,000 users")
+    people.press("End")
+    expect(plan).to_have_text(before)
+    model.get_by_role("slider").nth(1).press("End")  # larger rooms
+    expect(plan).to_contain_text(re.compile(r"1,000,000 users: \d{3,}\.\d cores"))
+    expect(plan).not_to_have_text(before)
