@@ -108,6 +108,17 @@ def test_a_burst_of_small_messages_is_decoded_in_pieces():
         assert 0 < asyncio.run(burst(server.url)) < 2000  # asyncio would read 36,000 at once
 
 
+def test_an_idle_connection_keeps_no_read_buffer():
+    async def kept(connection):
+        async for _ in connection:
+            buffers = [value for value in vars(connection).values() if isinstance(value, bytearray)]
+            await connection.send(str(sum(map(len, buffers))))
+
+    with BackgroundServer(kept) as server, sync_connect(server.url) as client:
+        client.send("?")
+        assert client.recv(timeout=10) == "0"
+
+
 def test_async_with_gives_clients_on_the_callers_loop_their_time():
     async def inside():
         async with BackgroundServer(echo) as server:

@@ -133,7 +133,8 @@ class _InPieces(ServerConnection, asyncio.BufferedProtocol):
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(memoryview(self._piece)[:nbytes]))
+        piece, self._piece = self._piece, bytearray()  # an idle connection keeps none
+        self.data_received(bytes(memoryview(piece)[:nbytes]))
         large = nbytes >= max(1, len(self.recv_messages.frames)) * LARGE_FRAME
         self._read_bytes = LARGE_READ if large else SMALL_READ
 
