@@ -18,9 +18,10 @@ BENCHMARKS = [
     "pad",
     "game",
     "video",
+    "bus",
     "setup",
 ]
-ROUNDS = {"setup": 1, "hostile": 1}  # they take minutes
+ROUNDS = {"setup": 1, "hostile": 1, "bus": 1}  # they take minutes
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
     )
-    parser.add_argument("--rounds", type=int, help="how often each is measured (5; setup, hostile: 1)")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (5; setup, hostile, bus: 1)")
     chosen = parser.parse_args()
     for name in chosen.names or BENCHMARKS:
         for line in importlib.import_module(f"benchmarks.{name}").run(chosen.rounds or ROUNDS.get(name, 5)):

@@ -8,6 +8,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
@@ -38,11 +39,12 @@ async def bare(connection: ServerConnection) -> None:
 
 
 @contextlib.contextmanager
-def uvicorn(app: str) -> Iterator[str]:
+def uvicorn(app: str, *options: str, **environment: str) -> Iterator[str]:
     """Serve an application as from a terminal, and give the address of its WebSocket."""
     raise_file_limit()  # the program inherits it, and needs one for each client
-    command = [sys.executable, "-m", "uvicorn", app, "--port", "{port}"]
-    with BackgroundProcess(command, ready="Uvicorn running", scheme="ws", folder=ROOT, name=app) as server:
+    command = [sys.executable, "-m", "uvicorn", app, "--port", "{port}", *options]
+    more: dict[str, Any] = {"scheme": "ws", "folder": ROOT, "name": app, "environment": environment}
+    with BackgroundProcess(command, ready="Uvicorn running", **more) as server:
         yield f"{server.url}/ws"
 
 
