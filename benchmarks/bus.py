@@ -70,9 +70,9 @@ def fan_out() -> dict[str, float]:
     with contextlib.ExitStack() as stack:
         served = {ALONE: stack.enter_context(uvicorn(CHAT))}
         for kind in ENGINES:
-            for workers in ("1", "2"):
+            for workers in (1, 2):
                 bus = stack.enter_context(engine(kind))  # one each, or they would be one chat
-                url = stack.enter_context(uvicorn(CHAT, "--workers", workers, CHAT_BUS=bus))
+                url = stack.enter_context(uvicorn(CHAT, workers, CHAT_BUS=bus))
                 served[f"{workers} with {kind}"] = url
         result = asyncio.run(compare_fan_out(served, clients=[CLIENTS], messages=MESSAGES))
     if not all(way.whole for way in result):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import statistics
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from helpers.sockets import raise_file_limit
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS = 1000
 MESSAGES = 15
+STARTS_WITHIN = 30.0  # seconds
 BARE = "bare broadcast()"
 NAIVE_APP = "the article's manager (apps.chat.naive_server)"
 OUR_APP = "our manager (apps.chat.server)"
@@ -39,12 +41,17 @@ async def bare(connection: ServerConnection) -> None:
 
 
 @contextlib.contextmanager
-def uvicorn(app: str, *options: str, **environment: str) -> Iterator[str]:
-    """Serve an application as from a terminal, and give the address of its WebSocket."""
+def uvicorn(app: str, workers: int = 1, **environment: str) -> Iterator[str]:
+    """Serve an application as from a terminal, and give its WebSocket's address once all workers run."""
     raise_file_limit()  # the program inherits it, and needs one for each client
-    command = [sys.executable, "-m", "uvicorn", app, "--port", "{port}", *options]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", "{port}", "--workers", str(workers)]
     more: dict[str, Any] = {"scheme": "ws", "folder": ROOT, "name": app, "environment": environment}
     with BackgroundProcess(command, ready="Uvicorn running", **more) as server:
+        end = time.monotonic() + STARTS_WITHIN
+        while sum("startup complete" in line for line in server.output) < workers:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{app}: not all workers run")
+            time.sleep(0.02)
         yield f"{server.url}/ws"
 
 
