@@ -42,9 +42,12 @@ import asyncio, sys
 from websockets.asyncio.server import serve
 from helpers.sockets import raise_file_limit
 
+async def idle(connection):
+    await connection.wait_closed()
+
 async def main():
     raise_file_limit()
-    async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", int(sys.argv[1])) as server:
+    async with serve(idle, "127.0.0.1", int(sys.argv[1])) as server:
         print("ready", flush=True)
         await server.serve_forever()
 
