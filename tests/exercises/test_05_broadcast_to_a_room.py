@@ -155,7 +155,7 @@ class TestByRoom(Handler):
             but("broadcast(members", "await broadcast(members"),
             "TypeError",
             "await broadcast(members, text)",
-            "leave `await` out",
+            "leave out the `await`",
         ),
         (
             but(
