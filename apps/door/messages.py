@@ -6,7 +6,7 @@
     {"type": "log out"}                           ends all connections of this session
 
 Each may have an "id", which comes back with the error that it causes. The server sends `welcome`, `said`,
-`rights`, `error`, and `bye` before it closes.
+`expelled` (to the owner who asked, and to whom it is about), `rights`, `error`, and `bye` before it closes.
 """
 
 from __future__ import annotations

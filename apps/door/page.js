@@ -1,9 +1,11 @@
 // The door's page: logs in, then talks. What others wrote becomes text, never HTML: `textContent` everywhere.
 
 const KEPT = 200; // lines of the log
+const TRIES = 5; // to find the server again, a second apart
 
 const part = (id) => document.getElementById(id);
 let socket;
+let me = "";
 let rooms = {}; // name → "read", "write" or "own"
 let room = "";
 let until = 0; // when the session ends, in milliseconds since 1970
@@ -29,14 +31,27 @@ function connect() {
   };
   socket.onclose = ({ reason, code }) => {
     const why = bye || reason || (code === 1006 ? "the connection broke off, or was refused" : "closed");
+    const wasIn = !part("inside").hidden;
     sessionStorage.removeItem("in");
     show(false);
     say(`not connected: ${why}`);
+    if (wasIn && !bye) lookForServer(socket);
   };
+}
+
+async function lookForServer(lost) {
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    await new Promise((next) => setTimeout(next, 1000));
+    const answer = await fetch("page.css", { cache: "no-store" }).catch(() => null);
+    if (socket !== lost) return; // somebody has logged in meanwhile
+    if (answer?.ok) return say("the server is back: log in again");
+  }
+  say("not connected: the server has stopped");
 }
 
 function take(message) {
   if (message.type === "welcome") {
+    me = message.who;
     until = message.until * 1000;
     sessionStorage.setItem("in", "yes"); // after a reload, the cookie is tried first
     show(true);
@@ -44,6 +59,9 @@ function take(message) {
     tellRights(message.rooms);
   } else if (message.type === "rights") {
     tellRights(message.rooms);
+  } else if (message.type === "expelled") {
+    const { who, room: where } = message;
+    add(who === me ? `you were expelled from the ${where}` : `${who} may no longer use the ${where}`, "notice");
   } else if (message.type === "said") {
     add(`${message.room}  ${message.who}: ${message.text}`);
   } else if (message.type === "error") {
@@ -51,10 +69,11 @@ function take(message) {
   }
 }
 
-function add(line) {
+function add(line, kind = "") {
   const log = part("log");
   const follow = log.scrollTop + log.clientHeight > log.scrollHeight - 8;
   const item = document.createElement("li");
+  item.className = kind;
   item.textContent = line;
   log.append(item);
   while (log.children.length > KEPT) log.firstChild.remove();

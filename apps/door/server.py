@@ -274,9 +274,13 @@ class Door:
                         other.tell("said", room=room, who=guest.held.who, text=text)
             case Expel(room=room, who=who):
                 self._need(guest, Right.OWN, room, request.id)
+                if not self.people.may(who, Right.READ, room):
+                    raise BadRequest(f"there is no {who} here", request.id)
                 self.people.expel(who, room)
                 self.note(guest.connection, "expelled %s from %s", who, room)
                 for other in self.guests:
+                    if other is guest or other.held.who == who:
+                        other.tell("expelled", room=room, who=who)
                     if other.held.who == who:
                         other.tell("rights", rooms=self.people.rooms_of(who))
             case Enter(token=token):

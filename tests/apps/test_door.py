@@ -417,8 +417,16 @@ def test_rights_are_looked_at_for_each_message() -> None:
             assert (await hear(eve, "error"))["id"] is None
             await ask(bob, "expel", room="lobby", who="ann")
             assert await hear(bob, "error")
+            for nobody in ("Bob", "nobody", "ann\n"):
+                await ask(ann, "expel", room="lobby", who=nobody, id=8)
+                error = await hear(ann, "error")
+                assert error == {"type": "error", "text": f"there is no {nobody} here", "id": 8}
             await ask(ann, "expel", room="lobby", who="bob")
+            for each in (ann, bob):
+                assert await hear(each, "expelled") == {"type": "expelled", "room": "lobby", "who": "bob"}
             assert (await hear(bob, "rights"))["rooms"] == {}
+            await ask(ann, "expel", room="lobby", who="bob")
+            assert (await hear(ann, "error"))["text"] == "there is no bob here", "not any more"
             await ask(bob, "say", room="lobby", text="but I was in")
             assert await hear(bob, "error")
             await ask(ann, "say", room="lobby", text="without bob")

@@ -233,17 +233,33 @@ def the_kittens_page_gets_in_until_the_origin_is_looked_at_and_the_door_shows_no
     door = page.cell(page.find_cell("AppPage(door")).frame_locator("iframe")
     printed = page.cell(page.find_cell("print(passwords)")).locator(".jp-OutputArea-output")
     expect(printed).to_contain_text("'eve'")
-    password = re.search(r"'ann': '([^']+)'", printed.inner_text())
-    assert password
-    door.get_by_label("Name").fill("ann")
-    door.get_by_label("Password").fill(password[1])
-    door.get_by_label("Password").press("Enter")
-    expect(door.get_by_role("status")).to_have_text("ann is in")
+    passwords = dict(re.findall(r"'(\w+)': '([^']+)'", printed.inner_text()))
+    eve = page.page.context.new_page()  # the same browser: only the host's name keeps her cookie apart
+    eve.goto(printed.get_by_role("link").inner_text())
+    for name, at in (("ann", door), ("eve", eve)):
+        at.get_by_label("Name").fill(name)
+        at.get_by_label("Password").fill(passwords[name])
+        at.get_by_label("Password").press("Enter")
+        expect(at.get_by_role("status")).to_have_text(f"{name} is in")
     door.get_by_label("To say").fill("<img src=x onerror='window.hacked = 1'><b>bold</b>")
     door.get_by_label("To say").press("Enter")
-    expect(door.get_by_role("log")).to_contain_text("<b>bold</b>")
+    for at in (door, eve):
+        expect(at.get_by_role("log")).to_contain_text("<b>bold</b>")
+    for name, where, words in (
+        ("Eve", "#error", "there is no Eve here"),
+        ("eve", "#log", "eve may no longer use the lobby"),
+    ):
+        door.get_by_label("Take away the rights of").fill(name)
+        door.get_by_label("Take away the rights of").press("Enter")
+        expect(door.locator(where)).to_contain_text(words)
+    expect(eve.get_by_role("log")).to_contain_text("you were expelled from the lobby")
+    expect(eve.get_by_label("Rooms")).to_have_text("no room is open to you")
+    expect(eve.get_by_role("status")).to_have_text("eve is in")
     door.get_by_role("button", name="Log out").click()
     expect(door.get_by_role("status")).to_contain_text("you have logged out")
+    page.page.get_by_role("button", name="Stop the servers").click()
+    expect(eve.get_by_role("status")).to_have_text("not connected: the server has stopped")
+    eve.close()
 
 
 def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> None:

@@ -55,6 +55,7 @@ class TestMayConnect(Computation):
         ),
         (but("origin in allowed", 'origin.startswith("https://")'), "127.0.0.1:8000", "is equal"),
         (but("origin in allowed", "origin in str(allowed)"), "http://127.0.0.1:80'", "is equal"),
+        (but("origin in allowed", "origin.lower() in allowed"), "HTTPS://CHAT.EXAMPLE", "is equal"),
         (but("origin in allowed", "True"), "https://evil.example", "expected `False`"),
         (but("origin is None or ", ""), "`None`", "that is a program"),
         (but("origin is None or", "origin is not None and"), "`None`", "that is a program"),

@@ -38,6 +38,7 @@ def may_connect(function: Any) -> Verdict:
             ("https://evil.example/?https://chat.example", False),
             ("https://evilchat.example", False),
             ("http://chat.example", False),
+            ("HTTPS://CHAT.EXAMPLE", False),
             ("http://127.0.0.1:80", False),
             ("http://127.0.0.1:9000", False),
             ("chat.example", False),

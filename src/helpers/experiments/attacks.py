@@ -70,15 +70,15 @@ def half_open(url: str, count: int = 100, seconds: float = 2.0) -> Outcome:
     open_still = count - len(select.select(held, [], [], 0)[0])  # there is an end to be read in the others
     for sock in held:
         sock.close()
-    return Outcome(open_still > 0, f"{open_still} of {count} unfinished handshakes open after {seconds:g} s")
+    return Outcome(open_still > 0, f"{open_still or count} of {count} handshakes left open for {seconds:g} s")
 
 
 def crowd(url: str, count: int = 100) -> Outcome:
-    """Open many connections at once from one address."""
+    """Open many connections at once from one address; see how many are refused."""
     with contextlib.ExitStack() as stack:
         answers = Counter(stack.enter_context(enter(url))[1] for _ in range(count))
     refused = "".join(f"; HTTP {status}: {times}" for status, times in answers.items() if status != 101)
-    return Outcome(not refused, f"{answers[101]} of {count} were let in{refused}")
+    return Outcome(not refused, f"{count - answers[101] or count} of {count} connections{refused}")
 
 
 def flood(url: str, count: int = 1000, text: str = "spam") -> Outcome:
@@ -92,7 +92,7 @@ def flood(url: str, count: int = 1000, text: str = "spam") -> Outcome:
             code = f"; closed: {said}" if opcode == CLOSE else ""
             if heard == count:
                 break
-    return Outcome(heard == count, f"{heard:,} of {count:,} were heard{code}")
+    return Outcome(heard == count, f"{count - heard or count:,} of {count:,} messages{code}")
 
 
 def keep_silent(url: str, seconds: float = 2.0) -> Outcome:
