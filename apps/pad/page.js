@@ -23,6 +23,7 @@ let pending = [];
 const wanted = []; // undo and redo that wait for their turn: the value of `again`
 let shown = "";
 let people = [];
+const colours = new Map(); // the number of each person's colour
 let caretDue = false;
 let composing = false;
 let late = []; // messages that came while a letter was being composed
@@ -67,6 +68,10 @@ function take(message) {
 }
 
 function join(message) {
+  if (message.seat !== seat || message.run !== run) {
+    part("undo").disabled = isSafe(); // the list of edits to undo was in the old seat
+    part("redo").disabled = true;
+  }
   ({ seat, run, id } = message);
   if (message.text !== undefined) {
     if (flight && (flight.type === "undo" || message.number >= flight.number)) {
@@ -130,10 +135,19 @@ function carry(splices) {
 }
 
 function meet(all) {
-  people = all;
-  const here = people.filter((person) => person.id !== id);
-  people = here;
+  paint(all.map((person) => person.id));
+  people = all.filter((person) => person.id !== id);
   carry([...(flight?.splices ?? []), ...pending]);
+}
+
+// The first free colour goes to whoever arrives, so that no two look the same while there are enough.
+function paint(ids) {
+  for (const gone of [...colours.keys()].filter((who) => !ids.includes(who))) colours.delete(gone);
+  for (const who of ids.filter((one) => !colours.has(one))) {
+    const used = [...colours.values()];
+    const free = [...Array(COLOURS).keys()].find((colour) => !used.includes(colour));
+    colours.set(who, free ?? who % COLOURS);
+  }
 }
 
 function post(message) {
@@ -161,6 +175,8 @@ function send() {
 }
 
 area.oninput = () => {
+  part("undo").disabled = false;
+  part("redo").disabled = true;
   for (const edit of difference(shown, area.value)) {
     pending = followed(pending, edit);
     shown = area.value;
@@ -181,6 +197,7 @@ area.addEventListener("compositionend", () => {
 
 function undo(again) {
   wanted.push(again);
+  part(again ? "undo" : "redo").disabled = false;
   send();
 }
 
@@ -249,7 +266,7 @@ function draw() {
 function element(kind, text, who) {
   const made = document.createElement(kind);
   made.textContent = text;
-  if (who !== undefined) made.className = `colour c${who % COLOURS}`;
+  if (who !== undefined) made.className = `colour c${colours.get(who)}`;
   return made;
 }
 

@@ -166,7 +166,7 @@ def letters_cross_between_the_page_the_panel_and_a_cell(page: NotebookPage) -> N
     app = page.cell(page.find_cell("AppPage(app")).frame_locator("iframe")
     expect(app.get_by_role("status")).to_have_text("saved")
     field = app.get_by_label("The text")
-    panel = page.cell(page.find_cell("notebook, panel =")).locator("textarea")
+    panel = page.cell(page.find_cell("panel = Textarea")).locator("textarea")
     field.press("Control+End")
     field.press_sequentially("from the page\n")
     expect(panel).to_have_value(re.compile("from the page\n$"))

@@ -102,6 +102,30 @@ def test_undo_takes_back_only_one_s_own(visit: Callable[[str], Page]) -> None:
     same([ann, bob], "one two")
 
 
+def test_undo_is_offered_while_there_is_something_to_undo(
+    visit: Callable[[str], Page], server: BackgroundProcess
+) -> None:
+    ann = visit("Ann")
+    undo, redo = ann.get_by_role("button", name="Undo"), ann.get_by_role("button", name="Redo")
+    expect(undo).to_be_disabled()
+    text(ann).press_sequentially("one")
+    expect(redo).to_be_disabled()
+    undo.click()
+    expect(redo).to_be_enabled()
+    server.kill()
+    expect(ann.get_by_role("status")).to_have_text(re.compile("^not connected"))
+    server.start()
+    expect(ann.get_by_role("status")).to_have_text("saved")
+    expect(undo).to_be_disabled()
+    expect(redo).to_be_disabled()
+
+
+def test_each_of_the_others_has_a_colour_of_their_own(visit: Callable[[str], Page]) -> None:
+    pages = [visit(name) for name in ("Ann", "Bob", "Cat", "Dan", "Eve")]
+    listed = pages[0].get_by_role("list", name="Others who are here").get_by_role("listitem")
+    expect(listed).to_have_class([f"colour c{number}" for number in (1, 2, 3, 4)])
+
+
 def test_a_page_that_was_cut_off_merges_what_was_typed_meanwhile(
     visit: Callable[[str], Page], server: BackgroundProcess
 ) -> None:

@@ -61,7 +61,18 @@ class TestMissing(Computation):
         (but("        if rest:", "        del operations[:1]\n        if rest:"), "for reading"),
         (
             but("for writer, operations in log.items()", "for writer, operations in list(log.items())[:2]"),
-            "begins",
+            "through the log",
+        ),
+        (but("in log.items():", "in [(w, log[w]) for w in state if w in log]:"), "through the log"),
+        (but("in log.items():", "in [(w, log[w]) for w in log.keys() | state]:"), "'dan'", "through the log"),
+        (
+            but(
+                "rest = operations[state.get(writer, 0) :]",
+                "more = state.get(writer, 0) - len(operations)\n"
+                "        rest = operations[more:] if more else []",
+            ),
+            "'dan': 4",
+            "lacks nothing",
         ),
     ]
 
@@ -140,6 +151,21 @@ class TestHear(Computation):
             "said `None`",
             "still counts",
         ),
+        (
+            but(
+                "    return sorted(",
+                "    for who in [who for who, entry in people.items() if now - entry[2] > 30]:\n"
+                "        del people[who]\n"
+                "    return sorted(",
+            ),
+            "at 160.5 s",
+            "their entry stays",
+        ),
+        (
+            but("    if clock > known:\n", "    if clock <= known:\n        return\n    if clock > known:\n"),
+            "`None`",
+            "also when nothing was news",
+        ),
     ]
 
 
@@ -209,6 +235,8 @@ class TestMerge(Computation):
                 "    return merged\n",
                 "    return {key: e for key, e in merged.items() if e[2] is not None}\n",
             ),
-            "only one of them",
+            "a deletion is an entry, too",
         ),
+        (but("key not in merged or ", ""), "mine was", "KeyError: 'colour'"),
+        (but("entry[:2] > merged[key][:2]", "entry > merged[key]"), "mine was", "theirs", "TypeError"),
     ]

@@ -14,15 +14,20 @@ from helpers.checks.whose import check
 ONLY_READ = "what you are given is for reading only: make a new dict"
 FROM_WHERE = "the peer has the first `state[writer]` operations of each writer, so what it lacks begins there"
 NO_STATE = "of a writer who isn't in the state, the peer has nothing: `state.get(writer, 0)`"
+IN_THE_LOG = "go through the log, not the state: the peer may lack a writer, or know one that you don't"
+MORE = "the peer may have more than you: then it lacks nothing"
 LEAVE_OUT = "leave out a writer of whom the peer has everything"
 AS_LOG = "return a dict: for each writer the list of operations that the peer lacks"
 ONLY_NEWS = "only a clock higher than the one known changes the entry"
 AS_ENTRY = "write `people[name] = (clock, state, now)` when it is news"
 KEEP_CLOCK = "keep the entry of somebody who has left, with `None` as its state: its clock still counts"
+KEEP_SILENT = "somebody silent isn't returned, but their entry stays"
+ALSO_OLD = "return the list also when nothing was news"
 WHO_IS_HERE = "somebody is here if they have a state other than `None`, heard at most 30 seconds before `now`"
 SORTED = "return the names as a sorted list"
 HIGHER_WINS = "the higher clock wins; if they are equal, the name that is later in the alphabet"
 BOTH_KEYS = "a key that only one of them has belongs in the merged map, too"
+KEEP_DELETION = "a deletion is an entry, too: keep `(clock, who, None)`"
 AS_MAP = "return a dict with whole entries, `(clock, who, value)`"
 
 
@@ -49,13 +54,20 @@ def missing(function: Any) -> Verdict:
             except NotYet as not_yet:
                 if not isinstance(answer.error, KeyError):
                     raise
-                raise NotYet(f"{when}: {not_yet.verdict.said}", NO_STATE, sure=True) from not_yet
+                hint = NO_STATE if answer.error.args[:1] and answer.error.args[0] in log else IN_THE_LOG
+                raise NotYet(f"{when}: {not_yet.verdict.said}", hint, sure=True) from not_yet
             if (given, asked) != (log, state):
                 raise NotYet(f"{when}; you have changed one of them", ONLY_READ)
             if returned != right:
                 hint = FROM_WHERE if isinstance(returned, dict) else AS_LOG
                 if isinstance(returned, dict) and {k: v for k, v in returned.items() if v != []} == right:
                     hint = LEAVE_OUT
+                elif isinstance(returned, dict):
+                    wrong = {w for w in log.keys() | returned.keys() if returned.get(w) != right.get(w)}
+                    if wrong.isdisjoint([*state, *returned]):
+                        hint = IN_THE_LOG
+                    elif all(state.get(writer, 0) > len(log.get(writer, ())) for writer in wrong):
+                        hint = MORE
                 raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", hint)
         return "each peer got what it lacked, and nothing that it had"
 
@@ -91,13 +103,16 @@ def hear(function: Any) -> Verdict:
             when = f"with `{before}`, at {now:g} s {name} said `{state!r}` with clock {clock}"
             returned = await answer(people, name, clock, state, now)
             if people != right:
+                silent = {who for who in right.keys() - people.keys() if now - right[who][2] > 30}
                 hint = AS_ENTRY if news else ONLY_NEWS
                 if news and state is None and name not in people:
                     hint = KEEP_CLOCK
+                elif silent and people == {who: right[who] for who in right if who not in silent}:
+                    hint = KEEP_SILENT
                 raise NotYet(f"{when}; now it is {shown(people)}, expected `{right}`", hint)
             if returned != here:
                 unsorted = isinstance(returned, list | tuple | set) and set(returned) == set(here)
-                hint = SORTED if unsorted else WHO_IS_HERE
+                hint = SORTED if unsorted else ALSO_OLD if returned is None and not news else WHO_IS_HERE
                 raise NotYet(f"{when}; you returned {shown(returned)}, expected `{here}`", hint)
         return "news counted, late and repeated messages didn't, and anybody silent was gone"
 
@@ -132,7 +147,12 @@ def merge(function: Any) -> Verdict:
                     right[key] = other
             given, others = dict(mine), dict(theirs)
             when = f"mine was `{mine}`, theirs `{theirs}`"
-            returned = await answer(given, others)
+            try:
+                returned = await answer(given, others)
+            except NotYet as not_yet:
+                if answer.error is None:
+                    raise
+                raise NotYet(f"{when}: {not_yet.verdict.said}", not_yet.verdict.hint, sure=True) from not_yet
             if (given, others) != (mine, theirs):
                 raise NotYet(f"{when}; you have changed one of them", ONLY_READ)
             if returned != right:
@@ -142,6 +162,8 @@ def merge(function: Any) -> Verdict:
                 hint = HIGHER_WINS if whole else AS_MAP
                 if whole and set(returned) != set(right):
                     hint = BOTH_KEYS
+                    if all(right[key][2] is None for key in right.keys() - returned.keys()):
+                        hint = KEEP_DELETION
                 raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", hint)
         return "the last writer won, in either order, and both maps stayed as they were"
 
