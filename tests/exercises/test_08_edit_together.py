@@ -205,6 +205,10 @@ class TestMerge(Computation):
         """,
         """
         def merge(mine, theirs):
+            return mine | {key: max(entry, mine.get(key, entry)) for key, entry in theirs.items()}
+        """,
+        """
+        def merge(mine, theirs):
             import copy
             merged = copy.deepcopy(mine)
             for key in theirs:
@@ -238,5 +242,5 @@ class TestMerge(Computation):
             "a deletion is an entry, too",
         ),
         (but("key not in merged or ", ""), "mine was", "KeyError: 'colour'"),
-        (but("entry[:2] > merged[key][:2]", "entry > merged[key]"), "mine was", "theirs", "TypeError"),
+        (but("entry[:2] > merged[key][:2]", "entry[:2] > merged[key][0]"), "mine was", "theirs", "TypeError"),
     ]
