@@ -126,11 +126,7 @@ def merge(function: Any) -> Verdict:
     async def scenario(answer: Answer) -> str:
         def entry() -> tuple[int, str, Any]:
             clock, who = chance.randrange(3), chance.choice(["ann", "bob"])
-            return (
-                clock,
-                who,
-                None if clock == 1 else f"{who}'s {clock}",
-            )  # one value for each time
+            return clock, who, None if clock == 1 else f"{who}'s {clock}"
 
         first: list[tuple[dict[str, Any], dict[str, Any]]] = [
             ({"title": (3, "ann", "Plans")}, {"title": (2, "bob", "Notes")}),
