@@ -185,6 +185,8 @@ class GameServer:
         await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
         for client in self.clients:
             client.connection.transport.abort()
+        for task in list(server.handler_tasks):  # unfinished handshakes too
+            task.cancel()
         await closed
 
     def figures(self) -> bytes:

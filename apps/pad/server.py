@@ -111,7 +111,14 @@ class PadServer:
                 compression=None,  # updates are too small for it to save anything
                 max_size=LARGEST + 1024,
             ) as server:
-                yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+                try:
+                    yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+                finally:
+                    server.close()
+                    closed = asyncio.create_task(server.wait_closed())
+                    await asyncio.wait([closed], timeout=2 * FAREWELL_SECONDS)
+                    for task in list(server.handler_tasks):  # unfinished handshakes too
+                        task.cancel()
         finally:
             await self._end()
 

@@ -201,6 +201,8 @@ class PriceServer:
         await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
         for client in self.clients:
             client.connection.transport.abort()
+        for task in list(server.handler_tasks):  # unfinished handshakes too
+            task.cancel()
         await closed
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:

@@ -120,6 +120,8 @@ class VideoServer:
         await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
         for connection in server.connections:
             connection.transport.abort()
+        for task in list(server.handler_tasks):  # unfinished handshakes too
+            task.cancel()
         await closed
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:

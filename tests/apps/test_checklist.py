@@ -9,17 +9,28 @@ A new app is on the list by itself. `apps.chat.naive_server` isn't: chapter 13 s
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import psutil
 import pytest
 from chat_peers import itself
 
+from apps.game.game import Game
+from apps.game.server import GameServer
+from apps.pad.server import PadServer
+from apps.prices.feed import Market
+from apps.prices.server import PriceServer
+from apps.video.server import VideoServer
 from helpers.background.process import BackgroundProcess
 from helpers.experiments import attacks
 
@@ -132,3 +143,26 @@ def test_nothing_of_a_peer_becomes_html() -> None:
     for path in APPS.rglob("*"):
         if path.suffix in (".html", ".js", ".py"):
             assert not AS_HTML.search(path.read_text("utf-8")), path
+
+
+IN_PROCESS: dict[str, Callable[[Path], Any]] = {
+    "game": lambda folder: GameServer(Game()),
+    "pad": lambda folder: PadServer(folder / "pad.sqlite"),
+    "prices": lambda folder: PriceServer(Market(), rate=10),
+    "video": lambda folder: VideoServer(rate=5),
+}
+
+
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_an_unfinished_handshake_does_not_hold_up_the_end(name: str, tmp_path: Path) -> None:
+    async def end() -> float:
+        async with IN_PROCESS[name](tmp_path).serving("127.0.0.1", 0) as url:
+            _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: slow\r\n")
+            async with aiohttp.ClientSession() as session, session.get(url) as page:
+                assert page.status == 200  # so the slow one is known by now
+            began = time.monotonic()
+        writer.close()
+        return time.monotonic() - began
+
+    assert asyncio.run(end()) < 6  # the handshake would have 10 s
