@@ -506,7 +506,7 @@ def test_commands_find_the_environments_programs_and_nightly_is_passed_on(projec
     assert call(project, "setup").returncode == 0
     stamp = project / ".venv" / "workbook.json"
     stamp.write_text(stamp.read_text().replace('"extras": []', '"extras": ["test"]'))
-    first, second = call(project, "test", "--nightly", "-k", "a", NO_PROXY="a.example").stdout.splitlines()
+    first, second = call(project, "test", "--nightly", "-k", "a", no_proxy="a.example").stdout.splitlines()
     assert first == f"{project / '.venv' / run.PROGRAMS} 127.0.0.1,localhost,a.example"
     assert second == "1 ['--nbval', '-n', 'auto', '-k', 'a']"
     (project / "tools" / "nightly.py").write_text("print('the night'); raise SystemExit(3)")
