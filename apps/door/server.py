@@ -18,7 +18,6 @@ import contextlib
 import functools
 import logging
 import secrets
-import signal
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection
@@ -34,9 +33,10 @@ from apps.door.guest import Guest
 from apps.door.headers import FILES, from_file, name_and_password, on_one_line, reply, reply_json, token_of
 from apps.door.limits import Addresses, Bucket, Visitor
 from apps.door.messages import MESSAGE_BYTES, BadRequest, Enter, Expel, LogOut, Say, read_request
-from apps.door.origins import objection
 from apps.door.people import People, Right
 from apps.door.tickets import Pass, Passes, Refused
+from apps.origins import objection
+from apps.signals import stopped_by_signals
 
 SESSION_SECONDS = 3600.0
 FAREWELL_SECONDS = 1.0
@@ -82,9 +82,7 @@ class Door:
 
     async def run(self, host: str, port: int) -> None:
         """Serve until Ctrl+C or SIGTERM, and print the address."""
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        stop = stopped_by_signals()
         async with self.serving(host, port) as url:
             print(f"Door at {url}", flush=True)
             await stop.wait()

@@ -22,7 +22,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
-from apps.door.origins import objection
 from apps.game.game import Game, Seat
 from apps.game.gate import Gate, Refused
 from apps.game.messages import (
@@ -42,6 +41,7 @@ from apps.game.messages import (
     view,
 )
 from apps.game.world import TICKS, Event, Full
+from apps.origins import objection
 
 PERIOD = 1 / TICKS
 """Seconds from one tick to the next."""

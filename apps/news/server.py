@@ -23,7 +23,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from apps.door.origins import why_not
+from apps.origins import why_not
 
 LONG_POLL_SECONDS = 30
 """How long a long poll waits before it is answered with nothing."""

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -29,11 +28,12 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from apps.door.origins import objection
+from apps.origins import objection
 from apps.pad.document import UPDATE, Rubbish, write
 from apps.pad.room import LARGEST, Full, Member, Outgoing, Room
 from apps.pad.seat import Join, Refused, read_request
 from apps.pad.store import Row, Store
+from apps.signals import stopped_by_signals
 
 ROOM_NAME = re.compile(r"[a-z0-9-]{1,40}")
 MOST_ROOMS = 1000
@@ -87,9 +87,7 @@ class PadServer:
 
     async def run(self, host: str, port: int) -> None:
         """Serve until Ctrl+C or SIGTERM, and print the address."""
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        stop = stopped_by_signals()
         async with self.serving(host, port) as url:
             print(f"The pad is at {url}", flush=True)
             stopped = asyncio.create_task(stop.wait())

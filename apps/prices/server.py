@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import signal
 import socket
 import time
 from collections import Counter, defaultdict
@@ -25,7 +24,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from apps.door.origins import objection
+from apps.origins import objection
 from apps.prices.feed import Market
 from apps.prices.follower import Follower
 from apps.prices.messages import (
@@ -41,6 +40,7 @@ from apps.prices.messages import (
     read_request,
     snapshot_message,
 )
+from apps.signals import stopped_by_signals
 
 PERIOD = 0.05
 """Seconds from one message to the next."""
@@ -162,9 +162,7 @@ class PriceServer:
 
     async def run(self, host: str, port: int) -> None:
         """Serve until Ctrl+C or SIGTERM, and print the address."""
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        stop = stopped_by_signals()
         async with self.serving(host, port) as url:
             print(f"Prices at {url}", flush=True)
             await stop.wait()

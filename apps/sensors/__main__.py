@@ -17,8 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from apps.sensors import device
-from apps.sensors.collector import Collector, serve_until, stopped_by_signals
+from apps.sensors.collector import Collector, serve_until
 from apps.sensors.store import Store
+from apps.signals import stopped_by_signals
 
 
 async def run(path: Path, port: int, start: Callable[[str], asyncio.Task[None]]) -> None:

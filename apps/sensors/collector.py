@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 import sqlite3
 import time
 from collections import deque
@@ -32,7 +31,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from apps.door.origins import objection
+from apps.origins import objection
 from apps.sensors.readings import (
     DEVICE_NAME,
     LONGEST_MESSAGE,
@@ -44,6 +43,7 @@ from apps.sensors.readings import (
     checked,
 )
 from apps.sensors.store import Row, Store
+from apps.signals import stopped_by_signals
 
 PAGE = Path(__file__).with_name("page.html")
 DEVICES = 10_000
@@ -328,15 +328,6 @@ async def hang_up(server: Server) -> None:
     await asyncio.gather(*(connection.close(RESTART, "restarting") for connection in server.connections))
     for handler in server.handler_tasks:
         handler.cancel()  # it may still wait for a place in the queue
-
-
-def stopped_by_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop
 
 
 async def run(path: str, host: str, port: int, slow: float) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +23,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from apps.door.origins import objection
+from apps.origins import objection
+from apps.signals import stopped_by_signals
 from apps.video.inbox import MOST_CHUNK, Inbox, Refused, announced
 from apps.video.messages import (
     BadRequest,
@@ -77,9 +77,7 @@ class VideoServer:
 
     async def run(self, host: str, port: int) -> None:
         """Serve until Ctrl+C or SIGTERM, and print the address."""
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        stop = stopped_by_signals()
         async with self.serving(host, port) as url:
             print(f"Video at {url}", flush=True)
             stopped = asyncio.create_task(stop.wait())

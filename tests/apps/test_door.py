@@ -34,10 +34,10 @@ from apps.door import server as door_server
 from apps.door.headers import name_and_password, on_one_line, token_of
 from apps.door.limits import Bucket
 from apps.door.messages import BadRequest, read_request
-from apps.door.origins import is_ours, objection
 from apps.door.people import People, Right
 from apps.door.server import Door
 from apps.door.tickets import Pass, Passes, Refused
+from apps.origins import is_ours, objection
 from helpers.clients.mute import mute
 
 ROOT = Path(__file__).resolve().parents[2]
