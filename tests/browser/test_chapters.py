@@ -65,7 +65,7 @@ def test_run_all(name: str, page: NotebookPage) -> None:
     page.run_all()
     page.wait_for_idle()
     if name in KILLS:
-        page.forget_console_errors(r"status of 500 .*/proxy/\d+/")
+        page.forget_console_errors(r"(status of 500 |Refused to apply style ).*/proxy/\d+/")
     if name in BY_HAND:
         BY_HAND[name](page)
 
