@@ -150,6 +150,8 @@ class NotebookPage:
         self.timeout = self._usual_timeout = timeout
         self._errors: list[str] = []
         self._left = False
+        # Playwright would impose a light scheme on every frame, whatever JupyterLab's theme says.
+        page.emulate_media(color_scheme="null")
         page.on("console", self._console)
         page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error.stack or error}"))
         page.on("crash", lambda _: self._errors.append("the page crashed"))

@@ -6,12 +6,14 @@ import os
 import platform
 import socket
 import sys
+import textwrap
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 MEND = "run `python3 run.py lab` again, or `pip install -r requirements.txt`"
 OLDEST_PYTHON = (3, 11)
+WIDTH = 80  # characters, as many as fit in a narrow window
 _WORKBOOK = "websocket-workbook"
 
 
@@ -26,7 +28,7 @@ class Environment:
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join(f"✓ {line}" for line in self.lines)
+        return "\n".join(_fit(f"✓ {line}") for line in self.lines)
 
 
 def check_environment() -> Environment:
@@ -41,6 +43,14 @@ def check_environment() -> Environment:
         EnvironmentProblem: something is missing or too old.
     """
     return Environment((_python(), _packages(), _port(), _widgets()))
+
+
+def _fit(line: str) -> str:
+    """Broken between words: Jupyter would break a long line in the middle of one."""
+    wrapper = textwrap.TextWrapper(
+        WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.fill(line).replace("\xa0", " ")
 
 
 def _python() -> str:
@@ -70,7 +80,7 @@ def _packages() -> str:
             raise EnvironmentProblem(
                 f"{requirement.name} is {there}, but {requirement.specifier} is needed: {MEND}"
             )
-        found.append(f"{requirement.name} {there}")
+        found.append(f"{requirement.name}\xa0{there}")
     return ", ".join(found)
 
 

@@ -82,6 +82,8 @@ def test_a_page_and_a_cell_talk(page: NotebookPage, tmp_path: Path) -> None:
             "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
         )
         assert ink != ground
+        white, black = "rgb(255, 255, 255)", "rgb(0, 0, 0)"
+        expect(frame.locator("body")).to_have_css("color", white if theme.endswith("Dark") else black)
 
     with page.page.context.expect_page() as opened:
         app.get_by_role("link", name="Open in a tab").click()

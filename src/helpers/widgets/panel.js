@@ -35,7 +35,7 @@ function draw(session, model, el) {
   });
   const text = make("input", "wsbook-text", {
     "aria-label": `${name}: message to send`,
-    placeholder: "Type a message and press Enter",
+    placeholder: "Type and press Enter",
     autocomplete: "off",
   });
   const send = make("button", "wsbook-button wsbook-send", { type: "submit" }, "Send");
