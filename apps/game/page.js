@@ -17,6 +17,7 @@ const arena = new Arena(part("arena"));
 const seen = { players: {}, coins: {}, ends: 0, resting: false, tick: 0 };
 let code = address.searchParams.get("code") ?? "";
 let socket = null;
+let connecting = false; // until there is something to say of the connection
 let rules = null;
 let me = null; // the number of our player
 let number = 0; // of our last input
@@ -30,6 +31,8 @@ let lastTick = 0; // of ours, in milliseconds
 let lastFrame = 0;
 
 async function connect() {
+  if (connecting || socket?.readyState === WebSocket.OPEN) return;
+  connecting = true;
   try {
     const gate = await fetch(`gate?code=${encodeURIComponent(code)}`);
     if (gate.status === 403) {
@@ -74,6 +77,7 @@ function lost(words) {
 const send = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
 
 function say(words, open) {
+  connecting = false;
   if (part("state").textContent !== words) part("state").textContent = words;
   part("state").toggleAttribute("data-open", open);
 }

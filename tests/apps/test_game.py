@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from shared import until
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -216,26 +217,32 @@ def test_one_who_overdoes_it_is_closed_and_the_others_play_on(
     asyncio.run(attacks())
 
 
-def test_one_who_says_nothing_and_one_who_reads_nothing_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(game_server, "HEAD_SECONDS", 0.2)
+def test_one_who_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def waits() -> None:
+        async with serving() as (server, url):
+            monkeypatch.setattr(game_server, "HEAD_SECONDS", 0.2)
+            async with visit(url) as silent:
+                with pytest.raises(ConnectionClosedError, match="say whether you want to play or watch"):
+                    await Player(silent).hear("nothing")
+            await until(lambda: not server.clients)
+
+    asyncio.run(waits())
+
+
+def test_one_who_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(game_server, "PATIENCE", 0.3)
     monkeypatch.setattr(game_server, "MOST_WAITING", 4096)
+    monkeypatch.setattr("apps.game.server.view", with_weight(messages.view))
 
     async def waits() -> None:
-        async with serving() as (server, url), visit(url) as silent, visit(url) as other:
-            ann = await Player(other).join("Ann")
-            for number in range(12):
-                server.game.sit(f"P{number}")
+        async with serving() as (server, url):
             sock = socket.socket()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.connect(("127.0.0.1", int(url.rpartition(":")[2])))
             mute = await connect(url, sock=sock, proxy=None, max_queue=1)
             await mute.send('{"type": "watch"}')
-            await ann.until(lambda: len(server.clients) == 2)  # the silent one has gone
-            with pytest.raises(ConnectionClosedError, match="say whether you want to play or watch"):
-                await Player(silent).hear("nothing")
-            monkeypatch.setattr("apps.game.server.view", with_weight(messages.view))
-            await ann.until(lambda: len(server.clients) == 1)
+            await until(lambda: any(client.here for client in server.clients))
+            await until(lambda: not server.clients)
             mute.transport.abort()
 
     asyncio.run(waits())

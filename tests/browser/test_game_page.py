@@ -123,6 +123,24 @@ def test_a_reload_and_a_new_start_of_the_server_cost_nobody_their_page(
     expect(eve.get_by_role("status")).to_have_text("watching")
 
 
+def test_who_presses_play_before_the_page_is_connected_plays_as_soon_as_it_is(
+    browser: Browser, server: BackgroundProcess
+) -> None:
+    with browser.new_context() as context:
+        page, asked, sockets = context.new_page(), [], []
+        page.on("websocket", lambda socket: sockets.append(socket))
+        page.route(
+            "**/gate*", lambda route: asked.append(route)
+        )  # they wait at the gate until somebody lets them pass
+        page.goto(f"{server.url}/?name=Ann")
+        for _ in range(2):
+            page.get_by_role("button", name="Play", exact=True).click()
+        for route in asked:
+            route.continue_()
+        expect(page.get_by_role("status")).to_have_text("playing")
+        assert (len(asked), len(sockets)) == (1, 1)
+
+
 @pytest.mark.parametrize("server", [["--lan"]], indirect=True, ids=["--lan"])
 def test_the_page_asks_for_the_join_code_and_a_link_with_the_code_needs_no_more(
     visit: Visit, server: BackgroundProcess
