@@ -11,6 +11,7 @@ from typing import Any
 
 from helpers.background.break_off import RESTART
 from helpers.background.loops import BackgroundLoop
+from helpers.checks.patience import in_time
 from helpers.checks.peers import ANSWER_WITHIN
 from helpers.checks.verdict import NotYet, shown
 from helpers.checks.watched import Watch
@@ -51,7 +52,7 @@ class Answer:
         """
         future = self.loop.submit(self._call(arguments, named))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), within)
+            return await in_time(asyncio.wrap_future(future), within)
         except NotYet:
             raise
         except Exception as error:

@@ -13,6 +13,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from helpers.checks.answer import Answer
+from helpers.checks.patience import in_time
 from helpers.checks.peers import serving
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
@@ -134,7 +135,7 @@ async def _in_a_window(answer: Answer, readings: list[str], most: int) -> None:
             raise NotYet(
                 f"{when}: the collector received {shown(came)}", "send them all, in order", sure=True
             )
-        await asyncio.wait_for(seen, 1)
+        await in_time(seen, 1)
 
 
 async def _answer_slowly(
@@ -168,8 +169,7 @@ async def _one_more(connection: ServerConnection, when: str) -> bool:
 
 async def _next(connection: ServerConnection, when: str) -> str | bytes:
     try:
-        async with asyncio.timeout(0.6):
-            return await connection.recv()
+        return await in_time(connection.recv(), 0.6)
     except TimeoutError:
         raise NotYet(
             f"{when}; no more came, although there was room", NEXT_AFTER_EACH_ACK, sure=True

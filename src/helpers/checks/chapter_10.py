@@ -11,6 +11,7 @@ from typing import Any
 
 from helpers.checks.answer import Answer
 from helpers.checks.chance import a_word
+from helpers.checks.patience import in_time
 from helpers.checks.peers import Peer
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
@@ -81,7 +82,7 @@ async def _wakes_one_who_waits(answer: Answer) -> None:
     await asyncio.sleep(0.02)
     await answer(slot, "picture")
     try:
-        await asyncio.wait_for(asyncio.wrap_future(getting), 0.5)
+        await in_time(asyncio.wrap_future(getting), 0.5)
     except TimeoutError:
         raise NotYet("somebody waited in `await slot.get()`, and wasn't woken", PUT_IT, sure=True) from None
 

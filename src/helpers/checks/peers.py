@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from helpers.checks.patience import in_time
 from helpers.checks.verdict import NotYet, shown
 from helpers.sockets import make_narrow
 
@@ -56,15 +57,16 @@ class Peer:
         """
         sock = await _narrow_socket(url) if narrow else None
         try:
-            connection = await connect(
+            connecting = connect(
                 url,
                 sock=sock,
                 proxy=None,
                 compression=None,
-                open_timeout=ANSWER_WITHIN,
+                open_timeout=None,
                 close_timeout=0.5,
                 max_queue=1 if narrow else 16,
             )
+            connection = await in_time(connecting, ANSWER_WITHIN)
         except TimeoutError:
             raise NotYet(f"another peer could not connect for {ANSWER_WITHIN:g} s", NO_TURN) from None
         peer = cls(connection)
@@ -88,7 +90,7 @@ class Peer:
             NotYet: none came, or the connection was closed.
         """
         try:
-            message = await asyncio.wait_for(self._connection.recv(), within)
+            message = await in_time(self._connection.recv(), within)
             self.heard_before, self._heard = self._heard, message
             return message
         except TimeoutError:

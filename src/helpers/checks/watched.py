@@ -14,6 +14,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from helpers.checks.patience import in_time
 from helpers.checks.verdict import NotYet
 from helpers.readers_code import readers_line
 
@@ -112,17 +113,17 @@ class Watch:
 
     async def _left_behind(self) -> str:
         try:
-            async with asyncio.timeout(LET_THEM_END):
-                while self._running:
-                    await self._all_returned.wait()
+            while self._running:
+                await in_time(self._all_returned.wait(), LET_THEM_END)
         except TimeoutError:
             return "the handler still runs"
         left = [task for task in self._tasks if not task.done()]
         if not left:
             return ""
         names = ", ".join(sorted({f"`{_name(task)}`" for task in left}))
-        ended, running = await asyncio.wait(left, timeout=LET_THEM_END)
-        if running:
+        try:
+            ended, _ = await in_time(asyncio.wait(left), LET_THEM_END)
+        except TimeoutError:
             return "a connection is still open" if names == "`keepalive`" else f"{names} is still running"
         died = any(not task.cancelled() and isinstance(task.exception(), ConnectionClosed) for task in ended)
         return f"{names} went on until its next `send` raised" if died else ""

@@ -125,16 +125,7 @@ class Decoder:
             yield from stream.more()
             head = yield from read_request_head(stream.reader)
             size = stream.unit()
-            self._out.append(
-                events.HttpRequest(
-                    **stream.stamp(),
-                    method=head.method,
-                    target=head.target,
-                    version=head.version,
-                    headers=head.headers,
-                    size=size,
-                )
-            )
+            self._out.append(events.HttpRequest(**stream.stamp(), **head._asdict(), size=size))
             upgrade = asks_to_upgrade(head.headers)
             request = _Request(head.method, upgrade, head.headers if upgrade else ())
             if len(self._requests) >= _PENDING_REQUESTS:
@@ -154,16 +145,7 @@ class Decoder:
             yield from stream.more()
             head = yield from read_response_head(stream.reader)
             size = stream.unit()
-            self._out.append(
-                events.HttpResponse(
-                    **stream.stamp(),
-                    status=head.status,
-                    reason=head.reason,
-                    version=head.version,
-                    headers=head.headers,
-                    size=size,
-                )
-            )
+            self._out.append(events.HttpResponse(**stream.stamp(), **head._asdict(), size=size))
             if head.status < 200 and head.status != 101:
                 continue
             request = self._requests.popleft() if self._requests else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from helpers.wire.reader import CountingReader
 
@@ -26,8 +26,7 @@ class HttpError(Exception):
     """These bytes are not HTTP/1."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """What `HttpRequest` says."""
 
     method: str
@@ -36,8 +35,7 @@ class RequestHead:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """What `HttpResponse` says."""
 
     status: int
