@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import weakref
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -42,7 +42,7 @@ class Serving:
         self._say = reporter.say
         self._fail = reporter.fail
         self._numbers = itertools.count(1)
-        self._made: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
+        self._made: set[ServerConnection] = set()
         self._server: Server | None = None
         self._ending = False
 
@@ -51,17 +51,22 @@ class Serving:
         return self._server.connections if self._server else set()
 
     async def open(self, options: dict[str, Any]) -> None:
-        make = options.pop("create_connection", None) or _InPieces
+        serving, own = self, options.pop("create_connection", None) or _InPieces
 
-        def create_connection(*args: Any, **kwargs: Any) -> ServerConnection:
-            connection: ServerConnection = make(*args, **kwargs)
-            self._made.add(connection)
-            connection.connection_lost_waiter.add_done_callback(lambda _: self._say_why_refused(connection))
-            return connection
+        class Watched(own):  # type: ignore[misc, valid-type]
+            """Says when it is there and when it is lost; a connection carries nothing of ours for it."""
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                serving._made.add(self)
+                super().connection_made(transport)
+
+            def connection_lost(self, error: Exception | None) -> None:
+                super().connection_lost(error)
+                serving._made.discard(self)
+                self.loop.call_soon(serving._say_why_refused, self)
 
         logger = options.pop("logger", None) or _logger_that_tells(self._say)
-        tracked = cast(type[ServerConnection], create_connection)  # a wrapper will do, says its documentation
-        self._server = await serve(self._handle, create_connection=tracked, logger=logger, **options)
+        self._server = await serve(self._handle, create_connection=Watched, logger=logger, **options)
 
     async def close(self, seconds: float, reason: str) -> None:
         """Close with 1001 (going away); after `seconds` break off what has not answered."""
@@ -74,8 +79,7 @@ class Serving:
         await asyncio.wait([closed], timeout=seconds)
         if not closed.done():
             for connection in self._made:
-                if hasattr(connection, "transport"):  # not before its TLS handshake
-                    connection.transport.abort()
+                connection.transport.abort()
             self._ending = True
             for handler in handlers:
                 handler.cancel()
@@ -127,16 +131,20 @@ class _InPieces(ServerConnection, asyncio.BufferedProtocol):
     """Decodes a little at a time where frames are small, because everybody else waits meanwhile."""
 
     _read_bytes = SMALL_READ
+    _on_this_thread = threading.local()  # all connections of a loop share a buffer: each read is used at once
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        self._piece = bytearray(self._read_bytes)
-        return self._piece
+    def get_buffer(self, sizehint: int) -> memoryview:
+        here = self._on_this_thread
+        if not hasattr(here, "buffer"):
+            here.buffer = memoryview(bytearray(LARGE_READ))
+        buffer: memoryview = here.buffer[: self._read_bytes]
+        return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        piece, self._piece = self._piece, bytearray()  # an idle connection keeps none
-        self.data_received(bytes(memoryview(piece)[:nbytes]))
+        self.data_received(bytes(self._on_this_thread.buffer[:nbytes]))
         large = nbytes >= max(1, len(self.recv_messages.frames)) * LARGE_FRAME
-        self._read_bytes = LARGE_READ if large else SMALL_READ
+        if large != (self._read_bytes == LARGE_READ):  # an idle connection keeps nothing
+            self._read_bytes = LARGE_READ if large else SMALL_READ
 
 
 def _is_connection_closed(error: BaseException) -> bool:
