@@ -25,6 +25,11 @@ KERNEL_STARTS = 3
 MINUTE = Path(__file__).parent / "tests" / "minute_passes.py"
 """What lets a minute pass for the connections of the process that runs it."""
 
+LET_MINUTES_PASS = (
+    f"get_ipython().minute_passes = __import__('runpy').run_path({str(MINUTE)!r})['minute_passes']"
+)
+"""What a kernel runs first. None of it becomes a name that a notebook could have forgotten to import."""
+
 EACH_ALONE = ("tests/browser/test_chapters.py", "tests/test_twice.py")
 """Files in which any worker may take the next test: a test for each notebook, and there are many."""
 
@@ -76,14 +81,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let a minute pass in a notebook's kernel before each cell, as it does while a person reads."""
-    if not _is_cell(item) or item.parent.timed_out:  # type: ignore[union-attr]
+    kernel = item.parent.kernel if _is_cell(item) else None  # type: ignore[union-attr]
+    if not kernel or item.parent.timed_out or not kernel.is_alive():  # type: ignore[union-attr]
         return
-    kernel = item.parent.kernel  # type: ignore[union-attr]
-    passing = kernel.execute_cell_input(
-        f"await __import__('runpy').run_path({str(MINUTE)!r})['minute_passes']()"
-    )
-    kernel.await_reply(passing, timeout=30)
-    kernel.await_idle(passing, timeout=30)
+    reply = kernel.kc.execute_interactive(
+        "await get_ipython().minute_passes()",
+        silent=True,
+        allow_stdin=False,
+        timeout=30,
+        output_hook=lambda message: None,
+    )["content"]
+    assert reply["status"] == "ok", "\n".join(["no minute has passed", *reply["traceback"]])
 
 
 def leave_to_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -146,10 +154,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def start_new_kernel(kernel_name: str, startup_timeout: float = 60, **options: Any) -> tuple[Any, Any]:
-    """As nbval does it, but a kernel that dies at its start is started again, and not asked to end.
+    """As nbval does it, but minutes can pass in the kernel, and one that dies at its start is started again.
 
     It dies when another program has taken one of its ports since they were chosen, and a thousand clients of
-    a test may. nbval then sends it a request to end, and waits forever.
+    a test may. nbval then asks it to end, and waits forever.
     """
     from nbval import kernel
 
@@ -162,6 +170,7 @@ def start_new_kernel(kernel_name: str, startup_timeout: float = 60, **options: A
         client.start_channels()
         try:
             client.wait_for_ready(timeout=startup_timeout)
+            client.execute(LET_MINUTES_PASS, silent=True)
             break
         except RuntimeError:
             client.stop_channels()
