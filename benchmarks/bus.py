@@ -38,7 +38,7 @@ ROOM = 50
 """So many idle clients share a room of the chat."""
 
 BARE = """
-import asyncio, sys
+import asyncio, sys, threading
 from websockets.asyncio.server import serve
 from helpers.sockets import raise_file_limit
 
@@ -51,8 +51,9 @@ async def main():
         print("ready", flush=True)
         await server.serve_forever()
 
-asyncio.run(main())
+threading.Thread(target=asyncio.run, args=(main(),)).start()
 """
+"""On a thread, as ours runs: what the start has left free in the main thread's heap would be filled first."""
 
 
 @contextlib.contextmanager
@@ -206,9 +207,9 @@ def bare_server() -> Iterator[str]:
 
 def storm_seconds() -> tuple[int, float]:
     """The busiest second of a million clients' return, by the chapter's cells, and what they took for it."""
-    busiest_second = run_tagged_cells(CHAPTER, "storm")["busiest_second"]
+    restart = run_tagged_cells(CHAPTER, "storm")["restart"]
     begin = time.perf_counter()
-    busiest: int = busiest_second(1_000_000, 40, 30)
+    busiest: int = max(restart(1_000_000, 40, 30).values())
     return busiest, time.perf_counter() - begin
 
 

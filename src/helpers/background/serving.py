@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -54,7 +53,7 @@ class Serving:
         serving, own = self, options.pop("create_connection", None) or _InPieces
 
         class Watched(own):  # type: ignore[misc, valid-type]
-            """Says when it is there and when it is lost; a connection carries nothing of ours for it."""
+            buffer = memoryview(bytearray(LARGE_READ))  # for all of a loop: what is read is used at once
 
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 serving._made.add(self)
@@ -131,17 +130,13 @@ class _InPieces(ServerConnection, asyncio.BufferedProtocol):
     """Decodes a little at a time where frames are small, because everybody else waits meanwhile."""
 
     _read_bytes = SMALL_READ
-    _on_this_thread = threading.local()  # all connections of a loop share a buffer: each read is used at once
+    buffer: memoryview
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        here = self._on_this_thread
-        if not hasattr(here, "buffer"):
-            here.buffer = memoryview(bytearray(LARGE_READ))
-        buffer: memoryview = here.buffer[: self._read_bytes]
-        return buffer
+        return self.buffer[: self._read_bytes]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._on_this_thread.buffer[:nbytes]))
+        self.data_received(bytes(self.buffer[:nbytes]))
         large = nbytes >= max(1, len(self.recv_messages.frames)) * LARGE_FRAME
         if large != (self._read_bytes == LARGE_READ):  # an idle connection keeps nothing
             self._read_bytes = LARGE_READ if large else SMALL_READ
