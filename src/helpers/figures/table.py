@@ -88,6 +88,9 @@ _SHADE_WHERE_MORE_IS = ", ".join(
 """A background for what scrolls sideways. Source: https://lea.verou.me/blog/2012/04/background-attachment-local/"""
 
 
+EM_PER_CHARACTER = 0.66  # of bold figures and words, on average
+
+
 class Table:
     """Rows of text under a caption. It prints as text and shows as an HTML table.
 
@@ -128,7 +131,9 @@ class Table:
         return "\n".join(line.rstrip() for line in [*top, *lines])
 
     def _repr_html_(self) -> str:
-        tight = "padding: 0.4em clamp(3px, 1.6cqi - 5px, 0.5em)"  # where there is little room
+        words, most = self._width(), len(self.columns)
+        room = f"(100cqi - {words:.1f}em) / {2 * most}"  # for the padding on each side of a column
+        tight = f"padding: 0.4em clamp(0.25em, {room}, 0.5em)"
         number = f"text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; {tight}"
         groups = "".join(
             f'<th colspan="{end - begin}" scope="colgroup" style="text-align: center; {tight}">'
@@ -139,11 +144,12 @@ class Table:
         )
         heads = "".join(
             f'<th scope="col" style="text-align: {"right" if column else "left"}; {tight}">'
-            f"{html.escape(head)}</th>"
+            f"{html.escape(head).replace('× ', '×&nbsp;')}</th>"
             for column, (_, head) in enumerate(self.columns)
         )
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left; {tight}">{html.escape(first)}</th>'
+            f'<tr><th scope="row" style="text-align: left; {tight}">'
+            f"{html.escape(first).replace('-', '&#8209;')}</th>"
             + "".join(f'<td style="{number}">{html.escape(cell)}</td>' for cell in rest)
             + "</tr>"
             for first, *rest in self.rows
@@ -151,12 +157,21 @@ class Table:
         return (
             '<div style="container-type: inline-size">'
             f'<div style="overflow-x: auto; background: {_SHADE_WHERE_MORE_IS}">'
-            '<table style="font-size: clamp(10.5px, 2.02cqi, 1em)">'
+            f'<table style="font-size: clamp(10.5px, 100cqi / {words + most / 2:.1f}, 1em)">'
             '<caption style="text-align: left; color: inherit; max-width: 100cqi">'
             f"{html.escape(self.caption)}</caption>"
             f"<thead>{f'<tr>{groups}</tr>' if any(group for group, _ in self.columns) else ''}"
             f"<tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></div>"
         )
+
+    def _width(self) -> float:
+        """How wide the columns are at least, in em, when headings and names are broken between words."""
+        characters = 0
+        for column, (_, head) in enumerate(self.columns):
+            cells = [row[column] for row in self.rows]
+            words = [*head.replace("× ", "×").split(), *(cells if column else " ".join(cells).split())]
+            characters += max(map(len, words), default=0)
+        return EM_PER_CHARACTER * characters
 
     def _groups(self) -> list[tuple[int, int, str]]:
         groups: list[tuple[int, int, str]] = []

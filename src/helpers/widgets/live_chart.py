@@ -68,13 +68,13 @@ class LiveChart(ipywidgets.VBox):  # type: ignore[misc]
         self._armed = False
         self._next_update = 0.0
         scales = {"x": bqplot.LinearScale(min=-seconds, max=0), "y": bqplot.LinearScale(min=0)}
-        below = bqplot.Axis(scale=scales["x"], grid_lines="none", num_ticks=6, tick_format=".1~f")
-        beside = bqplot.Axis(scale=scales["y"], orientation="vertical", num_ticks=5, tick_format=".3~r")
+        below = bqplot.Axis(scale=scales["x"], grid_lines="none", tick_format=".1~f")
+        beside = bqplot.Axis(scale=scales["y"], orientation="vertical", tick_format=".3~r")
         nothing = numpy.zeros(0)  # one mark for all lines: it is drawn once per update
         self._lines = bqplot.Lines(x=nothing, y=nothing, scales=scales, colors=COLOURS, stroke_width=2)
         margin = {"top": 8, "bottom": 24, "left": 56, "right": 12}
         figure = bqplot.Figure(marks=[self._lines], axes=[below, beside], fig_margin=margin, padding_y=0)
-        figure.layout = {"height": "240px", "width": "100%", "min_width": "0"}
+        figure.layout = {"height": "240px", "width": "auto", "min_width": "0"}
         self._words = ipywidgets.HTML(self._legend())
         super().__init__([self._words, figure], layout={"width": "100%"})
         self.add_class("wsbook-chart")
