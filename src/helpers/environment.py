@@ -13,7 +13,6 @@ from pathlib import Path
 
 MEND = "run `python3 run.py lab` again, or `pip install -r requirements.txt`"
 OLDEST_PYTHON = (3, 11)
-WIDTH = 80  # characters, as many as fit in a narrow window
 _WORKBOOK = "websocket-workbook"
 
 
@@ -28,7 +27,8 @@ class Environment:
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join(_fit(f"✓ {line}") for line in self.lines)
+        wrapper = textwrap.TextWrapper(80, subsequent_indent="  ", break_on_hyphens=False)
+        return "\n".join(wrapper.fill(f"✓ {line}") for line in self.lines).replace("\xa0", " ")
 
 
 def check_environment() -> Environment:
@@ -43,14 +43,6 @@ def check_environment() -> Environment:
         EnvironmentProblem: something is missing or too old.
     """
     return Environment((_python(), _packages(), _port(), _widgets()))
-
-
-def _fit(line: str) -> str:
-    """Broken between words: Jupyter would break a long line in the middle of one."""
-    wrapper = textwrap.TextWrapper(
-        WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    return wrapper.fill(line).replace("\xa0", " ")
 
 
 def _python() -> str:

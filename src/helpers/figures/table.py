@@ -88,9 +88,6 @@ _SHADE_WHERE_MORE_IS = ", ".join(
 """A background for what scrolls sideways. Source: https://lea.verou.me/blog/2012/04/background-attachment-local/"""
 
 
-EM_PER_CHARACTER = 0.66  # of bold figures and words, on average
-
-
 class Table:
     """Rows of text under a caption. It prints as text and shows as an HTML table.
 
@@ -171,7 +168,7 @@ class Table:
             cells = [row[column] for row in self.rows]
             words = [*head.replace("× ", "×").split(), *(cells if column else " ".join(cells).split())]
             characters += max(map(len, words), default=0)
-        return EM_PER_CHARACTER * characters
+        return 0.66 * characters  # of bold letters and figures, on average
 
     def _groups(self) -> list[tuple[int, int, str]]:
         groups: list[tuple[int, int, str]] = []
