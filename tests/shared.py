@@ -24,7 +24,7 @@ PLACES = ["shared", "own", "process"]
 """Where a handler can run."""
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10, what: str = "it") -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
     """Wait until a condition holds that nobody announces, such as the end of another process."""
     deadline = time.monotonic() + seconds
     while not condition():

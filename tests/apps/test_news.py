@@ -220,7 +220,10 @@ def test_from_a_terminal_it_prints_its_address_and_ends_with_control_c() -> None
         async with aiohttp.ClientSession() as session, session.get(url, headers=cookie) as answer:
             return await answer.text()
 
-    assert "/long-poll" in asyncio.run(asks())
-    program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=10)[0] == ""
-    assert program.returncode == 0
+    try:
+        assert "/long-poll" in asyncio.run(asks())
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=60)[0] == ""
+        assert program.returncode == 0
+    finally:
+        program.kill()

@@ -45,7 +45,8 @@ def librarian(handler: Any) -> Verdict:
     can_be_noted = isinstance(look_up, FunctionType) and not look_up.__code__.co_freevars
 
     async def scenario(url: str, watch: Watch) -> str:
-        for words in (["stressed", "drawer", "live", "pots", "parts"], [a_word() for _ in range(5)]):
+        rounds = [["stressed", "drawer", "live", "pots", "parts"], [a_word() for _ in range(5)]]
+        for words in rounds:
             looked_up.clear()
             peers = [await Peer.join(url) for _ in words]
             asked = time.monotonic()
@@ -64,6 +65,9 @@ def librarian(handler: Any) -> Verdict:
                     "the answers are right, but `look_up` was never called", "let the library do its work"
                 )
             at_once = max((_at_once(looked_up, begin) for begin, _ in looked_up), default=len(words))
+            if 1 < at_once < len(words) and len(rounds) == 2:
+                rounds.append([a_word() for _ in words])  # a thread may have begun late, but not twice
+                continue
             if at_once < len(words) or waited > 1.4:
                 raise NotYet(
                     f"five readers asked at the same moment, and the last one waited {waited:.1f} s: "
