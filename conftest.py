@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,6 +140,13 @@ def with_those_before(selected: list[Any]) -> list[Any]:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Have notebooks stay whole."""
     session.config.pluginmanager.register(WholeNotebooks())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave out hypothesis's summary if no test has used it: it takes half a second to import all of it."""
+    plugins = session.config.pluginmanager
+    if "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
+        plugins.unregister(name="hypothesispytest")
 
 
 def _is_whole(config: pytest.Config) -> bool:
