@@ -64,14 +64,26 @@ function take(message) {
   if (message.type === "joined") join(message);
   else if (message.type === "change") change(message);
   else if (message.type === "people") meet(message.people);
-  else if (message.type === "error") say(message.text, false);
+  else if (message.type === "done") offer(message);
+  else if (message.type === "error") refused(message);
+}
+
+// What there is to undo, the server knows; but what was typed since it said so can be undone as well.
+function offer({ undo: some, redo: more }) {
+  if (wanted.length) return;
+  part("undo").disabled = isSafe() && !some;
+  part("redo").disabled = !isSafe() || !more;
+}
+
+// An edit that can't be made, as the text is full, say: what is shown stays, and goes with the next edit.
+function refused({ text, number: whose }) {
+  say(text, false);
+  if (flight?.number !== whose) return;
+  flight = null;
+  pending = difference(base, shown);
 }
 
 function join(message) {
-  if (message.seat !== seat || message.run !== run) {
-    part("undo").disabled = isSafe(); // the list of edits to undo was in the old seat
-    part("redo").disabled = true;
-  }
   ({ seat, run, id } = message);
   if (message.text !== undefined) {
     if (flight && (flight.type === "undo" || message.number >= flight.number)) {
@@ -88,6 +100,7 @@ function join(message) {
   area.readOnly = false;
   say("saved", true);
   caretDue = document.activeElement === area;
+  offer(message);
   if (flight) post({ ...flight, revision });
   send();
 }
@@ -197,7 +210,6 @@ area.addEventListener("compositionend", () => {
 
 function undo(again) {
   wanted.push(again);
-  part(again ? "undo" : "redo").disabled = false;
   send();
 }
 

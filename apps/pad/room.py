@@ -18,7 +18,7 @@ from apps.pad.seat import NAME_LENGTH, Caret, Edit, Join, Refused, Request, Seat
 from apps.pad.store import Row
 
 LARGEST = 4 * 2**20
-"""Bytes of a document; what was deleted leaves a few bytes behind."""
+"""Bytes of a document, and some more; what was deleted leaves a few bytes behind."""
 
 KEPT = 2000
 """So many changes are kept for pages that come back."""
@@ -68,6 +68,7 @@ class Room:
         self.size = sum(map(len, updates))
         self.rows = len(updates)
         self.outgoing: list[Outgoing] = []
+        self.outgoing_size = 0
         self.unsaved: list[Row] = []
         self._history: deque[tuple[int, bytes, str]] = deque(maxlen=KEPT)  # revision, update, what pages get
         self._seats: dict[str, Seat] = {}
@@ -135,8 +136,8 @@ class Room:
                     self._tell(member, message)
 
     def _take(self, update: bytes, maker: Member | None, seat: Seat | None = None) -> None:
-        if self.size + len(update) > LARGEST:
-            raise Full(f"this text has more than {LARGEST // 2**20} MiB with its history")
+        if seat is None:  # a page's edit was looked at before its replica made it
+            self._need(len(update))
         before = str(self.document) if self._seats else ""
         if self._seats:
             self.document.watch()
@@ -159,6 +160,7 @@ class Room:
 
     def _tell(self, member: Member, message: bytes | str) -> None:
         self.outgoing.append(Outgoing(member, message))
+        self.outgoing_size += len(message)
 
     # --- pages
 
@@ -189,7 +191,7 @@ class Room:
         member.clients = {seat.replica.client}
         self.members.add(member)
         joined = {"type": "joined", "seat": seat.token, "run": self.run, "number": seat.number}
-        joined["id"] = seat.replica.client
+        joined |= {"id": seat.replica.client, **seat.offers()}
         if missed is None:
             joined |= {"revision": self.revision, "text": str(self.document)}
         self._tell(member, _json(joined))
@@ -216,6 +218,7 @@ class Room:
         caret = request.caret if isinstance(request, (Edit, Caret)) else None
         if not isinstance(request, Caret):
             self._work(seat, request)
+            self._tell(member, _json({"type": "done", **seat.offers()}))
         if caret:
             self._say(seat, caret, now)
 
@@ -224,10 +227,15 @@ class Room:
         self._tell_presence([seat.replica.client])
 
     def _work(self, seat: Seat, request: Any) -> None:
-        if self.size + sum(len(text) for _, _, text in getattr(request, "splices", ())) > LARGEST:
-            raise Full("this text can't get any larger")
+        self._need(sum(len(text) for _, _, text in getattr(request, "splices", ())))
         update = seat.work(request)
         self._take(update, None, seat)
+
+    def _need(self, room: int) -> None:
+        if self.size + room > LARGEST:  # unless much of it was deleted
+            self.size = len(self.document.everything())
+        if self.size + room > LARGEST:
+            raise Full("this text can't get any larger")
 
     def _since(self, revision: int) -> list[tuple[bytes, str]] | None:
         """The updates since a revision, with what pages are told of them; None if they aren't all known."""

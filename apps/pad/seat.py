@@ -116,6 +116,10 @@ class Seat:
         self.number = request.number
         return update
 
+    def offers(self) -> dict[str, bool]:
+        """Whether this page has something to undo, and to redo."""
+        return {"undo": self._undo.can_undo(), "redo": self._undo.can_redo()}
+
     def state(self, caret: tuple[int, int] | None) -> dict[str, Any]:
         """What the others are told of this page, as y-websocket's editors say it."""
         colour = COLOURS[self.replica.client % len(COLOURS)]

@@ -27,12 +27,13 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from apps.origins import objection
 from apps.pad.document import UPDATE, Rubbish, write
 from apps.pad.room import LARGEST, Full, Member, Outgoing, Room
 from apps.pad.seat import Join, Refused, read_request
-from apps.pad.store import Row, Store
+from apps.pad.store import Row, Store, reserve
 from apps.signals import stopped_by_signals
 
 ROOM_NAME = re.compile(r"[a-z0-9-]{1,40}")
@@ -43,7 +44,10 @@ MOST_OPEN = 100
 MOST_MEMBERS = 100
 """In one room."""
 MOST_WAITING = 2000
-"""Messages that may wait for the disk, in one room, before its members are no longer read."""
+"""Messages that may wait for the disk, in one room, before its members are no longer read. So is it with
+LARGEST bytes: to a question of five bytes, the whole text may be the answer."""
+MESSAGES_PER_SECOND, BURST = 200, 1000
+"""What one connection may send, and how much of it at once; one that sends more is read more slowly."""
 MOST_UNREAD = 2 * LARGEST
 """Bytes that may wait for somebody who doesn't read."""
 COMPACT_AFTER = 500
@@ -64,6 +68,20 @@ FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css")}
 FILES |= {name: (name[1:], "text/javascript") for name in ("/page.js", "/splices.js")}
 
 log = logging.getLogger("pad")
+
+
+class Pace:
+    """How fast one connection is read."""
+
+    def __init__(self) -> None:
+        self._credit, self._counted = float(BURST), time.monotonic()
+
+    def pause(self) -> float:
+        """Count a message, and say how many seconds to wait before the next one is read."""
+        now = time.monotonic()
+        self._credit = min(BURST, self._credit + (now - self._counted) * MESSAGES_PER_SECOND) - 1
+        self._counted = now
+        return max(0.0, -self._credit / MESSAGES_PER_SECOND)
 
 
 class PadServer:
@@ -97,28 +115,29 @@ class PadServer:
     @contextlib.asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[str]:
         """Serve, in an `async with` block, whose value is the address of the page."""
-        self._store = await self._on_disk(Store, self._path)
-        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._look())]
-        try:
-            async with serve(
-                self._handle,
-                host,
-                port,
-                process_request=self._answer,
-                close_timeout=FAREWELL_SECONDS,
-                compression=None,  # updates are too small for it to save anything
-                max_size=LARGEST + 1024,
-            ) as server:
-                try:
-                    yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-                finally:
-                    server.close()
-                    closed = asyncio.create_task(server.wait_closed())
-                    await asyncio.wait([closed], timeout=2 * FAREWELL_SECONDS)
-                    for task in list(server.handler_tasks):  # unfinished handshakes too
-                        task.cancel()
-        finally:
-            await self._end()
+        with contextlib.closing(reserve(self._path)):
+            self._store = await self._on_disk(Store, self._path)
+            self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._look())]
+            try:
+                async with serve(
+                    self._handle,
+                    host,
+                    port,
+                    process_request=self._answer,
+                    close_timeout=FAREWELL_SECONDS,
+                    compression=None,  # updates are too small for it to save anything
+                    max_size=LARGEST + 1024,
+                ) as server:
+                    try:
+                        yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+                    finally:
+                        server.close()
+                        closed = asyncio.create_task(server.wait_closed())
+                        await asyncio.wait([closed], timeout=2 * FAREWELL_SECONDS)
+                        for task in list(server.handler_tasks):  # unfinished handshakes too
+                            task.cancel()
+            finally:
+                await self._end()
 
     async def _end(self) -> None:
         self._due.set()
@@ -197,17 +216,19 @@ class PadServer:
     async def _talk_to_replica(self, connection: ServerConnection, room: Room, member: Member) -> None:
         room.join(member)
         self._due.set()
+        pace = Pace()
         async for message in connection:
             if isinstance(message, str):
                 raise Rubbish("y-websocket's messages are binary")
             room.hear(member, message, time.monotonic())
-            await self._heard(room)
+            await self._heard(connection, room, pace)
 
     async def _talk_to_page(self, connection: ServerConnection, room: Room, member: Member) -> None:
-        errors = 0
+        errors, pace = 0, Pace()
         hurry = asyncio.get_running_loop().call_later(JOIN_SECONDS, connection.transport.abort)
         async for message in connection:
             hurry.cancel()
+            request = None
             try:
                 request = read_request(message)
                 if isinstance(request, Join) and member.seat is None:
@@ -217,15 +238,18 @@ class PadServer:
                     room.do(member, request, time.monotonic())
             except (msgspec.MsgspecError, UnicodeError, Refused, Full) as error:
                 errors += 1
-                await connection.send(msgspec.json.encode({"type": "error", "text": str(error)}), text=True)
+                said = {"type": "error", "text": str(error), "number": getattr(request, "number", None)}
+                await connection.send(msgspec.json.encode(said), text=True)
                 if errors > ERRORS:
                     await connection.close(POLICY, f"more than {ERRORS} requests couldn't be done")
-            await self._heard(room)
+            await self._heard(connection, room, pace)
 
-    async def _heard(self, room: Room) -> None:
-        """Have it written, and wait while too much is."""
+    async def _heard(self, connection: ServerConnection, room: Room, pace: Pace) -> None:
+        """Have it written; give others their turn, and wait while too much waits or it comes too fast."""
         self._due.set()
-        if len(room.unsaved) + len(room.outgoing) > MOST_WAITING:
+        pause = pace.pause()
+        await asyncio.sleep(pause if connection.state is State.OPEN else 0)
+        if len(room.unsaved) + len(room.outgoing) > MOST_WAITING or room.outgoing_size > LARGEST:
             async with self._written:
                 await self._written.wait()
 
@@ -240,14 +264,14 @@ class PadServer:
             rows = [row for room in rooms for row in room.unsaved]
             batches = [(room, room.outgoing) for room in rooms]
             for room in rooms:
-                room.outgoing = []
+                room.outgoing, room.outgoing_size = [], 0
             if rows:
                 await self._keep(rows)
             for room, batch in batches:
                 room.unsaved = room.unsaved[sum(row.room == room.name for row in rows) :]
                 self._send(room, batch)
                 if room.rows > COMPACT_AFTER:
-                    await self._on_disk(self._store.replace, room.name, room.compact())
+                    await self._compact(room)
             async with self._written:
                 self._written.notify_all()
 
@@ -259,6 +283,13 @@ class PadServer:
             except sqlite3.Error as error:  # the disk is full, say: nobody is told anything, everybody waits
                 log.error("can't store %d changes, trying again: %s", len(rows), error)
                 await asyncio.sleep(DISK_PAUSE)
+
+    async def _compact(self, room: Room) -> None:
+        """Merge what is stored of a room. That can wait: without it, nothing is lost."""
+        try:
+            await self._on_disk(self._store.replace, room.name, room.compact())
+        except sqlite3.Error as error:
+            log.error("can't merge the changes of %s, trying again later: %s", room.name, error)
 
     async def _on_disk(self, function: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *args)

@@ -16,6 +16,24 @@ SEATS_KEPT = 7 * 24 * 3600
 """Seconds for which a page may be away and still know which of its edits has arrived."""
 
 
+def reserve(path: Path | str) -> sqlite3.Connection:
+    """Keep other servers away from a file until this is closed: each would merge away what it doesn't know.
+
+    SQLite's lock works everywhere, and dies with the process. It is on a file of its own: others may read.
+
+    Raises:
+        sqlite3.Error: another server has it.
+    """
+    beside = ":memory:" if str(path) == ":memory:" else f"{path}.lock"
+    lock = sqlite3.connect(beside, timeout=0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        raise sqlite3.OperationalError(f"another server uses {path} ({error})") from None
+    return lock
+
+
 class Row(NamedTuple):
     """An update, and which edit of which page it was, if it was one."""
 

@@ -12,8 +12,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -268,6 +270,120 @@ def test_many_updates_become_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for update in updates:
         document.apply(update)
     assert str(document) == "x" * 50
+
+
+def test_a_full_disk_stops_no_server_that_only_wants_to_merge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pad, "COMPACT_AFTER", 3)
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Store, "replace", fail)
+
+    async def edit() -> None:
+        async with serving(tmp_path / "pad.sqlite") as url, editing(url, "Ann") as (ann,):
+            for number in range(10):
+                ann.insert(number, "x")
+                await ann.synced()
+        async with serving(tmp_path / "pad.sqlite") as url, editing(url, "Bob") as (bob,):
+            assert bob.text == "x" * 10
+
+    asyncio.run(edit())
+    assert "can't merge the changes of plans, trying again later: database or disk is full" in caplog.text
+
+
+def test_a_file_has_one_server_at_a_time_and_others_may_read_it(tmp_path: Path) -> None:
+    async def edit() -> None:
+        for letter in "ab":
+            async with serving(tmp_path / "pad.sqlite") as url, editing(url, "Ann") as (ann,):
+                ann.insert(0, letter)
+                await ann.synced()
+                with pytest.raises(sqlite3.OperationalError, match="another server uses"):
+                    async with serving(tmp_path / "pad.sqlite"):
+                        pass
+                with contextlib.closing(Store(tmp_path / "pad.sqlite")) as store:
+                    assert store.load("plans")
+                assert ann.text in ("a", "ba")
+
+    asyncio.run(edit())
+
+
+def test_one_who_asks_often_gets_each_answer_and_they_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pad, "LARGEST", 500_000)  # that may wait; the text may be larger
+    batches, send = [], PadServer._send
+    add, disk = Store.add, threading.Event()
+    disk.set()
+
+    def wait_and_add(store: Store, rows: Any) -> None:
+        assert disk.wait(20)
+        add(store, rows)
+
+    monkeypatch.setattr(Store, "add", wait_and_add)
+
+    def note(server: PadServer, room: Any, batch: Any) -> None:
+        batches.append(sum(len(each.message) for each in batch))
+        send(server, room, batch)
+
+    monkeypatch.setattr(PadServer, "_send", note)
+
+    async def edit() -> None:
+        async with serving() as url, editing(url, "Ann") as (ann,):
+            ann.insert(0, "x" * 300_000)
+            await ann.synced()
+            async with connect(f"{url}/plans", proxy=None, max_size=None) as eve:
+                await eve.recv()
+                disk.clear()
+                ann.insert(0, "y")
+                for _ in range(100):
+                    await eve.send(write(STEP_1, Document().state()))
+                for _ in range(1000):  # time to read them all, if nothing stops it
+                    await asyncio.sleep(0)
+                disk.set()
+                answers = 0
+                while answers < 100:
+                    answers += len(await eve.recv()) > 300_000
+                await ann.synced()
+
+    asyncio.run(asyncio.wait_for(edit(), 30))
+    assert max(batches) < 1_000_000
+
+
+def test_one_who_sends_too_fast_is_read_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(pad, "time", SimpleNamespace(monotonic=lambda: now))
+    pace = pad.Pace()
+    assert [pace.pause() for _ in range(pad.BURST)] == [0.0] * pad.BURST
+    assert pace.pause() == 1 / pad.MESSAGES_PER_SECOND
+    now += 2 / pad.MESSAGES_PER_SECOND
+    assert [pace.pause(), pace.pause()] == [0.0, 1 / pad.MESSAGES_PER_SECOND]
+    now += 3600
+    assert [pace.pause() for _ in range(pad.BURST)] == [0.0] * pad.BURST
+
+
+def test_a_page_is_told_what_it_can_undo_and_which_edit_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.pad.room.LARGEST", 1000)
+
+    async def edit() -> None:
+        async with serving() as url, connect(f"{url}/?room=plans", proxy=None) as pat:
+            joined = await join(pat, name="Pat")
+            assert (joined["undo"], joined["redo"]) == (False, False)
+            requests: list[dict[str, Any]] = [{"type": "edit", "splices": [[0, 0, "x"]]}, {"type": "undo"}]
+            told = []
+            for number, request in enumerate([*requests, {"type": "undo", "again": True}], 1):
+                await pat.send(json.dumps(request | {"number": number, "revision": number - 1}))
+                told.append(await hear(pat, "done"))
+            assert [(done["undo"], done["redo"]) for done in told] == [
+                (True, False),
+                (False, True),
+                (True, False),
+            ]
+            large = {"type": "edit", "number": 4, "revision": 3, "splices": [[0, 0, "x" * 1000]]}
+            await pat.send(json.dumps(large))
+            assert (await hear(pat, "error"))["number"] == 4
+
+    asyncio.run(edit())
 
 
 # --- real Yjs clients

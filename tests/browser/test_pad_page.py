@@ -112,12 +112,37 @@ def test_undo_is_offered_while_there_is_something_to_undo(
     expect(redo).to_be_disabled()
     undo.click()
     expect(redo).to_be_enabled()
+    expect(undo).to_be_disabled()
+    redo.click()
+    expect(undo).to_be_enabled()
+    expect(redo).to_be_disabled()
     server.kill()
     expect(ann.get_by_role("status")).to_have_text(re.compile("^not connected"))
     server.start()
     expect(ann.get_by_role("status")).to_have_text("saved")
     expect(undo).to_be_disabled()
     expect(redo).to_be_disabled()
+
+
+def test_what_has_no_room_stays_on_the_page_and_goes_with_the_next_edit(browser: Browser) -> None:
+    small = (
+        "import sys; from apps.pad import room, server; room.LARGEST = 1000; del sys.argv[0]; "
+        "from apps.pad.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", small, "pad", "--port", "{port}"]
+    with BackgroundProcess(command, ready="The pad is at", folder=ROOT, name="small pad") as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        state = page.get_by_role("status")
+        expect(state).to_have_text("saved")
+        text(page).press_sequentially("short")
+        text(page).fill("x" * 2000)
+        expect(state).to_have_text("this text can't get any larger")
+        text(page).fill("shorter")
+        expect(state).to_have_text("saved")
+        page.reload()
+        same([page], "shorter")
+        page.close()
 
 
 def test_each_of_the_others_has_a_colour_of_their_own(visit: Callable[[str], Page]) -> None:
