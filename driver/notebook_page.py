@@ -143,7 +143,7 @@ class NotebookPage:
         timeout: How long opening, running and restarting may take each, in seconds; may be set later, too.
     """
 
-    def __init__(self, page: Page, lab: JupyterLab, *, timeout: float = 90) -> None:
+    def __init__(self, page: Page, lab: JupyterLab, *, timeout: float = 180) -> None:
         self.page = page
         self.lab = lab
         self.name = ""
