@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
 FAILURES = HERE / "failures"
-TIMEOUT = 420  # seconds, for a test and its fixtures; a notebook takes 5 to 40, on a busy machine three times that
+TIMEOUT = 420  # seconds, for a test and its fixtures; a notebook takes up to 40, on a busy machine 120
 EXPECTED_WITHIN = 60  # seconds, for what a page shall show; it takes about one, on a busy machine twenty
 
 PAGES = pytest.StashKey[list[NotebookPage]]()
