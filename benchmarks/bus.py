@@ -61,7 +61,9 @@ def engine(kind: str) -> Iterator[str]:
     """Run an engine with files of its own, and give its address."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "apps.bus", kind, "--port", "{port}", "--folder", folder]
-        with BackgroundProcess(command, ready="^(redis|nats)://", scheme=kind, folder=ROOT) as running:
+        with BackgroundProcess(
+            command, ready="^(redis|nats)://", listens=True, scheme=kind, folder=ROOT
+        ) as running:
             yield running.url
 
 

@@ -7,29 +7,19 @@
 A channel is a log: its messages are numbered 1, 2, 3 …, and the newest KEPT of them can be read again.
 """
 
-from __future__ import annotations
-
-import abc
 import asyncio
 import contextlib
-import importlib
 import os
-import secrets
-from collections import deque
+import pkgutil
+import uuid
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Coroutine
-from itertools import count
-from typing import ClassVar, TypeVar
-from urllib.parse import urlsplit
 
-KEPT = 10_000
-ANSWER_SECONDS, RETRY_SECONDS = 1.0, 0.2
-ENGINES = {
-    "memory": ("memory", "MemoryBus", 0),
-    "redis": ("valkey", "RedisBus", 6379),
-    "rediss": ("valkey", "RedisBus", 6379),
-    "nats": ("jetstream", "NatsBus", 4222),
-}
-T = TypeVar("T")
+KEPT, ANSWER_SECONDS, RETRY_SECONDS = 10_000, 1.0, 0.2
+ENGINES = {"memory": "bus:Bus", "redis": "valkey:Valkey", "rediss": "valkey:Valkey", "nats": "jetstream:Nats"}
+PORTS = {"redis": 6379, "rediss": 6379, "nats": 4222}
+LOGS: defaultdict[tuple[str, str], deque[tuple[int, str]]] = defaultdict(lambda: deque([(0, "")], KEPT))
+WAITING: set[asyncio.Event] = set()
 
 
 class BusDown(ConnectionError):
@@ -40,49 +30,30 @@ class MessagesLost(Exception):
     """What comes next is no longer kept: too old, or the engine has lost its log."""
 
 
-def connect(url: str, keep: int = 0) -> Bus:
-    """Return a bus; it connects when it is used.
+class Bus:
+    """What all engines have in common: deadlines, coming back, and nothing twice.
 
-    Args:
-        url: `memory://NAME`, `redis://HOST:PORT` or `nats://HOST:PORT`; `redis://` alone means REDIS_URL.
-        keep: how many messages may wait while the engine is down; with 0, `publish` raises BusDown.
-
-    Raises:
-        ValueError: there is no such engine.
+    By itself it is the bus inside one process: those with the same address share their channels. An engine
+    is a subclass with four methods of its own, which may raise `errors`, or wait for too long.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme not in ENGINES:
-        raise ValueError(f"{url!r} isn't a bus; it begins with {', '.join(ENGINES)}")
-    module, name, port = ENGINES[scheme]
-    url = url if rest else os.environ.get(f"{scheme.upper()}_URL") or f"{scheme}://127.0.0.1:{port}"
-    bus: Bus = getattr(importlib.import_module(f"apps.bus.{module}"), name)(url, keep)
-    return bus
 
-
-class Bus(abc.ABC):
-    """What all engines have in common: deadlines, coming back, and nothing twice."""
-
-    errors: ClassVar[tuple[type[Exception], ...]] = (OSError, TimeoutError)
+    errors: tuple[type[Exception], ...] = (OSError, TimeoutError)
 
     def __init__(self, url: str, keep: int) -> None:
         self.url, self.keep, self.closed = url, keep, False
         self._kept: deque[tuple[str, str]] = deque()
-        self._keys = (f"{secrets.token_hex(6)}-{number}" for number in count(1))
         self._flushing: asyncio.Task[None] | None = None
 
     async def publish(self, channel: str, text: str) -> int:
         """Return the message's position, or 0 if it is kept. Raises BusDown within ANSWER_SECONDS."""
-        entry = f"{next(self._keys)} {text}"
+        entry = f"{uuid.uuid4().hex} {text}"
         if not self._kept:
-            try:
+            with contextlib.suppress(*[BusDown] if self.keep else []):
                 return await self._in_time(self._append(channel, entry))
-            except BusDown:
-                if not self.keep:
-                    raise
         if len(self._kept) >= self.keep:
             raise BusDown(f"{self.keep} messages already wait for the engine")
         self._kept.append((channel, entry))
-        if not self._flushing or self._flushing.done():
+        if len(self._kept) == 1:
             self._flushing = asyncio.create_task(self._flush())
         return 0
 
@@ -108,10 +79,10 @@ class Bus(abc.ABC):
         seen: dict[str, None] = {}  # a message may arrive twice when its confirmation was lost
         while not self.closed:
             try:
-                if await self._in_time(self._last(channel)) < position:
-                    if strict:
-                        raise MessagesLost(f"{channel}: the engine has lost what came after {position}")
-                    position = 0
+                last = await self._in_time(self._last(channel))
+                if last < position and strict:
+                    raise MessagesLost(f"{channel}: the engine has lost what came after {position}")
+                position = 0 if last < position else position
                 async with contextlib.aclosing(self._follow(channel, position)) as entries:
                     async for number, entry in entries:
                         if strict and position and number != position + 1:
@@ -134,22 +105,54 @@ class Bus(abc.ABC):
             except BusDown:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _in_time(self, asked: Coroutine[None, None, T]) -> T:
+    async def _in_time(self, asked: Coroutine[None, None, int]) -> int:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await asked
+            return await asyncio.wait_for(asked, ANSWER_SECONDS)
         except self.errors as error:
-            where = urlsplit(self.url).netloc.rpartition("@")[2]
-            raise BusDown(f"{where}: {str(error) or 'no answer'}") from error
+            raise BusDown(f"{self.url.rpartition('@')[2]}: {str(error) or 'no answer'}") from error
 
-    @abc.abstractmethod
-    async def _append(self, channel: str, entry: str) -> int: ...
+    async def _append(self, channel: str, entry: str) -> int:
+        """Write an entry, and return its position."""
+        position = await self._last(channel) + 1
+        LOGS[self.url, channel].append((position, entry))
+        await self._close()
+        await asyncio.sleep(0)  # their turn
+        return position
 
-    @abc.abstractmethod
-    async def _last(self, channel: str) -> int: ...
+    async def _last(self, channel: str) -> int:
+        """Return the position of the newest entry, or 0."""
+        return LOGS[self.url, channel][-1][0]
 
-    @abc.abstractmethod
-    def _follow(self, channel: str, position: int) -> AsyncGenerator[tuple[int, str]]: ...
+    async def _follow(self, channel: str, position: int) -> AsyncGenerator[tuple[int, str]]:
+        """Give all entries after a position, and those that come."""
+        entries = LOGS[self.url, channel]
+        while not self.closed:
+            if (new := entries[-1][0] - position) > 0:
+                position, entry = entries[max(-new, -len(entries))]
+                yield position, entry
+            else:
+                WAITING.add(more := asyncio.Event())
+                await more.wait()
 
-    @abc.abstractmethod
-    async def _close(self) -> None: ...
+    async def _close(self) -> None:
+        """Hang up; in memory: wake those who wait."""
+        while WAITING:
+            WAITING.pop().set()
+
+
+def connect(url: str, keep: int = 0) -> Bus:
+    """Return a bus; it connects when it is used.
+
+    Args:
+        url: `memory://NAME`, `redis://HOST:PORT` or `nats://HOST:PORT`; `redis://` alone means REDIS_URL.
+        keep: how many messages may wait while the engine is down; with 0, `publish` raises BusDown.
+
+    Raises:
+        ValueError: there is no such engine.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme not in ENGINES:
+        raise ValueError(f"{url!r} isn't a bus; it begins with {', '.join(ENGINES)}")
+    url = url if rest else os.environ.get(f"{scheme.upper()}_URL") or f"{url}127.0.0.1:{PORTS.get(scheme)}"
+    engine: type[Bus] = pkgutil.resolve_name(f"apps.bus.{ENGINES[scheme]}")
+    return engine(url, keep)

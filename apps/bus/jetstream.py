@@ -7,30 +7,29 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, NoStreamResponseError
+from nats.js import JetStreamContext, api
+from nats.js.errors import NoStreamResponseError
 
 from apps.bus.bus import ANSWER_SECONDS, KEPT, Bus
 
+ONCE: Any = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}
 
-class NatsBus(Bus):
+
+class Nats(Bus):
     """The client's own reconnecting is off, because it would send later what was refused."""
 
-    errors = (Error, APIError, OSError, TimeoutError)
+    errors = (Error, *Bus.errors)
 
     def __init__(self, url: str, keep: int) -> None:
         super().__init__(url, keep)
-        self._client, self._connecting, self._known = Client(), asyncio.Lock(), set[str]()
-        self._options: dict[str, Any] = {"allow_reconnect": False, "ping_interval": 1}
-        self._options |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}  # at the start, that is
+        self._client, self._connecting = Client(), asyncio.Lock()
 
     async def _jetstream(self) -> JetStreamContext:
         async with self._connecting:
             if not self._client.is_connected:
                 client = Client()
                 try:
-                    await client.connect(self.url, error_cb=self._failed, **self._options)
+                    await client.connect(self.url, self._failed, ping_interval=1, **ONCE)
                 except BaseException:
                     await client.close()
                     raise
@@ -41,29 +40,21 @@ class NatsBus(Bus):
         """Do nothing: it is raised as well."""
 
     async def _append(self, channel: str, entry: str) -> int:
-        if channel not in self._known:
-            await self._last(channel)
-        try:
-            jetstream = await self._jetstream()
+        jetstream = await self._jetstream()
+        with contextlib.suppress(NoStreamResponseError):  # there is none yet, or the engine has lost it
             return (await jetstream.publish(f"bus-{channel}", entry.encode())).seq
-        except NoStreamResponseError:
-            self._known.discard(channel)  # the engine has lost it
-            raise
+        await self._last(channel)
+        return (await jetstream.publish(f"bus-{channel}", entry.encode())).seq
 
     async def _last(self, channel: str) -> int:
         jetstream = await self._jetstream()
         info = await jetstream.add_stream(name=f"bus-{channel}", subjects=[f"bus-{channel}"], max_msgs=KEPT)
-        self._known.add(channel)
         return info.state.last_seq
 
     async def _follow(self, channel: str, position: int) -> AsyncGenerator[tuple[int, str]]:
-        config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=position + 1,
-            ack_policy=AckPolicy.NONE,
-        )
-        jetstream = await self._jetstream()
-        came = await jetstream.subscribe(f"bus-{channel}", stream=f"bus-{channel}", config=config)
+        name, start, no_acks = f"bus-{channel}", api.DeliverPolicy.BY_START_SEQUENCE, api.AckPolicy.NONE
+        config = api.ConsumerConfig(deliver_policy=start, opt_start_seq=position + 1, ack_policy=no_acks)
+        came = await (await self._jetstream()).subscribe(name, stream=name, config=config)
         try:
             message = await came.next_msg(timeout=None)
             position = message.metadata.sequence.stream

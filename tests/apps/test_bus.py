@@ -27,7 +27,7 @@ RUNS = [pytest.param(number, marks=[pytest.mark.nightly] if number else []) for 
 
 def engine(kind: str, folder: Path) -> BackgroundProcess:
     command = [sys.executable, "-m", "apps.bus", kind, "--port", "{port}", "--folder", str(folder)]
-    return BackgroundProcess(command, ready="^(redis|nats)://", scheme=kind, folder=ROOT)
+    return BackgroundProcess(command, ready="^(redis|nats)://", listens=True, scheme=kind, folder=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,9 @@ def test_an_engine_listens_on_loopback_only_and_leaves_nothing(
     command = [sys.executable, "-m", "apps.bus", kind, "--port", "{port}"]
     with (
         nothing_left(),
-        BackgroundProcess(command, ready="^(redis|nats)://", scheme=kind, folder=ROOT) as running,
+        BackgroundProcess(
+            command, ready="^(redis|nats)://", listens=True, scheme=kind, folder=ROOT
+        ) as running,
     ):
         listening = {
             connection.laddr.ip

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from test_chat_replica import Client
 
-from apps.bus import memory
+from apps.bus import bus
 from apps.bus.bus import BusDown
 from apps.chat import shared
 from apps.chat.room import Refused
@@ -24,7 +24,7 @@ BUS = "memory://shared"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty bus, and deadlines for tests."""
-    memory.LOGS.clear()
+    bus.LOGS.clear()
     monkeypatch.setattr(shared, "BEAT_SECONDS", 0.03)
     monkeypatch.setattr(shared, "GONE_SECONDS", 0.3)
     monkeypatch.setattr(shared, "WELCOME_SECONDS", 0.3)
@@ -95,7 +95,7 @@ def test_a_process_that_starts_later_knows_who_is_there_and_what_was_said(
             for number in range(60):
                 (ann, bob)[number % 2].room.hear((ann, bob)[number % 2], f"{number}")
                 await until(partial(ann.has_heard, number + 1))
-            log = memory.LOGS[BUS, shared.LOG]
+            log = bus.LOGS[BUS, shared.LOG]
             for _ in range(len(log) - 30):
                 log.popleft()  # the engine keeps no more
             async with SharedRooms(BUS).open() as third:
@@ -145,7 +145,7 @@ def test_after_silence_of_the_engine_itself_nobody_is_written_off(monkeypatch: p
                 raise BusDown("the engine is gone")
 
             with monkeypatch.context() as patch:
-                patch.setattr(memory.MemoryBus, "publish", in_vain)
+                patch.setattr(bus.Bus, "publish", in_vain)
                 await asyncio.sleep(2 * shared.GONE_SECONDS)
                 ann.room.hear(ann, "are you there?")
             await until(lambda: bob.said() == ["are you there?"])
@@ -171,7 +171,7 @@ def test_while_the_engine_is_gone_so_much_waits_and_more_is_refused_with_a_word(
                 raise BusDown("the engine is gone")
 
             with monkeypatch.context() as patch:
-                patch.setattr(memory.MemoryBus, "publish", in_vain)
+                patch.setattr(bus.Bus, "publish", in_vain)
                 for number in range(30):
                     ann.room.hear(ann, f"{number}")
                 assert ann.room.lags()
@@ -193,7 +193,7 @@ def test_who_gets_no_welcome_in_time_is_asked_to_try_later(monkeypatch: pytest.M
                 raise BusDown("the engine is gone")
 
             with monkeypatch.context() as patch:
-                patch.setattr(memory.MemoryBus, "publish", in_vain)
+                patch.setattr(bus.Bus, "publish", in_vain)
                 ann = Guest(rooms, "Ann")
                 await until(lambda: ann.closed)
             assert ann.closed == (1013, shared.NOT_YET)
@@ -206,7 +206,7 @@ def test_when_the_log_is_not_whole_clients_are_sent_away_and_the_rooms_are_read_
         async with processes(2) as (first, second):
             ann, bob = Guest(first, "Ann"), Guest(second, "Bob")
             await ann.until("joined")
-            log = memory.LOGS[BUS, shared.LOG]
+            log = bus.LOGS[BUS, shared.LOG]
             here = json.dumps(
                 {"by": "", "number": 1, "all": [{"do": "say", "who": "x", "room": "lobby", "text": "hi"}]}
             )
