@@ -227,6 +227,8 @@ def test_people_talk_with_mouse_and_keys(page: NotebookPage) -> None:
     expect(ann.state).to_have_text(
         "closed: nothing is listening at ws://127.0.0.1:1: start the server, or correct the address"
     )
+    ann.address.press("Escape")
+    expect(page.page.locator(".jp-Notebook .jp-Cell:focus").filter(has=ann.whole)).to_have_count(1)
     assert [cell["source"] for cell in page._cells()] == list(CELLS.values())
 
     grounds = []

@@ -1,6 +1,6 @@
 // An app's own page in a frame. The kernel says where it is served, and whether it still is.
 
-import { KERNEL_GONE, make, reached, say, throughProxy } from "./shared.js";
+import { KERNEL_GONE, leaveOnEscape, make, reached, say, throughProxy } from "./shared.js";
 
 const STOPPED = "The server has been stopped. Start it again, and the page comes back.";
 
@@ -29,6 +29,7 @@ export default {
     frame.style.height = `${model.get("_height")}px`;
     el.classList.add("wsbook-app-widget");
     el.replaceChildren(page);
+    leaveOnEscape(page);
 
     let loaded = null; // what is in the frame: where it is served, and since when
 

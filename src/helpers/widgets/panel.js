@@ -2,7 +2,7 @@
 // the view below is the same for both. What a peer sends is only ever set as text, never as HTML.
 
 import { browserSession, kernelSession, SHOWN } from "./panel_sessions.js";
-import { KERNEL_GONE, make, say } from "./shared.js";
+import { KERNEL_GONE, leaveOnEscape, make, say } from "./shared.js";
 
 export default () => {
   let session;
@@ -48,6 +48,7 @@ function draw(session, model, el) {
   panel.append(head, top, log, bottom, route);
   el.classList.add("wsbook-widget");
   el.replaceChildren(panel);
+  leaveOnEscape(panel);
 
   let acted = false;
   let first = 0; // the number of the oldest line that is drawn

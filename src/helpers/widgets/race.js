@@ -1,6 +1,6 @@
 // The race: a lane for each way, a tick where an event was published, a dot where it arrived.
 
-import { KERNEL_GONE, make, reached, say } from "./shared.js";
+import { KERNEL_GONE, leaveOnEscape, make, reached, say } from "./shared.js";
 
 export default {
   render({ model, el }) {
@@ -27,6 +27,7 @@ export default {
     start.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter
     el.classList.add("wsbook-race-widget");
     el.replaceChildren(race);
+    leaveOnEscape(race);
 
     let lanes = [];
     let ticks = 0;

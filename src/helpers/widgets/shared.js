@@ -11,6 +11,13 @@ export function make(tag, cls, attributes = {}, ...children) {
   return node;
 }
 
+// Escape gives the keys back to the notebook, whose shortcuts work from the cell.
+export function leaveOnEscape(widget) {
+  widget.addEventListener("keydown", ({ key, isComposing, defaultPrevented }) => {
+    if (key === "Escape" && !isComposing && !defaultPrevented) widget.closest(".jp-Cell")?.focus();
+  });
+}
+
 // A screen reader reads a status out each time it is set: set it only when it changes.
 export function say(node, words) {
   if (node.textContent !== words) node.textContent = words;

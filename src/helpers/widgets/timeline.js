@@ -1,7 +1,7 @@
 // The wire timeline: a sequence diagram that is opened arrow by arrow.
 // What a peer has sent is only ever set as text, never as HTML.
 
-import { KERNEL_GONE, make, reached, say } from "./shared.js";
+import { KERNEL_GONE, leaveOnEscape, make, reached, say } from "./shared.js";
 import { count, detail, plural } from "./timeline_detail.js";
 import { folded, foldedDetail } from "./timeline_fold.js";
 
@@ -100,6 +100,7 @@ function draw(model, el) {
   panel.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter and the arrow keys
   el.classList.add("wsbook-wire-widget");
   el.replaceChildren(panel);
+  leaveOnEscape(panel);
 
   let latest = JSON.parse(model.get("_view"));
   let frozen = null; // what is shown while paused
@@ -287,6 +288,7 @@ function draw(model, el) {
     const node = event.target.closest(".wsbook-wire-row");
     if (node === null) return;
     if (event.key === "Escape") {
+      if (node.firstElementChild.getAttribute("aria-expanded") !== "true") return;
       toggle(node, false);
       node.firstElementChild.focus();
     } else {
