@@ -105,7 +105,7 @@ class TestBackgroundTap:
         tap = tapped("ws://127.0.0.1:9", name="mine")
         assert repr(tap) == "<BackgroundTap 'mine' stopped>"
         for use in (lambda: tap.url, tap.events, lambda: WireTimeline(tap)):
-            with pytest.raises(BackgroundError, match=r"'mine' is not running: call .start\(\)"):
+            with pytest.raises(BackgroundError, match=r"'mine' is not running: run the cell that starts it"):
                 use()
 
     def test_wrong_options_leave_nothing_running(self) -> None:

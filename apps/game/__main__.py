@@ -43,7 +43,8 @@ async def run(server: GameServer, host: str, port: int, bots: int) -> None:
             )
             url = f"http://{own_address()}:{bound}/{query}"
             with contextlib.suppress(UnicodeEncodeError):  # a terminal without these characters
-                print(invitation(url), end="", flush=True)
+                coloured = sys.stdout.isatty() and sys.platform != "win32"
+                print(invitation(url, coloured=coloured), end="", flush=True)
         print(f"Game at {url}", flush=True)
         tasks.create_task(play_all(f"ws://{LOOPBACK}:{bound}/{query}", bots))
         tasks.create_task(server.ended())

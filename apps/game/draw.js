@@ -2,6 +2,8 @@
 
 const LEAST_SCALE = 0.4; // pixels of the page per unit: on a phone, the arena is larger than what one sees of it
 
+const EDGE = 44; // units around the arena, where rings and names of players at its walls have room, and the news
+
 export const colour = (number) => `hsl(${(number * 137.5) % 360} 62% 52%)`;
 
 export class Arena {
@@ -21,7 +23,7 @@ export class Arena {
   readColours() {
     const probe = document.body.appendChild(document.createElement("i"));
     this.colours = {};
-    for (const name of ["floor", "wall", "ink", "coin", "jewel", "magpie", "accent", "card"]) {
+    for (const name of ["floor", "wall", "ink", "coin", "jewel", "magpie", "accent", "good", "card"]) {
       probe.style.color = `var(--${name})`;
       this.colours[name] = getComputedStyle(probe).color;
     }
@@ -38,10 +40,13 @@ export class Arena {
     pen.clearRect(0, 0, width, height);
     if (!scene.rules) return;
     const { rules } = scene;
-    const scale = Math.max(Math.min(width / rules.width, height / rules.height), LEAST_SCALE * ratio);
+    const scale = Math.max(
+      Math.min(width / (rules.width + 2 * EDGE), height / (rules.height + 2 * EDGE)),
+      LEAST_SCALE * ratio,
+    );
     const [x, y] = scene.places[scene.me] ?? [rules.width / 2, rules.height / 2];
-    const left = camera(x * scale, width, rules.width * scale);
-    const top = camera(y * scale, height, rules.height * scale);
+    const left = camera(x, rules.width, width, scale);
+    const top = camera(y, rules.height, height, scale);
     pen.setTransform(scale, 0, 0, scale, -left, -top);
     pen.fillStyle = colours.floor;
     pen.fillRect(0, 0, rules.width, rules.height);
@@ -80,7 +85,7 @@ export class Arena {
     const { pen, colours } = this;
     pen.globalAlpha = player.away ? 0.3 : player.stunned ? 0.55 : 1;
     if (isMe) ring(pen, x, y, radius + 7, colours.ink, 4);
-    if (player.safe && !player.magpie) ring(pen, x, y, radius + 13, colours.accent, 3, [10, 10]);
+    if (player.safe && !player.magpie) ring(pen, x, y, radius + 12, colours.good, 4);
     disc(pen, x, y, radius, player.magpie ? colours.magpie : colour(number));
     if (player.magpie) {
       ring(pen, x, y, radius + 1, colours.ink, 2);
@@ -128,10 +133,12 @@ export class Arena {
   }
 }
 
-// Where a picture of `room` pixels begins in `all` pixels, so that `middle` is in its middle, or as near as may be.
-function camera(middle, room, all) {
-  if (all <= room) return (all - room) / 2;
-  return Math.min(Math.max(middle - room / 2, 0), all - room);
+// Where a picture of `room` pixels begins along an axis, in pixels from the arena's own beginning, so that `middle` is
+// in its middle, or as near as may be; `middle` and the arena's `length` are in units.
+function camera(middle, length, room, scale) {
+  const [first, last] = [-EDGE * scale, (length + EDGE) * scale - room];
+  if (last <= first) return (first + last) / 2;
+  return Math.min(Math.max(middle * scale - room / 2, first), last);
 }
 
 function disc(pen, x, y, radius, fill) {

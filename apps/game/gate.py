@@ -11,6 +11,9 @@ from collections import deque
 
 import segno
 
+WHITE_ON_BLACK, PLAIN = "\033[38;5;231;48;5;16m", "\033[0m"
+"""Of the 256 colours, the ones that themes leave alone: blocks are the code's light parts."""
+
 LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """What can't be mistaken for something else when it is read out."""
 
@@ -87,8 +90,16 @@ def own_address() -> str:
     return "127.0.0.1"
 
 
-def invitation(url: str) -> str:
-    """An address as a QR code, for a terminal."""
+def invitation(url: str, *, coloured: bool = False) -> str:
+    """An address as a QR code, for a terminal.
+
+    Args:
+        url: the address.
+        coloured: whether the terminal knows ANSI colours. Then the code is black on white in every theme;
+            without them it is the right way round on a dark background only.
+    """
     drawn = io.StringIO()
     segno.make(url, micro=False).terminal(drawn, compact=True)
-    return drawn.getvalue()
+    if not coloured:
+        return drawn.getvalue()
+    return "".join(f"{WHITE_ON_BLACK}{line}{PLAIN}\n" for line in drawn.getvalue().splitlines())

@@ -90,7 +90,7 @@ def read_request(message: str | bytes) -> Request:
     try:
         request: Request = REQUESTS.decode(message)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"this isn't a request: {error}") from None
+        raise BadRequest(f"this isn't a valid request: {error}") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"this isn't JSON: {error}") from None
     if isinstance(request, Join):
@@ -104,6 +104,8 @@ def read_name(text: str) -> str:
     Raises:
         BadRequest: it is empty or too long, or has characters that can't be seen.
     """
+    if not text.strip():
+        raise BadRequest("type a name first")
     try:
         name = as_name(text)
     except ValueError as error:

@@ -95,6 +95,16 @@ function offer() {
   part("dash").hidden = me === null || !matchMedia("(pointer: coarse)").matches;
 }
 
+// In a frame, the keys are the game's only after a click into it, and it never takes them by itself: whoever is
+// typing around it goes on typing there. While they go elsewhere, the page says so instead of "playing".
+const away = () => me !== null && !document.hasFocus();
+const focusField = () => part("arena").focus({ preventScroll: true });
+
+function attend() {
+  part("veil").hidden = !away();
+  if (me !== null) say(away() ? "not playing: click the field" : "playing", !away());
+}
+
 function keep(seat) {
   Object.assign(kept, { name: part("name").value, seat });
   sessionStorage.setItem(place, JSON.stringify(kept));
@@ -122,8 +132,8 @@ function take(message) {
     prediction = new Prediction(rules);
     part("entrance").hidden = true;
     offer();
-    part("arena").focus({ preventScroll: true });
-    say("playing", true);
+    attend();
+    if (!away()) focusField();
   } else if (message.type === "watching") {
     me = null;
     say("watching", true);
@@ -212,9 +222,18 @@ addEventListener("keydown", (event) => {
   tapped.add(event.code);
 });
 addEventListener("keyup", ({ code: key }) => held.delete(key));
-addEventListener("blur", () => held.clear());
+addEventListener("blur", () => {
+  held.clear();
+  attend();
+});
+addEventListener("focus", attend);
+part("veil").onclick = () => {
+  focusField();
+  attend();
+};
+part("boxes").onchange = focusField; // or the next arrow key would be the box's
 part("arena").onpointerdown = (event) => {
-  part("arena").focus({ preventScroll: true });
+  focusField();
   if (stick)
     tapped.add("Space"); // a second finger
   else stick = { id: event.pointerId, x: event.clientX, y: event.clientY, way: [0, 0] };
@@ -273,6 +292,7 @@ function frame(now) {
 }
 
 function score() {
+  attend();
   const rows = Object.entries(seen.players).sort(([, one], [, other]) => other.coins - one.coins);
   part("scores").replaceChildren(
     ...rows.map(([at, player]) => {

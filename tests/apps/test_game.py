@@ -158,10 +158,10 @@ def test_the_seventeenth_may_watch() -> None:
 BAD: dict[str, tuple[str | bytes, str]] = {
     "no JSON": ("hello", "this isn't JSON"),
     "bytes": (b"\x00\x01", "text messages, not binary"),
-    "no object": ("[1, 2]", "this isn't a request"),
+    "no object": ("[1, 2]", "this isn't a valid request"),
     "deep": ("[" * 500, "this isn't"),
     "an unknown type": ('{"type": "win"}', "'win'"),
-    "no name": ('{"type": "join", "name": "  "}', "names have"),
+    "no name": ('{"type": "join", "name": "  "}', "type a name"),
     "a long name": ('{"type": "join", "name": "Maximiliane-Sophie"}', "at most 16"),
     "a name with a line": ('{"type": "join", "name": "Ann\\nBob"}', "names have"),
     "a giant step": ('{"type": "input", "number": 1, "x": 9, "y": 0}', "$.x"),

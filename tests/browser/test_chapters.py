@@ -207,6 +207,17 @@ def somebody_plays_in_the_page_and_a_cell_slows_it_down(page: NotebookPage) -> N
     expect(arena).to_have_attribute("data-at", re.compile(r"^\d+,\d+$"))
     expect(game.locator("#scores tr")).to_have_count(4)
     expect(game.locator("#figures")).to_contain_text(re.compile(r"ping (1[5-9]|[2-9]\d)\d ms"))
+    game.get_by_label("shows where").check()
+    expect(arena).to_be_focused()
+
+    cell = page.find_cell("AppPage(tap")
+    page.cell(cell).locator(".jp-Editor").click()
+    expect(game.get_by_role("status")).to_contain_text("not playing")
+    page.run_cell(cell)  # a new frame, whose page goes on with the game, and leaves the keyboard where it is
+    expect(game.get_by_role("status")).to_contain_text("not playing")
+    assert page.page.evaluate("document.activeElement.tagName") != "IFRAME"
+    game.get_by_role("button", name="Click here").click()
+    expect(game.get_by_role("status")).to_have_text("playing")
 
 
 @by_hand("10_stream_video.ipynb")

@@ -92,7 +92,7 @@ class BackgroundTap(Background):
     def _started_tap(self) -> Tap:
         if self._tap is None:
             raise BackgroundError(
-                f"{self.name!r} is not running: call .start() first, or use it inside `with`"
+                f"{self.name!r} is not running: run the cell that starts it, or call .start() first"
             )
         return self._tap
 

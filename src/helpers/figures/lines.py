@@ -1,20 +1,23 @@
-"""Values over time as lines, as a picture and in words."""
+"""Values over time as stepped lines, as a picture and in words."""
 
 from __future__ import annotations
 
 import html
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 from helpers.arguments import number
 from helpers.figures.bars import COLOURS
 from helpers.figures.table import Table
 
-WIDE, HIGH, LEFT, BELOW = 680, 220, 52, 34  # pixels: the picture, and the room for numbers
+WIDE, HIGH, LEFT, RIGHT, BELOW = 680, 220, 52, 20, 34  # pixels: the picture, and the room for numbers
 
 
 class Lines:
     """A line for each series of values, drawn once they are all there (`LiveChart` grows meanwhile).
+
+    A value holds until the next one, so the lines have steps.
 
         Lines("where Ann is", {"shown": [(0.0, 0), (0.1, 2)], "true": [(0.0, 0), (0.2, 2)]}, unit="m")
 
@@ -52,25 +55,37 @@ class Lines:
         (first, last), (least, most) = [(min(each), max(each)) for each in zip(*points, strict=True)]
 
         def place(time: float, value: float) -> str:
-            x = LEFT + (time - first) / ((last - first) or 1) * (WIDE - LEFT - 8)
+            x = LEFT + (time - first) / ((last - first) or 1) * (WIDE - LEFT - RIGHT)
             y = HIGH - BELOW - (value - least) / ((most - least) or 1) * (HIGH - BELOW - 10)
             return f"{x:.1f},{y:.1f}"
 
         drawn, names = [], []
         for colour, (name, line) in zip(COLOURS * len(self._series), self._series.items(), strict=False):
-            path = " ".join(place(*point) for point in line)
+            corners = [line[0]]
+            for (_, before), (time, after) in itertools.pairwise(line):
+                corners += [(time, before), (time, after)]
+            path = " ".join(place(*corner) for corner in corners)
             drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
             mark = f'<span style="color: {colour}">━</span>'
             names.append(f'<span style="white-space: nowrap">{mark} {html.escape(name)}</span>')
         style = 'font-size="12" fill="currentColor"'
         for value, high in ((most, 14), (least, HIGH - BELOW)):
             drawn.append(f'<text x="{LEFT - 8}" y="{high}" text-anchor="end" {style}>{value:,.4g}</text>')
-        drawn.append(f'<text x="{LEFT}" y="{HIGH - 10}" {style}>0 s</text>')
-        drawn.append(
-            f'<text x="{WIDE - 8}" y="{HIGH - 10}" text-anchor="end" {style}>{last - first:.2f} s</text>'
-        )
+        step = _round_step(last - first)
+        for count in range(int((last - first) / step) + 1):
+            x = place(first + count * step, least).partition(",")[0]
+            drawn.append(f'<path d="M{x} {HIGH - BELOW}v5" stroke="currentColor"/>')
+            words = f"{count * step:g} s"
+            drawn.append(f'<text x="{x}" y="{HIGH - 10}" text-anchor="middle" {style}>{words}</text>')
         return (
             f"<div><b>{html.escape(self._title)}</b> &emsp; {' &emsp; '.join(names)}</div>"
             f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{html.escape(repr(self))}" '
             f'style="width: 100%; max-width: {WIDE}px">{"".join(drawn)}</svg>'
         )
+
+
+def _round_step(length: float) -> float:
+    """1, 2 or 5 times a power of ten: the least that divides a length in seconds into 8 parts at most."""
+    least = (length or 1) / 8
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= least)
