@@ -69,10 +69,17 @@ log = logging.getLogger("sensors")
 
 
 class Device:
-    """What the collector knows of a device: whether it is connected, and its last reading."""
+    """What the collector knows of a device: whether it is connected, and its last reading.
+
+    Attributes:
+        turn: held by the one connection that is listened to.
+        number: the highest that was received, on disk or not.
+    """
 
     def __init__(self) -> None:
         self.connection: ServerConnection | None = None
+        self.turn = asyncio.Lock()
+        self.number = 0
         self.at = self.value = 0.0
 
 
@@ -106,6 +113,7 @@ class Collector:
             WAITING_MESSAGES
         )
         self._devices: dict[str, Device] = {}
+        self._kept = asyncio.Event()
         self._watchers: set[ServerConnection] = set()
         self._news = asyncio.Event()
         self._rates: deque[int] = deque(maxlen=60)
@@ -167,12 +175,22 @@ class Collector:
             device.connection.transport.abort()
         device.connection = connection
         try:
-            number = await self._on_disk(self._store.last, name)
-            await connection.send(as_json(Ack(number)).decode())
-            await self._receive(connection, name, device)
+            async with device.turn:  # what came through the older connection has been received by then
+                number = await self._last(name, device)
+                await connection.send(as_json(Ack(number)).decode())
+                await self._receive(connection, name, device)
         finally:
             if device.connection is connection:
                 device.connection = None
+
+    async def _last(self, name: str, device: Device) -> int:
+        """The number of a device's last reading, once it is on disk: no new one may get it again."""
+        while True:
+            kept = self._kept
+            number = int(await self._on_disk(self._store.last, name))
+            if number >= device.number:
+                return number
+            await kept.wait()
 
     async def _receive(self, connection: ServerConnection, name: str, device: Device) -> None:
         last, errors = 0, 0
@@ -187,6 +205,7 @@ class Collector:
                     last, device.at, device.value = result.number, result.at, result.value
                     readings.append(result)
             if readings:
+                device.number = max(device.number, last)
                 await self._queue.put((connection, name, readings))  # waits while the queue is full
             if errors > ERRORS:
                 await connection.close(POLICY, f"more than {ERRORS} readings were wrong")
@@ -215,6 +234,8 @@ class Collector:
             except sqlite3.Error as error:  # the disk is full, say: nothing is acknowledged, everybody waits
                 log.error("can't store %d readings, trying again: %s", len(rows), error)
                 await asyncio.sleep(DISK_PAUSE)
+        self._kept.set()
+        self._kept = asyncio.Event()
 
     async def _on_disk(self, function: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *args)

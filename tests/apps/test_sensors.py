@@ -198,6 +198,36 @@ def test_a_device_that_comes_again_takes_over_and_goes_on_after_what_is_stored(t
     store.close()
 
 
+def test_a_device_that_is_restarted_while_the_disk_fails_gets_no_number_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "DISK_PAUSE", 0.01)
+    asked, add, last = [], Store.add, Store.last
+
+    def fail_until_asked_again(store, rows):
+        if len(asked) < 2:
+            raise sqlite3.OperationalError("database or disk is full")
+        return add(store, rows)
+
+    def note(store, device):
+        number = last(store, device)
+        asked.append(device)
+        return number
+
+    monkeypatch.setattr(Store, "add", fail_until_asked_again)
+    monkeypatch.setattr(Store, "last", note)
+
+    async def talk():
+        async with collecting(tmp_path / "a.sqlite") as (collector, url):
+            old = await connect(f"{url}/device?name=attic", proxy=None)
+            await answers_until(old, 0)
+            await old.send(readings(1, 2))
+            await until(lambda: collector._devices["attic"].number == 2)
+            old.transport.abort()
+            async with connect(f"{url}/device?name=attic", proxy=None) as new:
+                return json.loads(await new.recv())
+
+    assert asyncio.run(talk()) == {"ack": 2}
+
+
 def test_a_slow_disk_stops_the_devices_and_not_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "WAITING_MESSAGES", 5)
 
