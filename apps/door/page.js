@@ -22,14 +22,18 @@ async function logIn(name, password) {
 function connect() {
   const url = new URL(".", location.href);
   url.protocol = url.protocol.replace("http", "ws");
-  socket = new WebSocket(url);
+  socket?.close(); // nobody is in twice
+  const mine = new WebSocket(url);
+  socket = mine;
   let bye = ""; // the reason of a close frame is lost in some proxies
-  socket.onmessage = ({ data }) => {
+  mine.onmessage = ({ data }) => {
+    if (socket !== mine) return;
     const message = JSON.parse(data);
     if (message.type === "bye") bye = message.text;
     else take(message);
   };
-  socket.onclose = ({ reason, code }) => {
+  mine.onclose = ({ reason, code }) => {
+    if (socket !== mine) return;
     const why = bye || reason || (code === 1006 ? "the connection broke off, or was refused" : "closed");
     const wasIn = !part("inside").hidden;
     sessionStorage.removeItem("in");
@@ -114,8 +118,10 @@ const say = (words) => {
 };
 
 function ask(request) {
-  part("error").textContent = "";
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(request));
+  const open = socket?.readyState === WebSocket.OPEN;
+  part("error").textContent = open ? "" : "not sent: there is no connection";
+  if (open) socket.send(JSON.stringify(request));
+  return open;
 }
 
 function on(form, work) {
@@ -126,20 +132,22 @@ function on(form, work) {
 }
 
 on("login", async () => {
+  const button = part("login").querySelector("button");
+  if (button.disabled) return; // Enter was held down
+  button.disabled = true;
   try {
     await logIn(part("name").value, part("password").value);
   } catch (error) {
     part("error").textContent = error.message;
   }
   part("password").value = "";
+  button.disabled = false;
 });
 on("talk", () => {
-  ask({ type: "say", room, text: part("text").value });
-  part("text").value = "";
+  if (ask({ type: "say", room, text: part("text").value })) part("text").value = "";
 });
 on("expel", () => {
-  ask({ type: "expel", room, who: part("who").value });
-  part("who").value = "";
+  if (ask({ type: "expel", room, who: part("who").value })) part("who").value = "";
 });
 part("leave").onclick = () => ask({ type: "log out" });
 setInterval(() => {

@@ -25,6 +25,9 @@ MOST_BYTES = 16 * 2**20
 
 MOST_CHUNK = 2**16
 
+NAME = re.compile(r"[0-9a-f]{64}-[0-9]{1,12}")
+"""Of a file in the folder: checksum and size. What else is in it isn't ours to count, or to delete."""
+
 MOST_FILES = 20
 """Files in the folder, whole or not; when there are more, the one that was untouched longest goes."""
 
@@ -98,7 +101,8 @@ class Inbox:
             await _say(connection, {"type": "have", "bytes": have})
 
     def _make_room(self, wanted: Path) -> None:
-        others = [path for path in self._folder.iterdir() if path != wanted and path not in self._busy]
+        ours = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
+        others = [path for path in ours if path != wanted and path not in self._busy]
         others.sort(key=lambda path: path.stat().st_mtime)
         for path in others[: max(0, len(others) + 1 - MOST_FILES)]:
             path.unlink()

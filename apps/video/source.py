@@ -33,6 +33,8 @@ NOTES = (440.0, 523.25, 659.25, 587.33)
 UPLOADED = ("JPEG", "PNG", "WEBP")
 MOST_PIXELS = 25_000_000
 """Of a picture that somebody sends: unpacked, each has 3 or 4 bytes."""
+MOST_SCANS = 30
+"""Of a JPEG, about ten in a progressive one. Each is a pass over all pixels, and may come in 40 bytes."""
 
 
 class Quality(NamedTuple):
@@ -165,6 +167,8 @@ def load_background(path: Path) -> Image.Image:
         with Image.open(path, formats=UPLOADED) as picture:
             if picture.width * picture.height > MOST_PIXELS:  # known before anything is unpacked
                 raise NoPicture(f"{picture.width} × {picture.height} pixels are too many")
+            if picture.format in ("JPEG", "MPO") and path.read_bytes().count(b"\xff\xda") > MOST_SCANS:
+                raise NoPicture("it has too many scans")
             picture.draft("RGB", SIZE)
             upright = ImageOps.exif_transpose(picture)
             return ImageOps.fit(upright.convert("RGB"), SIZE)

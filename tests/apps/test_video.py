@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import random
 import signal
 import socket
@@ -393,14 +394,20 @@ def test_a_newer_connection_takes_an_upload_over(tmp_path: Path) -> None:
     assert (tmp_path / f"{checksum}-{len(content)}").read_bytes() == content
 
 
-def test_the_folder_does_not_grow_without_end(tmp_path: Path) -> None:
+def test_the_folder_does_not_grow_without_end_and_keeps_what_is_not_ours(tmp_path: Path) -> None:
+    theirs = tmp_path / "holiday.jpg"
+    theirs.write_bytes(b"precious")
+    os.utime(theirs, (0, 0))  # the oldest
+    (tmp_path / "folder").mkdir()
+
     async def sends() -> None:
         async with serving(folder=tmp_path) as (_, url):
             for seed in range(inbox.MOST_FILES + 5):
                 await upload(url, noise(100, seed))
 
     asyncio.run(sends())
-    assert len(list(tmp_path.iterdir())) == inbox.MOST_FILES
+    assert theirs.read_bytes() == b"precious"
+    assert len(list(tmp_path.iterdir())) == inbox.MOST_FILES + 2
 
 
 def test_one_that_can_not_be_reached_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,3 +257,15 @@ def test_a_picture_is_cut_to_the_size_and_a_huge_or_damaged_one_is_refused(
     Image.new("RGB", (30, 30)).save(path, "GIF")
     with pytest.raises(NoPicture, match="isn't a JPEG"):
         load_background(path)
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """Each scan is a pass over all pixels: 100 kB of them keep a processor busy for a minute."""
+    path = tmp_path / "scans.jpg"
+    Image.new("L", (800, 800)).save(path, progressive=True)
+    assert load_background(path).size == SIZE
+    content = path.read_bytes()
+    last = content.rindex(b"\xff\xda")
+    path.write_bytes(content[:last] + content[last:-2] * 100 + content[-2:])
+    with pytest.raises(NoPicture, match="too many scans"):
+        load_background(path)
