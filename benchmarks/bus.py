@@ -14,7 +14,7 @@ from typing import Any
 
 import nats
 import psutil
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from redis.asyncio import Redis
 from websockets.asyncio.server import ServerConnection
 
@@ -110,7 +110,8 @@ async def bare_nats(url: str) -> AsyncGenerator[tuple[Callable[[str], Awaitable[
     client = await nats.connect(url)
     jetstream = client.jetstream()
     await jetstream.add_stream(name="bare", subjects=["bare"], max_msgs=KEPT)
-    came = await jetstream.subscribe("bare", config=ConsumerConfig(ack_policy=AckPolicy.NONE))
+    new = ConsumerConfig(ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.NEW)
+    came = await jetstream.subscribe("bare", config=new)
 
     async def follow() -> AsyncGenerator[str]:
         while True:
