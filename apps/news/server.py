@@ -40,6 +40,9 @@ MOST_CHANNELS = 100
 MOST_NEWS = 1000
 """How many pieces of news a channel keeps; older ones are forgotten."""
 
+MOST_CHARACTERS = 4 * 2**20
+"""How long the news that a channel keeps is together, at most."""
+
 LARGEST_MESSAGE = 65_536
 """Bytes of a WebSocket message with news; one that is larger ends its connection with 1009."""
 
@@ -51,8 +54,8 @@ class Channel:
     """News of one kind, oldest first."""
 
     def __init__(self) -> None:
-        self._news: collections.deque[str] = collections.deque(maxlen=MOST_NEWS)
-        self._published = 0
+        self._news: collections.deque[str] = collections.deque()
+        self._published = self._characters = 0
         self._more = asyncio.Event()
 
     def publish(self, text: str) -> None:
@@ -60,6 +63,9 @@ class Channel:
         lines = text.splitlines()
         self._news.extend(lines)
         self._published += len(lines)
+        self._characters += sum(map(len, lines))
+        while len(self._news) > MOST_NEWS or self._characters > MOST_CHARACTERS:
+            self._characters -= len(self._news.popleft())
         self._more.set()
         self._more = asyncio.Event()
 

@@ -161,6 +161,14 @@ def test_a_channel_keeps_the_newest_and_there_are_only_so_many() -> None:
     assert asyncio.run(asks()) == (str(server.MOST_NEWS + 1), "2", 503)
 
 
+def test_long_news_is_forgotten_sooner() -> None:
+    channel = server.Channel()
+    for letter in "abcdef":
+        channel.publish(letter * 2**20)
+    assert [text[0] for text in channel.news(0)] == list("cdef")
+    assert [text[0] for text in channel.news(4)] == list("ef")
+
+
 def test_a_message_cannot_pass_for_another_event() -> None:
     async def asks() -> list[bytes]:
         async with news() as client, client.ws_connect("/websocket") as loud:
