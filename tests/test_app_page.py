@@ -111,5 +111,5 @@ def test_looking_takes_no_failure_from_the_reader(server: BackgroundServer) -> N
 
 
 def test_a_server_that_does_not_run() -> None:
-    with pytest.raises(BackgroundError, match=r"call .start\(\) first"):
+    with pytest.raises(BackgroundError, match="run the cell that starts it"):
         AppPage(BackgroundServer(echo))

@@ -236,7 +236,7 @@ def test_start_twice_stop_twice_and_with_after_start():
         pass
     server.stop()
     server.stop()
-    with pytest.raises(BackgroundError, match=r"call .start\(\) first"):
+    with pytest.raises(BackgroundError, match="run the cell that starts it"):
         _ = server.url
 
 

@@ -191,7 +191,7 @@ class Background(ABC):
         self.check()
         if not self.running:
             self._notice_end()
-            why = self._end or "run the cell that starts it, or call .start() first"
+            why = self._end or "run the cell that starts it or .start() it"
             raise BackgroundError(f"{self.name!r} is not running: {why}")
         return self.address
 

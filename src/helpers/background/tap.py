@@ -91,9 +91,7 @@ class BackgroundTap(Background):
     @property
     def _started_tap(self) -> Tap:
         if self._tap is None:
-            raise BackgroundError(
-                f"{self.name!r} is not running: run the cell that starts it, or call .start() first"
-            )
+            raise BackgroundError(f"{self.name!r} is not running: run the cell that starts it or .start() it")
         return self._tap
 
     @property

@@ -13,6 +13,7 @@ from helpers.checks.whose import check
 
 Place = tuple[float, float]
 
+NOT_JSON = "`json.loads` raises a `ValueError` if `text` isn't JSON: catch it, and return `None`"
 WHATEVER = "`text` may hold anything: look at each part before you use it; return `None` if one doesn't fit"
 WHOLE_NUMBERS = "`True == 1` and `1.0 == 1` in Python: ask for the type as well"
 EXACTLY = "accept exactly the three keys: a client that sends another one wants something else"
@@ -23,12 +24,10 @@ AS_TUPLE = "return the tuple `(number, x, y)`, as they came"
 WALK_EACH = "call `walk` for each input that is still pending, in order, starting from the server's `place`"
 DROP_ACKED = "inputs up to and including `ack` are in `place` already: leave them out"
 KEEP_OTHERS = "keep every `(number, move)` whose number is greater than `ack`, in the same order"
-TWO_THINGS = (
-    "return a pair: where to show the player, and the list of `(number, move)` that are still pending"
-)
+TWO_THINGS = "return a pair: where to show the player, and the list of `(number, move)` still pending"
 LEAVE_IT = "make a new list, and leave `pending` as it is"
-LINE = "after `share` of the time, `x` and `y` are `share` of the way: `old + (new - old) * share`"
-NEARER = "earlier than `before`, use the places in `before`; later than `after`, use those in `after`"
+LINE = "with `share` of the time gone, from 0 to 1, `x` and `y` are each at `old + (new - old) * share`"
+NEARER = "earlier than `before['time']`, `before` has the places; later than `after['time']`, `after` does"
 WHO = "go through the names in `after`: anyone else has left, and anyone new is where `after` has them"
 A_DICT = "return a new dict: `(x, y)` for each name"
 ONLY_LOOK = "only read the two states, and build a new dict"
@@ -49,6 +48,15 @@ def accept(function: Any) -> Verdict:
                     PROPER if returned is None else AS_TUPLE,
                 )
         for text, hint in (
+            ("faster!", NOT_JSON),
+            ("", NOT_JSON),
+            ("null", WHATEVER),
+            ("[5, 1, 0]", WHATEVER),
+            ('{"number": 5, "x": 1}', WHATEVER),
+            ('{"number": 5, "x": 1, "y": 0, "at": 100}', EXACTLY),
+            ('{"number": "5", "x": 1, "y": 0}', WHATEVER),
+            ('{"number": 5, "x": null, "y": 0}', WHATEVER),
+            ('{"number": 5, "x": [1], "y": 0}', WHATEVER),
             ('{"number": 4, "x": 1, "y": 0}', NEWER),
             ('{"number": 3, "x": 1, "y": 0}', NEWER),
             ('{"number": 5, "x": 2, "y": 0}', LIMITS),
@@ -57,15 +65,6 @@ def accept(function: Any) -> Verdict:
             ('{"number": 5, "x": 1, "y": false}', WHOLE_NUMBERS),
             ('{"number": 5, "x": 1.0, "y": 0}', WHOLE_NUMBERS),
             ('{"number": 5.5, "x": 1, "y": 0}', WHOLE_NUMBERS),
-            ('{"number": 5, "x": 1, "y": 0, "at": 100}', EXACTLY),
-            ('{"number": 5, "x": 1}', WHATEVER),
-            ('{"number": "5", "x": 1, "y": 0}', WHATEVER),
-            ('{"number": 5, "x": [1], "y": 0}', WHATEVER),
-            ('{"number": 5, "x": null, "y": 0}', WHATEVER),
-            ("[5, 1, 0]", WHATEVER),
-            ("null", WHATEVER),
-            ("faster!", WHATEVER),
-            ("", WHATEVER),
         ):
             returned = await _of(answer, 4, text)
             if returned is not None:
@@ -83,15 +82,12 @@ async def _of(answer: Answer, last: int, text: str) -> Any:
     except NotYet as not_yet:
         if answer.error is None:
             raise
-        raise NotYet(f"for `{text}`: {not_yet.verdict.said}", WHATEVER, sure=True) from not_yet
+        why = NOT_JSON if isinstance(answer.error, ValueError) else WHATEVER
+        raise NotYet(f"for `{text}`: {not_yet.verdict.said}", why, sure=True) from not_yet
 
 
 def _with_a_wall(place: int, move: int) -> int:
     return min(place + move, 10)
-
-
-def _on_ice(place: int, move: int) -> int:
-    return 2 * place + move
 
 
 @check
@@ -103,7 +99,13 @@ def replay(function: Any) -> Verdict:
             (3, 17, {18: 1, 19: 1, 20: -1}, _with_a_wall, "on free ground"),
             (3, 18, {17: 1, 18: 1, 19: 1}, _with_a_wall, "on free ground"),
             (9, 5, {6: 1, 7: 1, 8: 1, 9: -1}, _with_a_wall, "with a wall at 10"),
-            (1, 2, {3: 1, 4: -1, 6: 1}, _on_ice, "on ice, where each move doubles the place first"),
+            (
+                1,
+                2,
+                {3: 1, 4: -1, 6: 1},
+                lambda at, move: 2 * at + move,
+                "on ice, where each move doubles the place first",
+            ),
             (7, 9, {8: 1, 9: 1}, _with_a_wall, "on free ground"),
             (7, 0, {}, _with_a_wall, "on free ground"),
         ):

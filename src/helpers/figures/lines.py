@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 
 from helpers.arguments import number
@@ -15,9 +14,7 @@ WIDE, HIGH, LEFT, RIGHT, BELOW = 680, 220, 52, 20, 34  # pixels: the picture, an
 
 
 class Lines:
-    """A line for each series of values, drawn once they are all there (`LiveChart` grows meanwhile).
-
-    A value holds until the next one, so the lines have steps.
+    """A stepped line for each series of values, drawn once they are all there (`LiveChart` grows meanwhile).
 
         Lines("where Ann is", {"shown": [(0.0, 0), (0.1, 2)], "true": [(0.0, 0), (0.2, 2)]}, unit="m")
 
@@ -71,21 +68,14 @@ class Lines:
         style = 'font-size="12" fill="currentColor"'
         for value, high in ((most, 14), (least, HIGH - BELOW)):
             drawn.append(f'<text x="{LEFT - 8}" y="{high}" text-anchor="end" {style}>{value:,.4g}</text>')
-        step = _round_step(last - first)
-        for count in range(int((last - first) / step) + 1):
-            x = place(first + count * step, least).partition(",")[0]
+        steps = (unit * 10.0**power for power in itertools.count(-9) for unit in (1, 2, 5))
+        step = next(step for step in steps if 8 * step >= last - first)  # round, for 8 parts at most
+        for n in range(int((last - first) / step) + 1):
+            x = place(first + n * step, least).partition(",")[0]
             drawn.append(f'<path d="M{x} {HIGH - BELOW}v5" stroke="currentColor"/>')
-            words = f"{count * step:g} s"
-            drawn.append(f'<text x="{x}" y="{HIGH - 10}" text-anchor="middle" {style}>{words}</text>')
+            drawn.append(f'<text x="{x}" y="{HIGH - 10}" text-anchor="middle" {style}>{n * step:g} s</text>')
         return (
             f"<div><b>{html.escape(self._title)}</b> &emsp; {' &emsp; '.join(names)}</div>"
             f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{html.escape(repr(self))}" '
             f'style="width: 100%; max-width: {WIDE}px">{"".join(drawn)}</svg>'
         )
-
-
-def _round_step(length: float) -> float:
-    """1, 2 or 5 times a power of ten: the least that divides a length in seconds into 8 parts at most."""
-    least = (length or 1) / 8
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(times * power for times in (1, 2, 5, 10) if times * power >= least)
