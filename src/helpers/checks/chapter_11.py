@@ -22,12 +22,17 @@ DRAWS = 200
 """How often a random answer is asked for: that none is in the highest fifth has a chance of 1e-19."""
 
 LIMIT = "the limit is `0.5 * 2**attempt`, and never more than 8"
+TOO_LARGE = (
+    "`0.5 * 2**attempt` doesn't fit into a float any more: from which attempt on is the limit 8 anyway?"
+)
 ALL_OF_IT = "draw from all of it: `random.uniform(0, limit)`"
 HOW_MANY = "`last - after` messages were missed; is that more than are kept?"
 FUTURE = "there is no such number yet: the client must mean other messages than you do"
-NEWEST = "the deque's last text has the number `last`: count from its end"
+NEWEST = "the deque's last text has the number `last`: count from its end (and `[-0:]` is everything)"
 EACH_TIME = "the clock starts over with each message: a deadline around `recv`, not around the whole loop"
-ONLY_THESE = "`recv` raises `TimeoutError` or `ConnectionClosed`: what was heard before still counts"
+ONLY_THESE = (
+    "the deadline raises `TimeoutError`, a lost connection `ConnectionClosed`: what was heard still counts"
+)
 DONT_WAIT = "a polite close waits for the peer's: `close_timeout=` says how long, `transport.abort()` doesn't"
 
 
@@ -58,7 +63,11 @@ async def _draws(answer: Answer, attempt: int, limit: float) -> None:
 
 
 async def _in_range(answer: Answer, attempt: int, limit: float) -> float:
-    given = await answer(attempt)
+    try:
+        given = await answer(attempt)
+    except NotYet as not_yet:
+        hint = TOO_LARGE if isinstance(answer.error, OverflowError) else not_yet.verdict.hint
+        raise NotYet(f"for attempt {attempt}, {not_yet.verdict.said}", hint, sure=not_yet.sure) from not_yet
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise NotYet(f"`pause({attempt})` returned {shown(given)}", "return a number of seconds", sure=True)
     if not 0 <= given <= limit:
@@ -85,7 +94,7 @@ def missed(function: Any) -> Verdict:
             await _missed(answer, held, last, after)
         for held, last, after in wrong:
             await _not_to_be_had(answer, held, last, after)
-        return "what was missed came back, and you said so when it couldn't"
+        return "you return what was missed, and raise a `LookupError` when it isn't all there"
 
     return try_function(function, scenario, arguments="kept, last, after", coroutine=False)
 
@@ -190,13 +199,16 @@ async def _expect(answer: Answer, talk: Any, when: str, count: int) -> None:
     async with serving(served) as url:
         try:
             given = await answer(url, SILENCE, within=SILENCE + 1.4)
+            await answer.watch.all_have_ended(f"{when}: you have returned")
         except NotYet as not_yet:
             if answer.error is not None:
                 said = f"{when}: {not_yet.verdict.said}"
                 known = isinstance(answer.error, TimeoutError | ConnectionClosed)
                 raise NotYet(said, ONLY_THESE if known else not_yet.verdict.hint, sure=True) from None
+            if not_yet.sure:
+                raise
             said = f"{when}: you hadn't returned {1.4:g} s after a silence of {SILENCE:g} s"
-            raise NotYet(said, DONT_WAIT, sure=True) from None
+            raise NotYet(said, DONT_WAIT) from None  # if the loop is blocked, that's the reason
         finally:
             over.set()
     if not isinstance(given, list):
