@@ -121,7 +121,7 @@ class Pace:
         self._seen += self.period
         self._shares.append(share)
         if share < URGENT:
-            share = self._newest_share() if len(self._shares) > FALLS_BY // 2 else 0.0
+            share = self._newest_share() if len(self._shares) > FALLS_BY // 2 else 0.0  # too few to tell
         if share > TOO_LONG:
             if self.quality < len(QUALITIES) - 1:
                 if self._raised and self._seen < self._rises_after:

@@ -159,7 +159,9 @@ part("file").onchange = async ({ target }) => {
   }
   part("progress").hidden = true;
   target.disabled = false;
-  target.value = "";
+};
+part("file").onclick = ({ target }) => {
+  target.value = ""; // so that the same file may be chosen again
 };
 
 connect();

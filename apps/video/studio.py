@@ -36,7 +36,7 @@ class Shot:
         if quality not in self._messages:
             loop = asyncio.get_running_loop()
             self._messages[quality] = loop.run_in_executor(pool, self._encoded, quality)
-        return await asyncio.shield(self._messages[quality])
+        return await asyncio.shield(self._messages[quality])  # others wait for it, too
 
     def _encoded(self, quality: int) -> bytes:
         content = encode(self._picture, QUALITIES[quality])

@@ -238,7 +238,7 @@ def the_film_moves_is_heard_and_follows_a_link_that_a_cell_makes_slow(page: Note
         {"name": "hills.png", "mimeType": "image/png", "buffer": b"no picture"}
     )
     expect(app.locator("#said")).to_contain_text("it has arrived whole, but this isn't a JPEG")
-    slow = page.find_cell("tap.shape(rate=120_000)")
+    slow = page.find_cell("tap.shape(rate=120_000")
     app.get_by_label("Quality").select_option("follows the link")
     page.run_cell(slow)
     expect(app.locator("#quality")).to_have_text(re.compile("^(low|tiny), "))

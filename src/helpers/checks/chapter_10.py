@@ -19,10 +19,11 @@ from helpers.checks.watched import Watch
 from helpers.checks.whose import check
 
 MAKE_ROOM = "take the old picture out first, if there is one: `slot.full()`, then `get_nowait()`"
-PUT_IT = "put the new picture in, whatever was there: `slot.put_nowait(picture)`"
+PUT_IT = "put the new picture in, whatever was there: `slot.put_nowait(picture)`, and leave it in"
 WHICH = "return the picture that you took out, or `None` if there was none"
 LAYOUT = "big-endian without padding, integers that are never negative, two bytes skipped, a float of 8 bytes"
 REST = "the rest begins after 16 bytes"
+PARTS = ("kind", "quality", "number", "time", "rest")
 ALL_FIVE = "return a tuple of five: kind, quality, number, time, and the rest of the message as bytes"
 TOO_SHORT = "16 bytes are the least: look at `len(message)`, and `raise ValueError`"
 A_HEADER = "16 bytes or more are a whole header; `struct.unpack_from` ignores what comes after it"
@@ -31,7 +32,12 @@ FIRST_WORD = "after the first message, `send` the number of bytes that you have,
 AFTER_EACH = "after each chunk, `send` how many bytes you have of that file, all connections together"
 KEEP_IT = "keep what has come in `files`, under its name: another connection goes on there"
 ITS_OWN = "each file has a bytearray of its own, under its name"
-WHOLE = 'when `len(content)` reaches the `"size"`, compare `hashlib.sha256(content).hexdigest()`'
+WHOLE = (
+    "when you have all `size` bytes, compare their `hashlib.sha256(...).hexdigest()` with the announced one"
+)
+NO_MORE = (
+    "no message comes after the last chunk: stop reading once you have all `size` bytes, and send the result"
+)
 FORGET_IT = "forget a broken file: `del files[name]`, so that the next one begins at 0"
 
 
@@ -106,10 +112,7 @@ def unpack(function: Any) -> Verdict:
             message[2:4] = chance.randbytes(2)
             returned = await _reads(answer, bytes(message))
             if returned != right:
-                five = isinstance(returned, tuple) and len(returned) == 5
-                hint = ALL_FIVE if not five else REST if returned[:4] == right[:4] else LAYOUT
-                said = f"`{bytes(message)!r}` means {shown(right)}; you returned {shown(returned)}"
-                raise NotYet(said, hint, sure=True)
+                raise _misread(bytes(message), right, returned)
         for size in (0, 1, 15):
             await _refuses(answer, bytes(size))
         return "all headers were read, and messages without a whole one were refused"
@@ -117,14 +120,29 @@ def unpack(function: Any) -> Verdict:
     return try_function(function, scenario, arguments="message", coroutine=False)
 
 
+def _misread(message: bytes, right: tuple[Any, ...], returned: Any) -> NotYet:
+    """The first part that is wrong, by its name."""
+    if not isinstance(returned, tuple) or len(returned) != len(PARTS):
+        said = f"`{message!r}` means {shown(right)}; you returned {shown(returned)}"
+        return NotYet(said, ALL_FIVE, sure=True)
+    part, wanted, got = next(each for each in zip(PARTS, right, returned, strict=True) if each[1] != each[2])
+    said = f"a message with {shown(right)}: you returned {shown(got)} as the {part}, expected {shown(wanted)}"
+    return NotYet(said, REST if part == PARTS[-1] else LAYOUT, sure=True)
+
+
 async def _reads(answer: Answer, message: bytes) -> Any:
     try:
         return await answer(message)
     except NotYet as not_yet:
         if isinstance(answer.error, ValueError | struct.error):
-            said = f"a message of {len(message)} bytes: {not_yet.verdict.said}"
+            said = f"a message of {len(message)} bytes: {_named(not_yet)}"
             raise NotYet(said, A_HEADER, sure=True) from not_yet
         raise
+
+
+def _named(not_yet: NotYet) -> str:
+    """What was raised, with the module of `struct.error`, which is called `error` in it."""
+    return not_yet.verdict.said.replace(" raised error", " raised struct.error")
 
 
 async def _refuses(answer: Answer, message: bytes) -> None:
@@ -132,7 +150,7 @@ async def _refuses(answer: Answer, message: bytes) -> None:
         returned = await answer(message)
     except NotYet as not_yet:
         if not isinstance(answer.error, ValueError):
-            said = f"a message of {len(message)} bytes: {not_yet.verdict.said}"
+            said = f"a message of {len(message)} bytes: {_named(not_yet)}"
             raise NotYet(said, TOO_SHORT, sure=True) from not_yet
         answer.error = None
     else:
@@ -155,17 +173,17 @@ def receive(handler: Any) -> Verdict:
         await _announces(bob, lake, b"short", 0, "another file, while the first one is being sent")
         ann.vanishes()
         await _sends(bob, b"short", 5, "all 5 bytes of it")
-        await _ends(bob, "whole", "all 5 bytes of a file, with the right checksum")
+        await _ends(bob, "whole", "after all 5 bytes of a file, with the right checksum")
         ann = await Peer.join(url)
         await _announces(
             ann, hills, content, 20, "20 of 50 bytes came, and after a cut the file is announced again"
         )
         await _sends(ann, content[20:49], 49, "29 more bytes")
         await _sends(ann, content[49:], 50, "the last byte")
-        await _ends(ann, "whole", "all 50 bytes, with the right checksum")
+        await _ends(ann, "whole", "after all 50 bytes, with the right checksum")
         again = await Peer.join(url)
         await _announces(again, hills, content, 50, "a file that is whole is announced again")
-        await _ends(again, "whole", "a file that was whole already")
+        await _ends(again, "whole", "after a file that was whole already")
         await _broken(url, f"{hills}-2", content)
         return "files went on where they were cut, stayed apart, and a wrong checksum was noticed"
 
@@ -177,11 +195,11 @@ async def _broken(url: str, name: str, content: bytes) -> None:
     peer = await Peer.join(url)
     await _announces(peer, name, content, 0, "another file")
     await _sends(peer, bytes(len(content)), len(content), "as many bytes as announced, all of them 0")
-    await _ends(peer, "broken", "all bytes of a file, and its checksum is wrong")
+    await _ends(peer, "broken", "after all bytes of a file, and its checksum is wrong")
     peer = await Peer.join(url)
     await _announces(peer, name, content, 0, "a broken file is announced again", hint=FORGET_IT)
     await _sends(peer, content, len(content), "the right bytes of a file that was broken")
-    await _ends(peer, "whole", "the right bytes of a file that was broken")
+    await _ends(peer, "whole", "after the right bytes of a file that was broken")
 
 
 async def _announces(
@@ -203,6 +221,6 @@ async def _sends(peer: Peer, chunk: bytes, have: int, when: str) -> None:
 
 
 async def _ends(peer: Peer, wanted: str, when: str) -> None:
-    answer = await peer.hears(when, hint=WHOLE)
+    answer = await peer.hears(when, hint=NO_MORE)
     if answer != wanted:
         raise NotYet(f"{when}: you sent {shown(answer)}, expected `{wanted!r}`", WHOLE, sure=True)
