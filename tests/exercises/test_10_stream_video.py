@@ -69,6 +69,15 @@ class TestPutNewest(Computation):
         (but("slot.get_nowait() if", "slot.get() if"), "QueueFull"),
         (but("    slot.put_nowait(picture)\n", ""), "the slot held `[]`", "put the new picture in"),
         (but("slot.put_nowait(picture)", "slot.put(picture)"), "the slot held `[]`", "put_nowait"),
+        (
+            """
+            def put_newest(slot, picture):
+                slot.put_nowait(picture)
+                slot.get_nowait()
+            """,
+            "the slot held `[]`",
+            "leave it in",
+        ),
         (but("return left_out", "return picture"), "you returned `'picture 1'`, expected `None`"),
         (but("return left_out", "return left_out is not None"), "you returned `False`, expected `None`"),
         (but("    return left_out\n", ""), "expected `'picture 1'`", "that you took out"),
@@ -319,6 +328,14 @@ class TestReceive(Handler):
             but('< file["size"]', '<= file["size"]'),
             "after all 5 bytes of a file",
             "nothing came",
+            "stop reading",
+        ),
+        (
+            but(
+                'while len(content) < file["size"]:\n        content.extend(await connection.recv())',
+                "async for chunk in connection:\n        content.extend(chunk)",
+            ),
+            "after all 5 bytes of a file",
             "stop reading",
         ),
         (
