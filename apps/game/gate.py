@@ -102,4 +102,6 @@ def invitation(url: str, *, coloured: bool = False) -> str:
     segno.make(url, micro=False).terminal(drawn, compact=True)
     if not coloured:
         return drawn.getvalue()
-    return "".join(f"{WHITE_ON_BLACK}{line}{PLAIN}\n" for line in drawn.getvalue().splitlines())
+    lines = drawn.getvalue().splitlines()
+    lines[-1] = lines[-1].replace("▀", "█")  # the margin's last row, of which there is only the upper half
+    return "".join(f"{WHITE_ON_BLACK}{line}{PLAIN}\n" for line in lines)

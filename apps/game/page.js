@@ -17,6 +17,7 @@ const arena = new Arena(part("arena"));
 const seen = { players: {}, coins: {}, ends: 0, resting: false, tick: 0 };
 let code = address.searchParams.get("code") ?? "";
 let socket = null;
+let mayJoin = false; // the server has said hello, and there is no request to join without an answer
 let connecting = false; // until there is something to say of the connection
 let rules = null;
 let me = null; // the number of our player
@@ -54,6 +55,7 @@ async function connect() {
 
 function closed(why) {
   me = null;
+  mayJoin = false;
   const code = farewell?.code ?? why; // a proxy may have changed it
   const words = farewell?.text ?? "";
   farewell = null;
@@ -115,11 +117,13 @@ function play() {
   part("why").textContent = "";
   const typed = part("code").value.trim().toUpperCase();
   if (!part("ask-code").hidden && typed) code = typed;
-  if (socket?.readyState !== WebSocket.OPEN) return connect();
+  if (!mayJoin) return connect();
+  mayJoin = false;
   send({ type: "join", name: part("name").value, seat: kept.seat ?? "" });
 }
 
 function take(message) {
+  if (["hello", "welcome", "watching", "error"].includes(message.type)) mayJoin = true;
   if (message.type === "hello") {
     rules = message.rules;
     others = new Interpolation(rules.ticks);
@@ -346,6 +350,7 @@ part("leave").onclick = () => {
   enter();
 };
 
+part("entrance").hidden = false; // not before: a form without its script would load the page again
 part("name").value = kept.name ?? address.searchParams.get("name") ?? "";
 setInterval(score, 250);
 setInterval(() => send({ type: "ping", time: performance.now() }), 1000);

@@ -24,7 +24,7 @@ from apps.game import messages
 from apps.game import server as game_server
 from apps.game.bots import play
 from apps.game.game import Game
-from apps.game.gate import own_address
+from apps.game.gate import invitation, own_address
 from apps.game.messages import View, apply
 from apps.game.server import GameServer
 from apps.game.world import MOST_PLAYERS
@@ -325,6 +325,11 @@ def test_from_a_terminal_it_listens_on_loopback_only_and_ends_in_time() -> None:
         assert started.returncode == 0
     finally:
         started.kill()
+
+
+def test_the_qr_code_is_black_on_white_whatever_the_terminals_theme() -> None:
+    for line in invitation("http://127.0.0.1:8000/", coloured=True).splitlines():
+        assert re.fullmatch("\033\\[38;5;231;48;5;16m[█▀▄ ]+\033\\[0m", line)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
