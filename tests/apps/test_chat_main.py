@@ -61,14 +61,14 @@ def addresses(process: subprocess.Popen[str]) -> tuple[str, str]:
 def test_one_command_starts_both_and_a_signal_ends_both(number: signal.Signals) -> None:
     with chat(*FREE) as process:
         page, server = addresses(process)
-        with open_here(page, timeout=10) as answer:
+        with open_here(page, timeout=60) as answer:
             assert answer.status == 200
         with connect(f"{server}?name=Ann", proxy=None) as ann:
-            assert '"welcome"' in ann.recv(timeout=10)
+            assert '"welcome"' in ann.recv(timeout=60)
             parts = children(process)
             assert len(parts) == 2
             process.send_signal(number)
-            assert ann.recv(timeout=10) == (
+            assert ann.recv(timeout=60) == (
                 '{"type": "bye", "text": "the server is going down: connect again in a moment"}'
             )
         output, errors = process.communicate(timeout=10)
