@@ -19,7 +19,7 @@ FIRST_PAUSE = 0.5
 """In seconds: the longest wait before the first attempt to connect again."""
 LONGEST_PAUSE = 4.0
 """In seconds: the longest wait between two attempts to connect."""
-FINAL_CODES = {1000, 1003, 1007, 1008, *range(4000, 5000)}
+FINAL_CODES = {1000, 1002, 1003, 1007, 1008, 1009, 1010, *range(4000, 5000)}
 """Close codes that are an answer and not an accident, so trying again is no use (RFC 6455 §7.4)."""
 
 REPLAY_MESSAGES = 500
