@@ -433,7 +433,7 @@ def a_slider_is_moved_and_the_plan_changes(page: NotebookPage) -> None:
     model = page.cell(page.find_cell("VBox([*sliders"))
     plan = model.locator(".widget-html").last
     expect(plan).to_contain_text("1,000,000 users")
-    before = plan.inner_text()
+    before = plan.text_content() or ""
     people = model.get_by_role("slider").first
     people.press("Home")
     expect(plan).to_contain_text("1,000 users")

@@ -17,8 +17,8 @@ EMPTY_IS_TEXT = "an empty string was said, too: only what this process has publi
 AT_THE_LIMIT = "somebody last seen exactly `deadline` seconds ago is still present"
 FORGET = "delete those who have expired from `seen`, or it grows with everybody who ever came"
 IN_ORDER = "keep the order of `seen`"
-ROUND_UP = "a rest of users needs a machine, too: round up"
-SPARE = "`spare` machines may fail: the others must have place for all users"
+ROUND_UP = "the users left over need a machine, too: round up"
+SPARE = "`spare` machines may fail: the others must have room for all users"
 
 
 @check
@@ -86,13 +86,12 @@ def machines(function: Any) -> Verdict:
 
     async def scenario(answer: Answer) -> str:
         for case, hint in (
-            ((10_000, 1_000, 0), "divide the users by what each machine takes"),
+            ((10_000, 1_000, 0), "divide the users by what each machine takes; here they fit exactly"),
             ((10_001, 1_000, 0), ROUND_UP),
             ((999, 1_000, 0), ROUND_UP),
             ((10_000, 1_000, 1), SPARE),
             ((1_000_000, 30_000, 2), SPARE),
             ((0, 1_000, 1), "without users only the spare machines are left"),
-            ((9_007_199_254_740_993, 1, 0), "`/` rounds large numbers; `//` doesn't"),
             ((users, each, 3), SPARE),
         ):
             wanted = -(-case[0] // case[1]) + case[2]
