@@ -12,6 +12,7 @@ from helpers.checks.whose import check
 
 NEWER = "an update counts when its number is higher than the book's; a symbol that isn't there has none"
 AS_PAIR = 'write `book[symbol] = (number, price)`, with the `"number"` and `"price"` of the update'
+SAME_AGAIN = "the same number again isn't newer: leave the book as it is, and return False"
 SAY_WHETHER = "return `True` when the book has changed, else `False`"
 THREE_CASES = 'return `None` if the number isn\'t newer or `"after"` is the number that the client has'
 WHOLE_REQUEST = "return the whole request, with the client's own number in `after`, as a dict"
@@ -49,7 +50,8 @@ def apply(function: Any) -> Verdict:
                     hint,
                 )
             if returned is not newer:
-                raise NotYet(f"{when}, and you returned {shown(returned)}; expected `{newer}`", SAY_WHETHER)
+                hint = SAME_AGAIN if returned is True else SAY_WHETHER
+                raise NotYet(f"{when}, and you returned {shown(returned)}; expected `{newer}`", hint)
         return "newer updates were in the book; duplicates and late ones changed nothing"
 
     return try_function(function, scenario, arguments="book, update", coroutine=False)
