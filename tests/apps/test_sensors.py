@@ -290,8 +290,9 @@ def collector_program(path, port=0, slow=0):
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.nightly)])
-def test_a_collector_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path, kills):
+def test_a_collector_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path, kills, monkeypatch):
     """SIGKILL at random moments under load; the devices send again what was not acknowledged."""
+    monkeypatch.setattr("apps.sensors.device.LONGEST_PAUSE", 0.5)  # it is about losses, not about waiting
     path, chance = tmp_path / "a.sqlite", random.Random(7)
 
     async def live():
