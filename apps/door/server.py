@@ -28,10 +28,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps.bucket import Bucket
 from apps.door import limits
 from apps.door.guest import Guest
 from apps.door.headers import FILES, from_file, name_and_password, on_one_line, reply, reply_json, token_of
-from apps.door.limits import Addresses, Bucket, Visitor
+from apps.door.limits import Addresses, Visitor
 from apps.door.messages import MESSAGE_BYTES, BadRequest, Enter, Expel, LogOut, Say, read_request
 from apps.door.people import People, Right
 from apps.door.tickets import Pass, Passes, Refused

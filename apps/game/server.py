@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
+from apps.bucket import Bucket
 from apps.game.game import Game, Seat
 from apps.game.gate import Gate, Refused
 from apps.game.messages import (
@@ -89,8 +90,8 @@ class Client:
         self.in_step = False
         self.closing: asyncio.Task[None] | None = None
         self._bad = 0
-        self._credit, self._counted = float(BURST), time.monotonic()
-        self._kept_up = self._counted
+        self._bucket = Bucket(MESSAGES_PER_SECOND, BURST)
+        self._kept_up = time.monotonic()
         system = connection.transport.get_extra_info("socket")
         system.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_WAITING)
 
@@ -118,10 +119,7 @@ class Client:
 
     def sends_too_much(self) -> bool:
         """Count a message."""
-        now = time.monotonic()
-        self._credit = min(BURST, self._credit + (now - self._counted) * MESSAGES_PER_SECOND) - 1
-        self._counted = now
-        return self._credit < 0
+        return not self._bucket.take()
 
     def makes_no_sense(self) -> bool:
         """Count a bad request, and say whether that's enough."""

@@ -78,9 +78,7 @@ class Presence:
                 raise Rubbish(f"a state has more than {LONGEST_STATE} bytes")
             try:
                 state = json.loads(text)
-                json.dumps(
-                    state, allow_nan=False
-                )  # NaN is no JSON, and would reach those who read it strictly
+                json.dumps(state, allow_nan=False)  # NaN is no JSON: a strict reader would refuse it
             except (ValueError, RecursionError) as error:
                 raise Rubbish("a state isn't JSON") from error
             if state is not None and not isinstance(state, dict):

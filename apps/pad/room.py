@@ -231,10 +231,10 @@ class Room:
         update = seat.work(request)
         self._take(update, None, seat)
 
-    def _need(self, room: int) -> None:
-        if self.size + room > LARGEST:  # unless much of it was deleted
+    def _need(self, more: int) -> None:
+        if self.size + more > LARGEST:  # unless much of it was deleted
             self.size = len(self.document.everything())
-        if self.size + room > LARGEST:
+        if self.size + more > LARGEST:
             raise Full("this text can't get any larger")
 
     def _since(self, revision: int) -> list[tuple[bytes, str]] | None:

@@ -29,6 +29,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from apps.bucket import Bucket
 from apps.origins import objection
 from apps.pad.document import UPDATE, Rubbish, write
 from apps.pad.room import LARGEST, Full, Member, Outgoing, Room
@@ -68,20 +69,6 @@ FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css")}
 FILES |= {name: (name[1:], "text/javascript") for name in ("/page.js", "/splices.js")}
 
 log = logging.getLogger("pad")
-
-
-class Pace:
-    """How fast one connection is read."""
-
-    def __init__(self) -> None:
-        self._credit, self._counted = float(BURST), time.monotonic()
-
-    def pause(self) -> float:
-        """Count a message, and say how many seconds to wait before the next one is read."""
-        now = time.monotonic()
-        self._credit = min(BURST, self._credit + (now - self._counted) * MESSAGES_PER_SECOND) - 1
-        self._counted = now
-        return max(0.0, -self._credit / MESSAGES_PER_SECOND)
 
 
 class PadServer:
@@ -216,15 +203,15 @@ class PadServer:
     async def _talk_to_replica(self, connection: ServerConnection, room: Room, member: Member) -> None:
         room.join(member)
         self._due.set()
-        pace = Pace()
+        bucket = Bucket(MESSAGES_PER_SECOND, BURST)
         async for message in connection:
             if isinstance(message, str):
                 raise Rubbish("y-websocket's messages are binary")
             room.hear(member, message, time.monotonic())
-            await self._heard(connection, room, pace)
+            await self._heard(connection, room, bucket)
 
     async def _talk_to_page(self, connection: ServerConnection, room: Room, member: Member) -> None:
-        errors, pace = 0, Pace()
+        errors, bucket = 0, Bucket(MESSAGES_PER_SECOND, BURST)
         hurry = asyncio.get_running_loop().call_later(JOIN_SECONDS, connection.transport.abort)
         async for message in connection:
             hurry.cancel()
@@ -242,13 +229,14 @@ class PadServer:
                 await connection.send(msgspec.json.encode(said), text=True)
                 if errors > ERRORS:
                     await connection.close(POLICY, f"more than {ERRORS} requests couldn't be done")
-            await self._heard(connection, room, pace)
+            await self._heard(connection, room, bucket)
 
-    async def _heard(self, connection: ServerConnection, room: Room, pace: Pace) -> None:
+    async def _heard(self, connection: ServerConnection, room: Room, bucket: Bucket) -> None:
         """Have it written; give others their turn, and wait while too much waits or it comes too fast."""
         self._due.set()
-        pause = pace.pause()
-        await asyncio.sleep(pause if connection.state is State.OPEN else 0)
+        await asyncio.sleep(0)
+        while connection.state is State.OPEN and not bucket.take():  # noqa: ASYNC110 (it fills with time)
+            await asyncio.sleep(1 / MESSAGES_PER_SECOND)
         if len(room.unsaved) + len(room.outgoing) > MOST_WAITING or room.outgoing_size > LARGEST:
             async with self._written:
                 await self._written.wait()

@@ -29,10 +29,10 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
+from apps.bucket import Bucket
 from apps.door import limits, people
 from apps.door import server as door_server
 from apps.door.headers import name_and_password, on_one_line, token_of
-from apps.door.limits import Bucket
 from apps.door.messages import BadRequest, read_request
 from apps.door.people import People, Right
 from apps.door.server import Door

@@ -58,7 +58,7 @@ class TestApply(Computation):
         """,
     ]
     wrong: ClassVar = [
-        (but("<= number", "< number"), "number 18 of ACME", "you returned `True`", "`False`"),
+        (but("<= number", "< number"), "number 18 of ACME", "you returned `True`", "same number again"),
         (but("<= number", "!= number + 1"), "came number 17 of ACME", "number is higher"),
         (but('if update["number"] <= number', "if False"), "number 18 of ACME"),
         (

@@ -38,8 +38,8 @@ class AppPage(anywidget.AnyWidget):
     In JupyterLab it leads through Jupyter's proxy, below the notebook's own address, so that it works on
     Binder too; elsewhere straight to the address. So the page's own links must be relative, and its
     WebSocket is `new WebSocket(location.href.replace("http", "ws"))`. When the server is stopped, a sentence
-    says so, and when it runs again, the page is loaded again. It prefers the colour
-    scheme of JupyterLab's theme.
+    says so, and when it runs again, the page is loaded again. The page prefers the
+    colours of JupyterLab's theme.
 
     Args:
         server: what serves it: something with a `url`, or the address itself.
