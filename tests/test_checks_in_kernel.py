@@ -96,6 +96,6 @@ SHOUT = (
 def test_the_solutions_tick_does_not_look_like_the_readers(client: NotebookClient) -> None:
     """Also when the reader runs their own check after it, since the name is the solution's then."""
     text, _ = shown(run(client, f"# Solution\n{SHOUT}checks.shout(shout)"))
-    assert text == "✓ the solution passes; `shout` is the solution's now, until you run your own cell again"
+    assert text == "✓ the solution passes; `shout` is now the solution's, until you run your own cell again"
     assert shown(run(client, "checks.shout(shout)"))[0] == text
     assert shown(run(client, f"{SHOUT}checks.shout(shout)"))[0].startswith("✓ each message came back")

@@ -21,7 +21,7 @@ class TestAccept(Computation):
                     case {"number": int(number), "x": int(x), "y": int(y), **rest} if not rest:
                         if bool not in map(type, (number, x, y)) and number > last and {x, y} <= {-1, 0, 1}:
                             return number, x, y
-            except ValueError:
+            except (ValueError, RecursionError):
                 pass
         """,
         """
@@ -29,7 +29,7 @@ class TestAccept(Computation):
             try:
                 wish = json.loads(text)
                 number, x, y = wish.pop("number"), wish.pop("x"), wish.pop("y")
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 return None
             if wish or [type(each) for each in (number, x, y)] != [int] * 3:
                 return None
@@ -41,7 +41,7 @@ class TestAccept(Computation):
         def accept(last, text):
             try:
                 wish = json.loads(text)
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
                 wish = None
             if type(wish) is not dict or sorted(wish) != ["number", "x", "y"]:
                 return None
@@ -72,7 +72,7 @@ class TestAccept(Computation):
             steps = ("-1", "0", "1")
             try:
                 wish = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             if not isinstance(wish, dict) or wish.keys() != {"number", "x", "y"}:
                 return None
@@ -98,12 +98,14 @@ class TestAccept(Computation):
         (but("not isinstance(wish, dict) or ", ""), "TypeError", "may hold anything"),
         (
             but(
-                "    try:\n        wish = json.loads(text)\n    except ValueError:\n        return None",
+                "    try:\n        wish = json.loads(text)\n"
+                "    except (ValueError, RecursionError):\n        return None",
                 "    wish = json.loads(text)",
             ),
             "JSONDecodeError",
             "catch it, and return `None`",
         ),
+        (but("(ValueError, RecursionError)", "ValueError"), "RecursionError", "nested too deeply"),
         (but("return (number, x, y) if", "return [number, x, y] if"), "`[1, 1, 0]`", "as they came"),
         (but("(number, x, y) if", "(x, y) if"), "expected `(1, 1, 0)`", "as they came"),
     ]

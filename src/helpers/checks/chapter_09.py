@@ -13,6 +13,7 @@ from helpers.checks.whose import check
 
 Place = tuple[float, float]
 
+TOO_DEEP = "what is nested too deeply makes `json.loads` raise a `RecursionError`: catch it, too"
 NOT_JSON = "`json.loads` raises a `ValueError` if `text` isn't JSON: catch it, and return `None`"
 WHATEVER = "`text` may hold anything: look at each part before you use it; return `None` if one doesn't fit"
 WHOLE_NUMBERS = "`True == 1` and `1.0 == 1` in Python: ask for the type as well"
@@ -50,6 +51,7 @@ def accept(function: Any) -> Verdict:
         for text, hint in (
             ("faster!", NOT_JSON),
             ("", NOT_JSON),
+            ("[" * 100_000, TOO_DEEP),
             ("null", WHATEVER),
             ("[5, 1, 0]", WHATEVER),
             ('{"number": 5, "x": 1}', WHATEVER),
@@ -69,9 +71,10 @@ def accept(function: Any) -> Verdict:
             returned = await _of(answer, 4, text)
             if returned is not None:
                 raise NotYet(
-                    f"`last` is 4, and `{text}` came; you returned {shown(returned)}, expected `None`", hint
+                    f"`last` is 4, and `{text[:60]}` came; you returned {shown(returned)}, expected `None`",
+                    hint,
                 )
-        return "honest inputs were accepted as they came, and seventeen others were refused"
+        return "honest inputs were accepted as they came, and eighteen others were refused"
 
     return try_function(function, scenario, arguments="last, text", coroutine=False)
 
@@ -83,7 +86,8 @@ async def _of(answer: Answer, last: int, text: str) -> Any:
         if answer.error is None:
             raise
         why = NOT_JSON if isinstance(answer.error, ValueError) else WHATEVER
-        raise NotYet(f"for `{text}`: {not_yet.verdict.said}", why, sure=True) from not_yet
+        why = TOO_DEEP if isinstance(answer.error, RecursionError) else why
+        raise NotYet(f"for `{text[:60]}`: {not_yet.verdict.said}", why, sure=True) from not_yet
 
 
 def _with_a_wall(place: int, move: int) -> int:

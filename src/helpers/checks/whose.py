@@ -29,7 +29,7 @@ def check(function: Callable[[Any], Verdict]) -> Callable[[Any], Verdict]:
             solutions[:] = [answer]
         verdict = function(answer)
         if verdict and any(answer is solution for solution in solutions):
-            said = f"the solution passes; `{name}` is the solution's now, until you run your own cell again"
+            said = f"the solution passes; `{name}` is now the solution's, until you run your own cell again"
             return Verdict(True, said)
         return verdict
 
