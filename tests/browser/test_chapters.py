@@ -18,6 +18,7 @@ from driver.notebook_page import NotebookPage
 needs("playwright")
 needs("streamlit")
 from playwright.sync_api import Locator, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from driver.chat_tab import Tab
 
@@ -84,7 +85,10 @@ def tables_fit_a_narrow_window(page: NotebookPage) -> None:
     before = page.page.viewport_size
     assert before is not None
     page.page.set_viewport_size({"width": NARROW, "height": before["height"]})
-    assert page.page.evaluate(SIDEWAYS) == []
+    try:
+        page.page.wait_for_function(f"() => ({SIDEWAYS})().length === 0", timeout=20_000)  # laid out anew
+    except PlaywrightTimeoutError:
+        pytest.fail(f"at {NARROW} pixels these scroll sideways: {page.page.evaluate(SIDEWAYS)}")
     page.page.set_viewport_size(before)
 
 
