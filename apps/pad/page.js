@@ -20,6 +20,7 @@ let id;
 let number = 0;
 let flight = null; // { type: "edit", number, splices } or { type: "undo", number, again }
 let pending = [];
+let waits = false; // an edit that was refused, for the next one
 const wanted = []; // undo and redo that wait for their turn: the value of `again`
 let shown = "";
 let people = [];
@@ -75,12 +76,14 @@ function offer({ undo: some, redo: more }) {
   part("redo").disabled = !isSafe() || !more;
 }
 
-// An edit that can't be made, as the text is full, say: what is shown stays, and goes with the next edit.
+// An edit that can't be made, as the text is full, say: what is shown stays, and goes with the next edit, as one.
 function refused({ text, number: whose }) {
   say(text, false);
   if (flight?.number !== whose) return;
   flight = null;
+  waits = !pending.length; // or it was typed on meanwhile
   pending = difference(base, shown);
+  send();
 }
 
 function join(message) {
@@ -96,6 +99,7 @@ function join(message) {
   }
   number = Math.max(number, message.number);
   joined = true;
+  waits = false;
   pause = RETRY[0];
   area.readOnly = false;
   say("saved", true);
@@ -170,7 +174,7 @@ function post(message) {
 const caret = () => [area.selectionStart, area.selectionEnd];
 
 function send() {
-  if (!joined || flight) return;
+  if (!joined || flight || waits) return;
   if (pending.length) {
     number += 1;
     flight = { type: "edit", number, splices: pending };
@@ -195,6 +199,8 @@ area.oninput = () => {
     shown = area.value;
     carry([edit]);
   }
+  if (waits) pending = difference(base, shown); // without what was too much, if it has gone
+  waits = false;
   say(joined ? "saving …" : "not connected: what you type is kept here", joined);
   if (!composing) send();
 };
