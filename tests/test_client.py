@@ -170,7 +170,10 @@ def test_a_message_waits_for_the_last_piece_of_another(server: BackgroundServer)
 
 
 @pytest.mark.parametrize("on_the_loop", [False, True])
-def test_what_was_sent_before_a_disconnect_arrives(on_the_loop: bool) -> None:
+def test_what_was_sent_before_a_disconnect_arrives(
+    on_the_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("helpers.clients.client.FLUSHED_WITHIN", 60)
     got: list[str] = []
 
     async def collect(connection: ServerConnection) -> None:

@@ -286,10 +286,15 @@ class ChatClient:
         except SnapshotNeeded:
             self._seen = Seen()
             raise
-        if new and "id" in event:
-            new = event["id"] not in self._ids
-            self._ids.append(event["id"])
-        return new
+        return new and self._is_first(event)
+
+    def _is_first(self, event: Event) -> bool:
+        """Whether no event with the same id has come before, by itself or in a `welcome`'s history."""
+        if (id := event.get("id")) in self._ids:
+            return False
+        if id:
+            self._ids.append(id)
+        return True
 
     def _opened(self) -> None:
         self._state = State("open", f"Connected as {self.name}.")
@@ -302,6 +307,7 @@ class ChatClient:
                 case "welcome":
                     self.name = event["name"]
                     self._members = dict.fromkeys(event["members"])
+                    event["history"] = [said for said in event["history"] if self._is_first(said)]
                     self._opened()
                 case "joined":
                     self._members[event["who"]] = None

@@ -204,6 +204,7 @@ def test_two_tabs_and_a_third_see_each_other(join: Callable[..., Tab], room: Sma
         expect(ann.page.get_by_text("Only Bob will read this.")).to_be_visible()
         ann.input.press("Enter")
         expect(bob.log).to_contain_text("I wtoo")
+        expect(ann.log).to_contain_text("I wtoo")
         assert ann.said()[-1] == "Ann to Bob alone: I wtoo"
 
 
