@@ -8,12 +8,11 @@ A channel is a log: its messages are numbered 1, 2, 3 …, and the newest KEPT o
 """
 
 import asyncio
-import contextlib
 import os
 import pkgutil
-import uuid
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing, suppress
 
 KEPT, ANSWER_SECONDS, RETRY_SECONDS = 10_000, 1.0, 0.2
 ENGINES = {"memory": "bus:Bus", "redis": "valkey:Valkey", "rediss": "valkey:Valkey", "nats": "jetstream:Nats"}
@@ -46,9 +45,9 @@ class Bus:
 
     async def publish(self, channel: str, text: str) -> int:
         """Return the message's position, or 0 if it is kept. Raises BusDown within ANSWER_SECONDS."""
-        entry = f"{uuid.uuid4().hex} {text}"
+        entry = f"{os.urandom(16).hex()} {text}"
         if not self._kept:
-            with contextlib.suppress(*[BusDown] if self.keep else []):
+            with suppress(*[BusDown] if self.keep else []):
                 return await self._in_time(self._append(channel, entry))
         if len(self._kept) >= self.keep:
             raise BusDown(f"{self.keep} messages already wait for the engine")
@@ -82,8 +81,7 @@ class Bus:
                 last = await self._in_time(self._last(channel))
                 if last < position and strict:
                     raise MessagesLost(f"{channel}: the engine has lost what came after {position}")
-                position = 0 if last < position else position
-                async with contextlib.aclosing(self._follow(channel, position)) as entries:
+                async with aclosing(self._follow(channel, position if position <= last else 0)) as entries:
                     async for number, entry in entries:
                         if strict and position and number != position + 1:
                             raise MessagesLost(f"{channel}: what came after {position} is no longer kept")
@@ -124,15 +122,14 @@ class Bus:
         return LOGS[self.url, channel][-1][0]
 
     async def _follow(self, channel: str, position: int) -> AsyncGenerator[tuple[int, str]]:
-        """Give all entries after a position, and those that come."""
+        """Give the entries after a position, and wait for more; it may end, and is asked again."""
         entries = LOGS[self.url, channel]
-        while not self.closed:
-            if (new := entries[-1][0] - position) > 0:
-                position, entry = entries[max(-new, -len(entries))]
-                yield position, entry
-            else:
-                WAITING.add(more := asyncio.Event())
-                await more.wait()
+        while new := entries[-1][0] - position:
+            position, entry = entries[max(-new, -len(entries))]
+            yield position, entry
+        WAITING.add(more := asyncio.Event())
+        if not self.closed:
+            await more.wait()
 
     async def _close(self) -> None:
         """Hang up; in memory: wake those who wait."""

@@ -5,10 +5,9 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import nats.errors
 from nats.aio.client import Client
-from nats.errors import Error
-from nats.js import JetStreamContext, api
-from nats.js.errors import NoStreamResponseError
+from nats.js import JetStreamContext, api, errors
 
 from apps.bus.bus import ANSWER_SECONDS, KEPT, Bus
 
@@ -18,22 +17,19 @@ ONCE: Any = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_t
 class Nats(Bus):
     """The client's own reconnecting is off, because it would send later what was refused."""
 
-    errors = (Error, *Bus.errors)
+    errors = (nats.errors.Error, *Bus.errors)
 
     def __init__(self, url: str, keep: int) -> None:
         super().__init__(url, keep)
-        self._client, self._connecting = Client(), asyncio.Lock()
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
 
     async def _jetstream(self) -> JetStreamContext:
         async with self._connecting:
-            if not self._client.is_connected:
-                client = Client()
-                try:
-                    await client.connect(self.url, self._failed, ping_interval=1, **ONCE)
-                except BaseException:
-                    await client.close()
-                    raise
-                self._client = client
+            if not self._client or not self._client.is_connected:
+                await self._close()
+                self._client = Client()
+                await self._client.connect(self.url, self._failed, ping_interval=1, **ONCE)
         return self._client.jetstream(timeout=ANSWER_SECONDS)
 
     async def _failed(self, error: Exception) -> None:
@@ -41,9 +37,9 @@ class Nats(Bus):
 
     async def _append(self, channel: str, entry: str) -> int:
         jetstream = await self._jetstream()
-        with contextlib.suppress(NoStreamResponseError):  # there is none yet, or the engine has lost it
+        with contextlib.suppress(errors.NoStreamResponseError):
             return (await jetstream.publish(f"bus-{channel}", entry.encode())).seq
-        await self._last(channel)
+        await self._last(channel)  # begins the stream: there was none yet, or the engine has lost it
         return (await jetstream.publish(f"bus-{channel}", entry.encode())).seq
 
     async def _last(self, channel: str) -> int:
@@ -66,5 +62,5 @@ class Nats(Bus):
                 await came.unsubscribe()
 
     async def _close(self) -> None:
-        if self._client.is_connected:
+        if self._client:
             await self._client.close()

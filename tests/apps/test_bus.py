@@ -304,6 +304,5 @@ def test_a_machine_without_an_engine_is_told_what_would_do(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SystemExit, match=f"no engine for {kind}://.*{kind.upper()}_URL"):
         starter.command(kind, 1, "files")
