@@ -116,7 +116,7 @@ def test_a_notebook_is_read_slowly_to_its_end_and_compared(
         tmp_path / "notebooks" / "00_try.ipynb",
         "import threading, time\nstart = time.monotonic()",
         "print('a pause of 0.4 s:', time.monotonic() - start > 0.3)",
-        "print('the same')\ndisplay({'image/png': time.time()}, raw=True)",
+        "print('the same')\ndisplay({'image/png': str(time.time())}, raw=True)",
         "threading.Timer(0.1, print, ['from the background']).start()",
         "print('the end')\nif time.monotonic() - start > 1: 1 / 0",
     )
