@@ -9,8 +9,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from websockets.asyncio.server import ServerConnection
-
+from apps import visitors
 from apps.door.tickets import Pass
 
 CONNECTIONS = 2000
@@ -38,8 +37,6 @@ FAULTS = 20
 LOG_LINES_PER_SECOND, LOG_LINES_AT_ONCE = 5.0, 50
 LOG_CHARACTERS = 100
 """Of what a stranger has sent, in one line."""
-READ_BYTES = 4096
-"""How much of a connection is read at once, so that a burst keeps nobody waiting."""
 
 
 class Addresses(Counter[str]):
@@ -70,18 +67,20 @@ class Addresses(Counter[str]):
         return self[address] > times * ADDRESS_CONNECTIONS or self.total() > times * CONNECTIONS
 
 
-class Visitor(ServerConnection):
+class Visitor(visitors.Visitor):
     """A connection that is counted from its first moment, and cut when it takes more than it may.
 
     Args:
         addresses: where it is counted.
-        *args: for `ServerConnection`.
-        **kwargs: for `ServerConnection`.
+        *args: for `websockets`' own class.
+        **kwargs: for the same.
 
     Attributes:
         held: the pass that it has come with.
         address: where it is from.
     """
+
+    most_unread = OUTBOX_BYTES
 
     def __init__(self, addresses: Addresses, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,19 +91,12 @@ class Visitor(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it. Twice as many as may be are cut off before they have asked for anything."""
         super().connection_made(transport)
-        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
         self.address = str((transport.get_extra_info("peername") or ["?"])[0])
         self._addresses.add(self)
         if (
             self._addresses[self.address] > 2 * ADDRESS_CONNECTIONS
             or self._addresses.total() > 2 * CONNECTIONS
         ):
-            self.transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Read on; one that has us answer its pings and reads no answer is cut off."""
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > OUTBOX_BYTES:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -38,6 +38,7 @@ from apps.door.people import People, Right
 from apps.door.tickets import Pass, Passes, Refused
 from apps.origins import objection
 from apps.signals import stopped_by_signals
+from apps.visitors import wants_websocket, without_body
 
 SESSION_SECONDS = 3600.0
 FAREWELL_SECONDS = 1.0
@@ -96,6 +97,7 @@ class Door:
             host,
             port,
             process_request=self.answer,
+            process_response=without_body,
             create_connection=functools.partial(Visitor, self.addresses),  # type: ignore[arg-type]
             open_timeout=limits.HEAD_SECONDS,
             close_timeout=FAREWELL_SECONDS,
@@ -139,7 +141,7 @@ class Door:
             return self._refuse(connection, HTTPStatus.TOO_MANY_REQUESTS, "too many connections")
         if why := objection(request.headers, self.origins):
             return self._refuse(connection, HTTPStatus.FORBIDDEN, why)
-        if "websocket" not in ", ".join(request.headers.get_all("Upgrade")).lower():
+        if not wants_websocket(request.headers):
             return await self._page(connection, path, request)
         try:
             if token := parse_qs(query).get("ticket", [""])[0] or token_of(request.headers):

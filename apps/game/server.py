@@ -43,6 +43,7 @@ from apps.game.messages import (
 )
 from apps.game.world import TICKS, Event, Full
 from apps.origins import objection
+from apps.visitors import Visitor, wants_websocket, without_body
 
 PERIOD = 1 / TICKS
 """Seconds from one tick to the next."""
@@ -156,6 +157,8 @@ class GameServer:
             host,
             port,
             process_request=self.answer,
+            process_response=without_body,
+            create_connection=Visitor,
             open_timeout=HEAD_SECONDS,
             close_timeout=FAREWELL_SECONDS,
             compression=None,  # small messages, and each millisecond counts
@@ -200,14 +203,14 @@ class GameServer:
         if why := objection(request.headers):
             return _response(403, "Forbidden", "text/plain; charset=utf-8", f"{why}\n".encode())
         url = urlsplit("/" + request.path.lstrip("/"))
-        if url.path in FILES and "websocket" not in request.headers.get("Upgrade", "").lower():
+        if url.path in FILES and not wants_websocket(request.headers):
             name, kind = FILES[url.path]
             return _response(200, "OK", f"{kind}; charset=utf-8", (HERE / name).read_bytes())
         try:
             self.gate.check(parse_qs(url.query).get("code", [""])[0], str(connection.remote_address[0]))
         except Refused as refused:
             return _response(403, "Forbidden", "text/plain; charset=utf-8", f"{refused}\n".encode())
-        if "websocket" in request.headers.get("Upgrade", "").lower():
+        if wants_websocket(request.headers):
             return None
         if url.path == "/figures":
             return _response(200, "OK", "application/json", self.figures())

@@ -36,6 +36,7 @@ from apps.pad.room import LARGEST, Full, Member, Outgoing, Room
 from apps.pad.seat import Join, Refused, read_request
 from apps.pad.store import Row, Store, reserve
 from apps.signals import stopped_by_signals
+from apps.visitors import Visitor, wants_websocket, without_body
 
 ROOM_NAME = re.compile(r"[a-z0-9-]{1,40}")
 MOST_ROOMS = 1000
@@ -69,6 +70,12 @@ FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css")}
 FILES |= {name: (name[1:], "text/javascript") for name in ("/page.js", "/splices.js")}
 
 log = logging.getLogger("pad")
+
+
+class Writer(Visitor):
+    """A connection that the whole text may wait for."""
+
+    most_unread = MOST_UNREAD + LARGEST
 
 
 class PadServer:
@@ -111,6 +118,8 @@ class PadServer:
                     host,
                     port,
                     process_request=self._answer,
+                    process_response=without_body,
+                    create_connection=Writer,
                     close_timeout=FAREWELL_SECONDS,
                     compression=None,  # updates are too small for it to save anything
                     max_size=LARGEST + 1024,
@@ -151,7 +160,7 @@ class PadServer:
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for a file, and turn away who can't be served; a handshake passes."""
         url = urlsplit("/" + request.path.lstrip("/"))
-        if "websocket" in request.headers.get("Upgrade", "").lower():
+        if wants_websocket(request.headers):
             if why := objection(request.headers):
                 return connection.respond(403, f"{why}\n")
             if not ROOM_NAME.fullmatch(room_name(request.path)):

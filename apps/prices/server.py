@@ -41,6 +41,7 @@ from apps.prices.messages import (
     snapshot_message,
 )
 from apps.signals import stopped_by_signals
+from apps.visitors import Visitor, wants_websocket, without_body
 
 PERIOD = 0.05
 """Seconds from one message to the next."""
@@ -129,7 +130,7 @@ class Client(Follower):
         self._asked, self._pong = now, asyncio.ensure_future(await self.connection.ping())
 
 
-class Visitor(ServerConnection):
+class Caller(Visitor):
     """A connection that has to say soon what it wants; a stream may then take as long as it likes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -175,7 +176,8 @@ class PriceServer:
             host,
             port,
             process_request=self.answer,
-            create_connection=Visitor,
+            create_connection=Caller,
+            process_response=without_body,
             open_timeout=None,  # a stream of events is a handshake that goes on
             close_timeout=FAREWELL_SECONDS,
             compression=None,  # chapter 06 measures what it saves, and what it costs
@@ -210,7 +212,7 @@ class PriceServer:
         url = urlsplit("/" + request.path.lstrip("/"))
         if url.path == "/events":
             return await self.stream(connection, parse_qs(url.query).get("symbols", [""])[0])
-        if "websocket" in request.headers.get("Upgrade", "").lower():
+        if wants_websocket(request.headers):
             return None
         if url.path not in FILES:
             return connection.respond(404, "Here are /, /events?symbols=ACME,BOLT and a WebSocket.\n")

@@ -44,6 +44,7 @@ from apps.sensors.readings import (
 )
 from apps.sensors.store import Row, Store
 from apps.signals import stopped_by_signals
+from apps.visitors import Visitor, wants_websocket, without_body
 
 PAGE = Path(__file__).with_name("page.html")
 DEVICES = 10_000
@@ -133,7 +134,7 @@ class Collector:
         if why := objection(request.headers):
             return connection.respond(HTTPStatus.FORBIDDEN, f"{why}\n")
         url = urlsplit("/" + request.path.lstrip("/"))
-        if "Upgrade" not in request.headers:
+        if not wants_websocket(request.headers):
             if url.path != "/":
                 return connection.respond(HTTPStatus.NOT_FOUND, "there is only one page: /\n")
             response = connection.respond(HTTPStatus.OK, PAGE.read_text("utf-8"))
@@ -325,6 +326,8 @@ async def serve_until(stop: asyncio.Event, collector: Collector, host: str, port
         host,
         port,
         process_request=collector.answer,
+        process_response=without_body,
+        create_connection=Visitor,
         max_size=LONGEST_MESSAGE,
         compression=None,  # with it, a small frame could grow large before `max_size` sees it
         close_timeout=1,

@@ -40,6 +40,7 @@ from apps.video.messages import (
 from apps.video.source import NoPicture, load_background
 from apps.video.studio import Studio, ended
 from apps.video.watcher import Watcher
+from apps.visitors import Visitor, wants_websocket, without_body
 
 MOST_WATCHERS = 1_000
 MOST_ERRORS = 20
@@ -100,6 +101,8 @@ class VideoServer:
                 host,
                 port,
                 process_request=self.answer,
+                process_response=without_body,
+                create_connection=Visitor,
                 compression=None,  # a JPEG is compressed already
                 close_timeout=FAREWELL_SECONDS,
                 max_size=MOST_CHUNK,
@@ -127,7 +130,7 @@ class VideoServer:
         if why := objection(request.headers):
             return connection.respond(403, f"{why}\n")
         url = urlsplit("/" + request.path.lstrip("/"))
-        if "websocket" in request.headers.get("Upgrade", "").lower():
+        if wants_websocket(request.headers):
             if url.path == "/upload":
                 try:
                     announced(dict(parse_qsl(url.query)))
@@ -185,6 +188,7 @@ class VideoServer:
         """Do what a watcher asks for, until it goes."""
         errors = 0
         async for message in watcher.connection:
+            await asyncio.sleep(0)  # a burst of requests doesn't keep everybody else waiting
             try:
                 request = read_request(message)
             except BadRequest as error:

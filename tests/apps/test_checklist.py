@@ -125,7 +125,8 @@ def test_no_stranger_writes_a_traceback_into_its_log(
 @pytest.mark.parametrize("name", NAMES)
 def test_each_limit_is_named(name: str) -> None:
     """No server with `websockets` or aiohttp takes the defaults for what it reads, or none at all."""
-    wanted = {"serve": "max_size", "WebSocketResponse": "max_msg_size"}
+    ours = ["max_size", "create_connection", "process_response"]  # the last two as in `apps/visitors.py`
+    wanted = {"serve": ours, "WebSocketResponse": ["max_msg_size"]}
     for path in (APPS / name).glob("*.py"):
         text = path.read_text("utf-8")
         for node in ast.walk(ast.parse(text)):
@@ -136,7 +137,9 @@ def test_each_limit_is_named(name: str) -> None:
                 continue  # a `serve` of its own
             if called in wanted:
                 limits = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                assert limits.get(wanted[called], "None") != "None", f"{path.name}, line {node.lineno}"
+                for option in wanted[called]:
+                    where = f"{option} in {path.name}, line {node.lineno}"
+                    assert limits.get(option, "None") != "None", where
 
 
 def test_nothing_of_a_peer_becomes_html() -> None:
