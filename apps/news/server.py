@@ -17,13 +17,16 @@ import collections
 import contextlib
 import itertools
 import logging
+import time
 from collections.abc import AsyncIterator
+from weakref import WeakKeyDictionary, WeakSet
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from apps.origins import why_not
+from apps.signals import stopped_by_signals
 
 LONG_POLL_SECONDS = 30
 """How long a long poll waits before it is answered with nothing."""
@@ -48,6 +51,15 @@ LARGEST_MESSAGE = 65_536
 
 LARGEST_ECHO = 4 * 2**20
 """Bytes of a WebSocket message that is sent back."""
+
+HEAD_SECONDS, BODY_SECONDS, PATIENCE = 10.0, 10.0, 30.0
+"""How long a client may take for the head of its first request, for a body, and to read something."""
+
+LOOK_PAUSE = 1.0
+"""Seconds from one look at all connections to the next."""
+
+FAREWELL_SECONDS = 1.0
+"""How long clients may take to answer a goodbye."""
 
 
 class Channel:
@@ -90,6 +102,8 @@ class Channel:
 
 
 CHANNELS: web.AppKey[dict[str, Channel]] = web.AppKey("channels")
+OPEN: web.AppKey[WeakSet[web.WebSocketResponse]] = web.AppKey("open")
+ASKED: web.AppKey[WeakSet[asyncio.BaseTransport]] = web.AppKey("asked")
 
 
 def channel_of(request: web.Request) -> Channel:
@@ -162,15 +176,26 @@ async def send_news(connection: web.WebSocketResponse, channel: Channel, seen: i
             await connection.send_str(text)
 
 
+async def body_of(request: web.Request) -> str:
+    """The body of a request, in UTF-8 whatever it says: other codes can hold what can't be sent on."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return (await request.read()).decode()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body didn't come in {BODY_SECONDS:.0f} s\n") from None
+    except UnicodeDecodeError:
+        raise web.HTTPBadRequest(text="the body isn't UTF-8\n") from None
+
+
 async def say(request: web.Request) -> web.Response:
     """Publish each line of the body."""
-    channel_of(request).publish(await request.text())
+    channel_of(request).publish(await body_of(request))
     return web.Response(status=204)
 
 
 async def echo(request: web.Request) -> web.Response:
     """Return the body."""
-    return web.Response(text=await request.text())
+    return web.Response(text=await body_of(request))
 
 
 async def echo_websocket(request: web.Request) -> web.WebSocketResponse:
@@ -189,13 +214,17 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def name_the_server(request: web.Request, response: web.StreamResponse) -> None:
-    """Say in each answer what answers."""
+    """Say in each answer what answers, and keep the WebSockets, for the goodbye."""
     response.headers["Server"] = SERVER
+    if isinstance(response, web.WebSocketResponse):
+        request.app[OPEN].add(response)
 
 
 @web.middleware
 async def from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer no page from elsewhere: every page can send requests to any server."""
+    if request.transport:
+        request.app[ASKED].add(request.transport)
     if why := why_not(request.headers.getall("Origin", []), request.headers.getall("Host", [])):
         raise web.HTTPForbidden(text=f"{why}\n")
     try:
@@ -207,37 +236,67 @@ async def from_here(request: web.Request, handler: Handler) -> web.StreamRespons
 def make_app() -> web.Application:
     """The application, for `aiohttp.web`."""
     app = web.Application(middlewares=[from_here])
-    app[CHANNELS] = {}
+    app[CHANNELS], app[OPEN], app[ASKED] = {}, WeakSet(), WeakSet()
+    app.on_shutdown.append(say_goodbye)
     app.on_response_prepare.append(name_the_server)
     app.add_routes(
         [
             web.get("/", index),
             web.post("/say", say),
             web.get("/poll", poll),
-            web.get("/long-poll", long_poll),
-            web.get("/events", server_sent_events),
-            web.get("/websocket", websocket),
+            web.get("/long-poll", long_poll, allow_head=False),  # HEAD would wait for an answer as well
+            web.get("/events", server_sent_events, allow_head=False),
+            web.get("/websocket", websocket, allow_head=False),
             web.post("/echo", echo),
-            web.get("/echo", echo_websocket),
+            web.get("/echo", echo_websocket, allow_head=False),
         ]
     )
     return app
 
 
-def without_traceback(record: logging.LogRecord) -> bool:
-    """Say what was wrong with a request in one line: anybody can send one that is no HTTP."""
-    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
-        record.exc_info = None
-    return True
+async def say_goodbye(app: web.Application) -> None:
+    """Tell those with a WebSocket that the server ends; who doesn't listen is not waited for."""
+    goodbyes = [
+        asyncio.create_task(one.close(code=WSCloseCode.GOING_AWAY, message=b"the server is going down"))
+        for one in app[OPEN]
+    ]
+    if goodbyes:
+        _, late = await asyncio.wait(goodbyes, timeout=FAREWELL_SECONDS)
+        for task in late:
+            task.cancel()
+
+
+async def cut_off_the_silent(runner: web.AppRunner) -> None:
+    """Cut off who asks for nothing, and who has stopped reading; aiohttp would wait for them forever."""
+    asked, since = runner.app[ASKED], WeakKeyDictionary[asyncio.BaseTransport, tuple[object, float]]()
+    while True:
+        await asyncio.sleep(LOOK_PAUSE)
+        now = time.monotonic()
+        for connection in runner.server.connections if runner.server else ():
+            if not isinstance(transport := connection.transport, asyncio.Transport):
+                continue  # it has just gone
+            waiting, has_asked = transport.get_write_buffer_size(), transport in asked
+            before, at = since.get(transport, (None, now))
+            if before != (waiting, has_asked):
+                since[transport] = (waiting, has_asked), now
+            elif (waiting and now - at > PATIENCE) or (not has_asked and now - at > HEAD_SECONDS):
+                transport.abort()
+
+
+def worth_a_line(record: logging.LogRecord) -> bool:
+    """Leave out that a request is no HTTP: anybody can send one, and as many as they like."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def serve(host: str, port: int) -> None:
-    """Serve until cancelled, and print the address once the server can be reached.
+    """Serve until cancelled or told to by a signal, and print the address once the server can be reached.
 
     Source: https://docs.aiohttp.org/en/stable/web_advanced.html#application-runners
     """
     log = logging.getLogger("news")
-    log.addFilter(without_traceback)
+    log.addFilter(worth_a_line)
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # a line for each odd handshake
+    stop = stopped_by_signals()
     runner = web.AppRunner(
         make_app(),
         access_log=None,
@@ -248,9 +307,12 @@ async def serve(host: str, port: int) -> None:
         max_field_size=LONGEST_LINE,
     )
     await runner.setup()
+    looking = asyncio.create_task(cut_off_the_silent(runner))
     try:
         await web.TCPSite(runner, host, port, backlog=512).start()
         print(f"News at http://{host}:{runner.addresses[0][1]}", flush=True)
-        await asyncio.Event().wait()
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopped, looking], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        looking.cancel()
         await runner.cleanup()

@@ -24,7 +24,10 @@ def main() -> None:
     parser.add_argument("--rate", type=rate, default=200, help="changes per second (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same prices (default: %(default)s)")
     given = parser.parse_args()
-    asyncio.run(PriceServer(Market(given.seed), rate=given.rate).run("127.0.0.1", given.port))
+    try:
+        asyncio.run(PriceServer(Market(given.seed), rate=given.rate).run("127.0.0.1", given.port))
+    except (OSError, OverflowError) as error:  # the port is taken
+        parser.exit(1, f"can't serve: {error}\n")
 
 
 if __name__ == "__main__":

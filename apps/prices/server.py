@@ -166,7 +166,9 @@ class PriceServer:
         stop = stopped_by_signals()
         async with self.serving(host, port) as url:
             print(f"Prices at {url}", flush=True)
-            await stop.wait()
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopped, self._publishing], return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
 
     @contextlib.asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[str]:
@@ -183,14 +185,14 @@ class PriceServer:
             compression=None,  # chapter 06 measures what it saves, and what it costs
             max_size=2**16,
         )
-        publishing = asyncio.create_task(self.publish())
+        self._publishing = asyncio.create_task(self.publish())
         try:
             yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
         finally:
-            publishing.cancel()
+            self._publishing.cancel()
             await self._close(server)
             with contextlib.suppress(asyncio.CancelledError):
-                await publishing
+                await self._publishing  # raises what has ended it before
 
     async def _close(self, server: Server) -> None:
         server.close(reason="the server is going down")

@@ -212,8 +212,71 @@ def test_every_answer_names_the_server_in_the_same_way() -> None:
     assert asyncio.run(names()) == {server.SERVER}
 
 
+@pytest.mark.parametrize(("body", "said"), [(rb"\ud800", (204, r"\ud800")), (b"\xff", (400, ""))])
+def test_a_body_is_utf_8_whatever_it_says(body: bytes, said: tuple[int, str]) -> None:
+    async def says() -> tuple[int, str]:
+        async with news() as client:
+            kind = {"Content-Type": "text/plain; charset=unicode_escape"}  # half a surrogate pair
+            answer = await client.post("/say", data=body, headers=kind)
+            return answer.status, await text_of(client, "/poll")
+
+    assert asyncio.run(says()) == said
+
+
+def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.05)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"It ra"
+        await asyncio.Event().wait()
+
+    async def says() -> int:
+        async with news() as client:
+            return (await client.post("/say", data=half())).status
+
+    assert asyncio.run(says()) == 408
+
+
+def test_only_the_head_of_what_never_ends_cannot_be_had() -> None:
+    async def asks() -> list[int]:
+        async with news() as client, asyncio.timeout(10):
+            paths = ["/", "/poll", "/long-poll", "/events", "/websocket", "/echo"]
+            return [(await client.head(path)).status for path in paths]
+
+    assert asyncio.run(asks()) == [200, 200, 405, 405, 405, 405]
+
+
+@pytest.mark.parametrize("request_of", [b"", b"GET /po", b"GET /events HTTP/1.1\r\nHost: here\r\n\r\n"])
+def test_who_asks_for_nothing_or_stops_reading_is_cut_off(
+    request_of: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_PAUSE", "HEAD_SECONDS", "PATIENCE"):
+        monkeypatch.setattr(server, name, 0.1)
+
+    async def waits() -> None:
+        runner = web.AppRunner(server.make_app(), handler_cancellation=True)
+        await runner.setup()
+        channel = runner.app[server.CHANNELS]["news"] = server.Channel()
+        for _ in range(20):
+            channel.publish("x" * 2**20)  # more than the system's buffers take
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        looking = asyncio.create_task(server.cut_off_the_silent(runner))
+        _, writer = await asyncio.open_connection(*runner.addresses[0][:2], limit=1)  # reads no further
+        writer.write(request_of)
+        async with asyncio.timeout(20):
+            while runner.server is None or not runner.server.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            while runner.server.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        looking.cancel()
+        writer.close()
+        await runner.cleanup()
+
+    asyncio.run(waits())
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_from_a_terminal_it_prints_its_address_and_ends_with_control_c() -> None:
+def test_from_a_terminal_it_prints_its_address_and_ends_with_a_goodbye() -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", "apps.news", "--port", "0"],
         stdout=subprocess.PIPE,
@@ -223,14 +286,25 @@ def test_from_a_terminal_it_prints_its_address_and_ends_with_control_c() -> None
     assert program.stdout is not None
     url = program.stdout.readline().split()[-1]
 
-    async def asks() -> str:
+    async def asks() -> tuple[str, int | None, str | None]:
         cookie = {"Cookie": "a" * 60_000}  # as much as Jupyter's server takes
-        async with aiohttp.ClientSession() as session, session.get(url, headers=cookie) as answer:
-            return await answer.text()
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url, headers=cookie) as answer:
+                text = await answer.text()
+            for odd in (b"GET /\xff HTTP/1.1\r\n\r\n", b"GARBAGE\r\n\r\n"):  # and no word in the log
+                reader, writer = await asyncio.open_connection("127.0.0.1", answer.url.port)
+                writer.write(odd)
+                await reader.read()
+                writer.close()
+            async with session.ws_connect(f"{url}/websocket", protocols=["odd"]) as websocket:
+                program.send_signal(signal.SIGTERM)
+                goodbye = await websocket.receive()
+                return text, websocket.close_code, goodbye.extra
 
     try:
-        assert "/long-poll" in asyncio.run(asks())
-        program.send_signal(signal.SIGINT)
+        text, code, why = asyncio.run(asks())
+        assert "/long-poll" in text
+        assert (code, why) == (1001, "the server is going down")
         assert program.communicate(timeout=60)[0] == ""
         assert program.returncode == 0
     finally:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import pytest
@@ -329,3 +329,18 @@ def test_from_a_terminal_it_ends_in_time_whoever_is_there() -> None:
     assert asyncio.run(ends()) == "1001 the server is going down"
     assert program.communicate(timeout=5)[0] == ""
     assert program.returncode == 0
+
+
+def test_the_server_ends_when_the_market_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "stopped_by_signals", asyncio.Event)
+
+    class Broken(Market):
+        def step(self, time: float) -> NoReturn:
+            raise ArithmeticError("the market has crashed")
+
+    async def serve() -> None:
+        async with asyncio.timeout(10):
+            await PriceServer(Broken(), rate=100).run("127.0.0.1", 0)
+
+    with pytest.raises(ArithmeticError, match="crashed"):
+        asyncio.run(serve())
