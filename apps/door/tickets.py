@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -63,12 +64,17 @@ class Passes:
 
     def __init__(self, key: bytes, *, clock: Callable[[], float] = time.time) -> None:
         self._key = key
-        self._clock = clock
+        self._clock, self._latest = clock, -math.inf
         self._spent: dict[str, float] = {}  # number → until; a pass that has ended needn't be remembered
+
+    def _now(self) -> float:
+        """The time. It never goes back: a pass that has ended, and was forgotten, would be good again."""
+        self._latest = max(self._latest, self._clock())
+        return self._latest
 
     def session(self, who: str, seconds: float) -> Pass:
         """Return a new session."""
-        number, until = secrets.token_urlsafe(12), self._clock() + seconds
+        number, until = secrets.token_urlsafe(12), self._now() + seconds
         return Pass(number, who, until, number, until)
 
     def ticket(self, session: Pass, seconds: float = TICKET_SECONDS) -> Pass:
@@ -79,7 +85,7 @@ class Passes:
         """
         if session.is_ticket:
             raise Refused("a ticket buys no ticket")
-        until = min(self._clock() + seconds, session.until)
+        until = min(self._now() + seconds, session.until)
         return Pass(secrets.token_urlsafe(12), session.who, until, session.number, session.until)
 
     def text(self, made: Pass) -> str:
@@ -103,7 +109,7 @@ class Passes:
         if len(text) > LONGEST_TEXT or not hmac.compare_digest(signature, self._sign(said)):
             raise Refused("this is no pass of ours")
         found = msgspec.json.decode(said, type=Pass)
-        if found.until <= self._clock():
+        if found.until <= self._now():
             raise Refused("this pass has ended")
         if found.number in self._spent or found.session in self._spent:
             raise Refused("this pass has been used")
@@ -120,10 +126,10 @@ class Passes:
 
     def seconds_left(self, of: Pass) -> float:
         """Return how long a pass's session goes on; 0 or less when it is over."""
-        return 0.0 if of.session in self._spent else of.session_until - self._clock()
+        return 0.0 if of.session in self._spent else of.session_until - self._now()
 
     def _refuse(self, number: str, until: float) -> None:
-        now = self._clock()
+        now = self._now()
         self._spent = {number: until for number, until in self._spent.items() if until > now}
         self._spent[number] = until
 

@@ -29,6 +29,9 @@ ROOT = "text"
 FLAT = 10_000
 """Bytes of an update in which nothing is nested so deep that pycrdt would run out of stack, and crash."""
 
+PANIC = "PanicException"
+"""What pycrdt raises when its Rust has panicked; no `Exception`, and no name that could be imported."""
+
 NOTHING = b"\0\0"
 """The update that changes nothing."""
 
@@ -242,8 +245,12 @@ class Document:
             _only_text(Reader(update))
         try:
             self.doc.apply_update(update)
-        except ValueError as error:
-            raise Rubbish(f"the update can't be read: {error}") from error
+        except BaseException as error:
+            if not isinstance(error, (ValueError, RuntimeError)) and type(error).__name__ != PANIC:
+                raise
+            if not self._made:
+                raise Rubbish(f"the update can't be read: {error}") from error
+            return self._made[-1]  # this is in the text now; what is wrong had come before, and waited for it
         if not self._made:
             return NOTHING
         known = self._made[-1]  # of all of whose predecessors something is known; pycrdt leaves out the rest

@@ -12,9 +12,10 @@ import secrets
 from collections import deque
 from typing import Any, NamedTuple
 
+from apps.chat.names import NAME_CHARACTERS, as_name
 from apps.pad.document import AWARENESS, NOTHING, QUERY, STEP_1, STEP_2, Document, read, write
 from apps.pad.presence import Presence
-from apps.pad.seat import NAME_LENGTH, Caret, Edit, Join, Refused, Request, Seat, to_units, units
+from apps.pad.seat import Caret, Edit, Join, Refused, Request, Seat, to_units, units
 from apps.pad.store import Row
 
 LARGEST = 4 * 2**20
@@ -179,7 +180,7 @@ class Room:
             token = request.seat if number else secrets.token_hex(16)
             seat = Seat(token, self.document.everything(), self.revision, number)
             missed = None
-        seat.name = request.name[:NAME_LENGTH] or "somebody"
+        seat.name = shown_name(request.name)
         for other in [each for each in self.members if each.seat and each.seat.token == seat.token]:
             self.members.discard(other)  # the same page on an older connection, not known to be dead yet
             other.seat = None
@@ -254,9 +255,17 @@ class Room:
             places = [cursor.get(end) for end in ("anchor", "head")] if isinstance(cursor, dict) else []
             found = [self.document.find(place) for place in places]
             known = [units(text[:place]) for place in found if place is not None]
-            shown = {"id": client, "name": str(name or "somebody")[:NAME_LENGTH]}
+            shown = {"id": client, "name": shown_name(name)}
             people.append(shown | ({"anchor": known[0], "head": known[1]} if len(known) == 2 else {}))
         return _json({"type": "people", "revision": self.revision, "people": people})
+
+
+def shown_name(name: object) -> str:
+    """A name as the others see it: "somebody" if it isn't one, or has characters that can't be seen."""
+    try:
+        return as_name(str(name or "").encode(errors="replace").decode()[:NAME_CHARACTERS])
+    except ValueError:
+        return "somebody"
 
 
 def _json(message: dict[str, Any]) -> str:

@@ -22,7 +22,6 @@ from pycrdt import UndoManager
 from apps.pad.document import NOTHING, Document, Splice, spliced
 
 MOST_SPLICES = 1000
-NAME_LENGTH = 40
 PAGE = "page"
 CAPTURE = 500
 """Milliseconds: what is typed at shorter intervals is undone together."""

@@ -223,13 +223,13 @@ class PadServer:
         errors, bucket = 0, Bucket(MESSAGES_PER_SECOND, BURST)
         hurry = asyncio.get_running_loop().call_later(JOIN_SECONDS, connection.transport.abort)
         async for message in connection:
-            hurry.cancel()
             request = None
             try:
                 request = read_request(message)
                 if isinstance(request, Join) and member.seat is None:
                     number = await self._on_disk(self._store.number, request.seat)
                     room.sit(member, request, number, time.monotonic())
+                    hurry.cancel()
                 else:
                     room.do(member, request, time.monotonic())
             except (msgspec.MsgspecError, UnicodeError, Refused, Full) as error:

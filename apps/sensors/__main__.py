@@ -41,8 +41,10 @@ def main() -> None:
     """Read the command line, and run both."""
     parser = argparse.ArgumentParser("python -m apps.sensors", description="A collector and its sensors.")
     parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (%(default)s)")
-    parser.add_argument("--count", type=int, default=200, help="how many sensors (%(default)s)")
-    parser.add_argument("--rate", type=float, default=10, help="readings per second of each (%(default)s)")
+    parser.add_argument("--count", type=device.count, default=200, help="how many sensors (%(default)s)")
+    parser.add_argument(
+        "--rate", type=device.rate, default=10, help="readings per second of each (%(default)s)"
+    )
     parser.add_argument("--file", type=Path, help="where the readings go; by default away at the end")
     given = parser.parse_args()
     logging.basicConfig(format="%(message)s")
@@ -54,7 +56,11 @@ def main() -> None:
         path = given.file or Path(folder, "readings.sqlite")
         try:
             asyncio.run(run(path, given.port, start))
-        except (OSError, sqlite3.Error) as error:  # the port is taken, the folder isn't there …
+        except (
+            OSError,
+            OverflowError,
+            sqlite3.Error,
+        ) as error:  # the port is taken, the folder isn't there …
             parser.exit(1, f"can't collect: {error}\n")
 
 

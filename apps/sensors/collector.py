@@ -118,6 +118,7 @@ class Collector:
         self._watchers: set[ServerConnection] = set()
         self._news = asyncio.Event()
         self._rates: deque[int] = deque(maxlen=60)
+        self._clock, self._ticks = time.time(), time.monotonic()
         self.tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._tell())]
 
     async def handle(self, connection: ServerConnection) -> None:
@@ -152,6 +153,12 @@ class Collector:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {DEVICES:,} devices\n")
         return None
 
+    def now(self) -> float:
+        """The time in seconds since 1970. It never goes back: honest readings would be from the future."""
+        before, self._ticks = self._ticks, time.monotonic()
+        self._clock = max(time.time(), self._clock + self._ticks - before)
+        return self._clock
+
     def waiting(self) -> int:
         """How many messages wait for the disk."""
         return self._queue.qsize()
@@ -183,6 +190,8 @@ class Collector:
         finally:
             if device.connection is connection:
                 device.connection = None
+                if not device.number:  # it has sent nothing: anybody can think of 10,000 names
+                    del self._devices[name]
 
     async def _last(self, name: str, device: Device) -> int:
         """The number of a device's last reading, once it is on disk: no new one may get it again."""
@@ -197,7 +206,7 @@ class Collector:
         last, errors = 0, 0
         async for message in connection:
             readings = []
-            for result in checked(message, after=last, now=time.time()):
+            for result in checked(message, after=last, now=self.now()):
                 if isinstance(result, Refused):
                     errors += 1
                     self.refused += 1
@@ -258,7 +267,7 @@ class Collector:
                     self.alarm = question.alarm
                     self._news.set()
                 if question.show is not None:
-                    windows = await self._on_disk(self._store.windows, time.time() - 60, 1, question.show)
+                    windows = await self._on_disk(self._store.windows, self.now() - 60, 1, question.show)
                     shown = [[round(window.begin), round(window.mean, 2)] for window in windows]
                     tell([connection], as_json({"show": question.show, "minute": shown}).decode())
         finally:
@@ -279,7 +288,7 @@ class Collector:
             await asyncio.sleep(NEWS_PAUSE)
 
     def _state(self) -> str:
-        now = time.time()
+        now = self.now()
         devices = [
             [name, round(device.value, 1), round(now - device.at, 1) if device.at else None]
             for name, device in sorted(self._devices.items())
@@ -382,7 +391,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     try:
         asyncio.run(run(given.file, given.host, given.port, given.slow))
-    except (OSError, sqlite3.Error) as error:  # the port is taken, the folder isn't there …
+    except (OSError, OverflowError, sqlite3.Error) as error:  # the port is taken, the folder isn't there …
         parser.exit(1, f"can't collect: {error}\n")
 
 

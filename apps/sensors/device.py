@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from apps.sensors.outbox import Outbox
-from apps.sensors.readings import as_ack, as_json
+from apps.sensors.readings import DEVICE_NAME, NOT_JSON, as_ack, as_json
 
 SENDS_PER_SECOND = 2
 """A device sends what it has measured since, in one message: ten small messages cost ten times as much."""
@@ -75,7 +75,12 @@ class Device:
                         self._url, proxy=None, compression=None, close_timeout=1
                     ) as connection:
                         await self._talk(connection)
-                except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+                except (
+                    OSError,
+                    InvalidHandshake,
+                    ConnectionClosed,
+                    *NOT_JSON,
+                ) as error:  # or no collector at all
                     self.trouble = f"{type(error).__name__}: {error}"
                 self.connected = False
                 if time.monotonic() - begun > STEADY:
@@ -158,13 +163,38 @@ async def run(devices: list[Device]) -> None:
             print(f"{connected} connected, {waiting:,} readings wait, {lost:,} lost", *troubles, flush=True)
 
 
+def count(text: str) -> int:
+    """How many devices, from the command line."""
+    number = int(text)
+    if not 0 <= number <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and 10,000")
+    return number
+
+
+def rate(text: str) -> float:
+    """Readings per second, from the command line."""
+    number = float(text)
+    if not 0 < number <= 1_000:
+        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and 1,000")
+    return number
+
+
+def name(text: str) -> str:
+    """What the devices' names begin with, from the command line."""
+    if not DEVICE_NAME.fullmatch(f"{text}-10000"):
+        raise argparse.ArgumentTypeError(f"{text!a} won't do: a-z, 0-9 and -, at most 26, a letter first")
+    return text
+
+
 def main() -> None:
     """Read the command line, and measure."""
     parser = argparse.ArgumentParser("python -m apps.sensors.device", description="A fleet of sensors.")
     parser.add_argument("--url", default="ws://127.0.0.1:8000", help="of the collector (%(default)s)")
-    parser.add_argument("--count", type=int, default=1, help="how many devices (%(default)s)")
-    parser.add_argument("--rate", type=float, default=1, help="readings per second of each (%(default)s)")
-    parser.add_argument("--name", default="sensor", help="what their names begin with (%(default)s)")
+    parser.add_argument("--count", type=count, default=1, help="how many devices (%(default)s)")
+    parser.add_argument("--rate", type=rate, default=1, help="readings per second of each (%(default)s)")
+    parser.add_argument(
+        "--name", type=name, default="sensor", help="what their names begin with (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="for the values (%(default)s)")
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):

@@ -14,9 +14,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import re
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from websockets.asyncio.server import ServerConnection
 
@@ -34,9 +38,26 @@ MOST_FILES = 20
 CHUNK_SECONDS = 30
 """How long a chunk may take to come, or an answer to be taken."""
 
+LEAST_RATE, GRACE_SECONDS = 16_384, 2.0
+"""Bytes per second; one that is slower, after a moment, makes way when MOST_FILES are being sent."""
+
 
 class Refused(ValueError):
     """An upload that can't be taken; the message is for whoever sends it."""
+
+
+@dataclass(eq=False)
+class Sender:
+    """Somebody who sends a file, since when, and how much has come."""
+
+    connection: ServerConnection
+    since: float
+    bytes: int = 0
+
+    def rate(self, now: float) -> float:
+        """Bytes per second; nothing can be said of one that has just begun."""
+        passed = now - self.since
+        return self.bytes / passed if passed > GRACE_SECONDS else math.inf
 
 
 class Inbox:
@@ -48,8 +69,8 @@ class Inbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._busy: dict[Path, ServerConnection] = {}
-        self._locks: dict[Path, asyncio.Lock] = {}
+        self._busy: dict[Path, Sender] = {}
+        self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def receive(self, connection: ServerConnection, asked: Mapping[str, str]) -> Path:
         """Receive what is missing of a file.
@@ -68,25 +89,34 @@ class Inbox:
         """
         size, checksum = announced(asked)
         path = self._folder / f"{checksum}-{size}"
-        if len(self._busy) >= MOST_FILES and path not in self._busy:
-            raise Refused(f"{MOST_FILES} files are being sent: try again later")
         if older := self._busy.get(path):
-            older.transport.abort()
-        self._busy[path] = connection
+            older.connection.transport.abort()
+        elif len(self._busy) >= MOST_FILES:
+            self._end_the_slowest()
+        self._busy[path] = sender = Sender(connection, time.monotonic())
         async with self._locks.setdefault(path, asyncio.Lock()):
             try:
-                if self._busy.get(path) is not connection:
+                if self._busy.get(path) is not sender:
                     raise Refused("the same file is being sent on a newer connection")
                 self._make_room(path)
-                await self._fill(connection, path, size)
+                await self._fill(sender, path, size)
                 await asyncio.to_thread(_check, path, checksum)
             finally:
-                if self._busy.get(path) is connection:
-                    del self._busy[path], self._locks[path]
+                if self._busy.get(path) is sender:
+                    del self._busy[path]
         return path
 
-    async def _fill(self, connection: ServerConnection, path: Path, size: int) -> None:
+    def _end_the_slowest(self) -> None:
+        """Cut one off that hardly sends anything: what it has sent is kept, and it may come back."""
+        now = time.monotonic()
+        path = min(self._busy, key=lambda path: self._busy[path].rate(now))
+        if self._busy[path].rate(now) >= LEAST_RATE:
+            raise Refused(f"{MOST_FILES} files are being sent: try again later")
+        self._busy.pop(path).connection.transport.abort()
+
+    async def _fill(self, sender: Sender, path: Path, size: int) -> None:
         """Append chunks until the file is as large as it should be."""
+        connection = sender.connection
         have = await asyncio.to_thread(_begin, path)
         await _say(connection, {"type": "have", "bytes": have})
         while have < size:
@@ -98,6 +128,7 @@ class Inbox:
                 raise Refused(f"this is more than the {size:,} bytes that were announced")
             await asyncio.to_thread(_append, path, chunk)
             have += len(chunk)
+            sender.bytes += len(chunk)
             await _say(connection, {"type": "have", "bytes": have})
 
     def _make_room(self, wanted: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import contextlib
@@ -32,6 +33,7 @@ from websockets.typing import Origin
 from apps.bucket import Bucket
 from apps.door import limits, people
 from apps.door import server as door_server
+from apps.door.__main__ import seconds
 from apps.door.headers import name_and_password, on_one_line, token_of
 from apps.door.messages import BadRequest, read_request
 from apps.door.people import People, Right
@@ -102,6 +104,16 @@ def test_what_is_spent_is_forgotten_when_it_would_be_refused_anyway(passes: Pass
     clock.now += 31
     passes.spend(passes.ticket(session))
     assert len(passes._spent) == 1
+
+
+def test_a_clock_that_is_set_back_makes_no_ticket_good_again(passes: Passes, clock: Clock) -> None:
+    session = passes.session("ann", 3600)
+    ticket = passes.ticket(session)
+    passes.spend(ticket)
+    clock.now += 31
+    passes.spend(passes.ticket(session))
+    clock.now -= 31
+    assert refused(passes, passes.text(ticket)) == "this pass has ended"
 
 
 def test_a_ticket_buys_no_ticket(passes: Passes) -> None:
@@ -686,3 +698,9 @@ def test_it_runs_from_a_terminal_and_says_goodbye_in_time() -> None:
         assert program.stderr
         assert "Traceback" not in program.stderr.read()
     assert door_server.SESSION_SECONDS == 3600
+
+
+@pytest.mark.parametrize("text", ["nan", "0", "-1", "inf"])
+def test_a_session_that_cannot_be_is_refused_on_the_command_line(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        seconds(text)

@@ -488,3 +488,17 @@ def test_yjs_and_pycrdt_edit_together_and_end_with_the_same_text(yjs: Path) -> N
             await yul.end()
 
     asyncio.run(edit())
+
+
+def test_a_page_has_to_join_and_not_only_to_say_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pad, "JOIN_SECONDS", 0.1)
+
+    async def talk() -> None:
+        async with serving() as url, connect(f"{url}/?room=plans", proxy=None) as page:
+            await page.send("rubbish")
+            with pytest.raises(ConnectionClosed):
+                async with asyncio.timeout(10):
+                    while True:
+                        await page.recv()
+
+    asyncio.run(talk())

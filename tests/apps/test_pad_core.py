@@ -531,3 +531,35 @@ def test_the_store_keeps_all_or_nothing(tmp_path: Any) -> None:
     store.replace("r", b"12")
     assert (store.load("r"), store.load("s")) == ([b"12"], [b"3"])
     store.close()
+
+
+def test_an_update_on_which_pycrdt_gives_up_is_rubbish() -> None:
+    document = Document()
+    document.apply(Document(1).edit([(0, 0, "ab")]))
+    with pytest.raises(Rubbish):
+        document.apply(bytes.fromhex("0101010c84010600016100"))
+    document.edit([(2, 0, "c")])
+    assert str(document) == "abc"
+
+
+def test_what_waited_and_was_wrong_is_no_fault_of_the_update_that_it_waited_for() -> None:
+    ann = Document(1)
+    first, second = (ann.edit([(at, 0, "ab")]) for at in range(2))
+    room, member = Room("r", [first]), Member()
+    room.join(member)
+    room.hear(member, write(STEP_2, bytes.fromhex("0101012404030102010300616200")), 0)  # after number 36
+    assert not room.unsaved
+    room.hear(member, write(UPDATE, second), 0)
+    again = Room("r", [first, *(row.update for row in room.unsaved)])
+    assert str(again.document) == str(room.document) == str(ann)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(" Ann \u00a0 Lee ", "Ann Lee"), ("A\u0308nn", "Änn"), ("An\u200bn", "somebody"), ("x" * 50, "x" * 32)],
+)
+def test_names_are_tidied_and_what_is_invisible_is_no_name(name: str, shown: str) -> None:
+    room, ann = Room("r", []), Member()
+    room.sit(ann, Join(name), 0, 0)
+    assert ann.seat
+    assert ann.seat.name == shown

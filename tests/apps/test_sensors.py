@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -18,11 +19,13 @@ import aiohttp
 import pytest
 from shared import wait_until
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from apps.sensors import collector as module
+from apps.sensors import device as devices
 from apps.sensors.collector import Collector, serve_until
-from apps.sensors.device import fleet
+from apps.sensors.device import Device, fleet
 from apps.sensors.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -370,3 +373,63 @@ def test_everything_starts_with_one_command_and_ends_with_a_signal():
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
         assert not path.exists()
+
+
+def test_a_clock_that_is_set_back_refuses_no_honest_reading(tmp_path, monkeypatch):
+    right = time.time
+
+    async def talk():
+        async with collecting(tmp_path / "r.sqlite") as (collector, url):
+            async with connect(f"{url}/device?name=attic-1", proxy=None) as attic:
+                await answers_until(attic, 0)
+                message = readings(1)
+                monkeypatch.setattr(time, "time", lambda: right() - 3600)
+                await attic.send(message)
+                assert await answers_until(attic, 1) == [{"ack": 1}]
+            assert collector.refused == 0
+
+    asyncio.run(talk())
+
+
+def test_a_name_under_which_nothing_was_sent_is_forgotten(tmp_path):
+    async def talk():
+        async with collecting(tmp_path / "r.sqlite") as (collector, url):
+            for name in ("attic-1", "attic-2"):
+                async with connect(f"{url}/device?name={name}", proxy=None) as device:
+                    await answers_until(device, 0)
+                    if name == "attic-1":
+                        await device.send(readings(1))
+                        await answers_until(device, 1)
+            await until(lambda: list(collector._devices) == ["attic-1"])
+
+    asyncio.run(talk())
+
+
+def test_a_device_at_an_address_that_is_no_collector_goes_on():
+    async def talk():
+        async with serve(lambda connection: connection.send("who are you?"), "127.0.0.1", 0) as server:
+            device = Device("attic-1", f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", rate=10)
+            running = asyncio.create_task(device.run())
+            await until(lambda: running.done() or device.trouble)
+            assert device.trouble.startswith("DecodeError")
+            assert not running.done()
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("count", "-1"),
+        ("count", "10001"),
+        ("rate", "0"),
+        ("rate", "nan"),
+        ("name", "Attic"),
+        ("name", "\ud800"),
+    ],
+)
+def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(what, text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        getattr(devices, what)(text)

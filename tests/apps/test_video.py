@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import itertools
@@ -445,3 +446,33 @@ def test_from_a_terminal_it_ends_in_time_whoever_is_there() -> None:
     assert asyncio.run(ends()) == "1001 the server is going down"
     assert program.communicate(timeout=5)[0] == ""
     assert program.returncode == 0
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_whoever_hardly_sends_anything_makes_way_for_another(
+    slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MOST_FILES", 2)
+    monkeypatch.setattr(inbox, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(inbox, "LEAST_RATE", 2**40 if slow else 0)
+
+    async def sends() -> None:
+        async with serving(folder=tmp_path) as (server, url), contextlib.AsyncExitStack() as stack:
+            others = []
+            for letter in "ab":
+                address = f"{url}/upload?size=100&sha256={64 * letter}"
+                others.append(await stack.enter_async_context(connect(address, proxy=None)))
+                await hear(others[-1], "have")
+            if not slow:
+                with pytest.raises(UploadFailed, match="2 files are being sent"):
+                    await upload(url, b"mine")
+                return
+            assert "it has arrived whole" in await upload(url, b"mine")
+            async with asyncio.timeout(10):
+                await asyncio.wait(
+                    [asyncio.create_task(one.wait_closed()) for one in others],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            assert len(server.inbox._busy) == 1
+
+    asyncio.run(sends())
