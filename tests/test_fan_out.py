@@ -25,9 +25,9 @@ from helpers.background.lifetime import BackgroundError, HandlerFailedError
 from helpers.background.server import BackgroundServer
 from helpers.clients.mute import mute
 from helpers.clients.raw_client import NotOpenedError, RawClient, named
-from helpers.experiments.children.reach_everybody import _Listener
+from helpers.experiments.children.reach_everybody import FanOut, _Listener
 from helpers.experiments.children.watch_one_mute import STALLED, listening_process
-from helpers.experiments.fan_out import FanOut, FanOutComparison, FanOutRun, FanOutWay, affordable
+from helpers.experiments.fan_out import FanOutComparison, FanOutRun, FanOutWay, affordable
 from helpers.experiments.never_reads import NeverReads
 from helpers.figures.bars import COLOURS
 

@@ -54,6 +54,15 @@ class TestShout(Thorough, Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but("message.upper()", "message.upper().strip()"), "two", "as they are"),
+        (
+            but(
+                "async for message in connection:\n        ",
+                "async for message in connection:\n        if message: ",
+            ),
+            "after ``, nothing came",
+            "an empty string",
+        ),
         (but(".upper()", ""), "after `hello`: got `'hello'`, expected `'HELLO'`", "`upper()`"),
         (
             but("    async for message in connection:\n    ", "    message = await connection.recv()\n"),
@@ -207,6 +216,14 @@ class TestAsk(Thorough, Function):
         """,
     ]
     wrong: ClassVar = [
+        (
+            but(
+                "connection.send(question)\n",
+                "connection.send(question)\n        await connection.send(question)\n",
+            ),
+            "received 2 messages",
+            "the question once",
+        ),
         (but("return await", "answer = await"), "`ask` returned `None`", "`return`"),
         (but("return await", "return"), "`ask` returned a coroutine", "`await`"),
         (

@@ -148,6 +148,7 @@ class TestEncode(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("text.encode()", "text.strip().encode()"), "unchanged"),
         (
             """
             def encode(text):
@@ -250,6 +251,9 @@ class TestDecode(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("bool(frame[0] & 0x80)", "frame[0] >> 7"), "fin `1`, expected `True`", "True or False"),
+        (but("frame[0] & 0x0F", "frame[0] & 0x7F"), "opcode `66`, expected `2`", "last four bits"),
+        (but("payload = frame[2:]\n", "payload = frame[2:].strip()\n"), "payload", "unchanged"),
         (
             """
             def decode(frame):

@@ -90,6 +90,7 @@ class TestLibrarian(Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but("look_up, word", "look_up(word)"), "not callable", "`f, x` instead of `f(x)`"),
         (
             but("await asyncio.to_thread(look_up, word)", "look_up(word)"),
             "one after another",

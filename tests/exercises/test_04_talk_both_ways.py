@@ -111,6 +111,7 @@ class TestThermostat(Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but("sleep(0.1)", "sleep(0.16)"), "between two readings", "every 0.1 s"),
         (
             """
             async def thermostat(connection):
@@ -195,7 +196,7 @@ class TestThermostat(Handler):
         ),
         (but("str(temperature)", 'f"{temperature} degrees"'), "`'20 degrees'`", "a string like `20`"),
         (but("            await asyncio.sleep(0.1)\n", ""), "asyncio.sleep("),
-        (but("sleep(0.1)", "sleep(0.03)"), "four readings were sent within", "`await asyncio.sleep(0.1)`"),
+        (but("sleep(0.1)", "sleep(0.03)"), "4 readings were sent within", "`await asyncio.sleep(0.1)`"),
         (
             but(
                 "    temperature = 20\n",

@@ -125,6 +125,12 @@ class TestByRoom(Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but("broadcast(members, text)", "broadcast(members, text.strip())"), "'two\\nlines'", "as it came"),
+        (
+            but("broadcast(members, text)", "if text:\n                broadcast(members, text)"),
+            "said `''`",
+            "an empty string",
+        ),
         (but("connection.request.path", '"all"'), "Cem heard `'tea is ready'`", "set of its own"),
         (
             but(
@@ -202,7 +208,7 @@ class TestByRoom(Handler):
         ),
         (
             but("places.setdefault(room, set())", "places[room] = set()"),
-            "Ann said `tea is ready`",
+            "Ann said `'tea is ready'`",
             "nothing came",
             "keep those who came before",
         ),
@@ -280,6 +286,10 @@ class TestOffer(Computation):
     ]
     wrong: ClassVar = [
         (
+            but("queue.get_nowait()\n        thrown_away = 1", "thrown_away = int(queue.get_nowait() != '')"),
+            "you returned `0`; expected `1`",
+        ),
+        (
             but("queue.get_nowait()\n        thrown_away = 1", "return 1"),
             "as number 4",
             "`queue.get_nowait()`",
@@ -289,18 +299,18 @@ class TestOffer(Computation):
             "QueueFull",
             "make room first",
         ),
-        (but("    return thrown_away\n", ""), "offered `message 1`", "`None`", "0 or 1"),
+        (but("    return thrown_away\n", ""), "offered `'message 1'`", "`None`", "0 or 1"),
         (
             but("if queue.full():", "while not queue.empty():", "thrown_away = 1", "thrown_away += 1"),
-            "offered `message 2`",
-            "`['message 1', 'message 2']`",
+            "offered `''`",
+            "`['message 1', '']`",
         ),
         (but("queue.full()", "queue.qsize() >= 3"), "a queue of size 1", "QueueFull"),
         (
             but("queue.get_nowait()\n        thrown_away = 1", "queue._queue.pop()\n        thrown_away = 1"),
             "it holds",
         ),
-        (but("queue.full()", "not queue.full()"), "offered `message 1`", "QueueEmpty"),
+        (but("queue.full()", "not queue.full()"), "offered `'message 1'`", "QueueEmpty"),
         (but("return thrown_away", "return queue.qsize()"), "you returned `1`; expected `0`", "0 or 1"),
         (
             but(
@@ -313,6 +323,6 @@ class TestOffer(Computation):
             ),
             "you returned `2`; expected `1`",
         ),
-        (but("queue.put_nowait(message)", "queue.put(message)"), "offered `message 1`", "it holds `[]`"),
+        (but("queue.put_nowait(message)", "queue.put(message)"), "offered `'message 1'`", "it holds `[]`"),
         (but("queue.full()", "queue.qsize() + 1 >= queue.maxsize"), "there was room"),
     ]

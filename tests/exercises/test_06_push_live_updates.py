@@ -58,6 +58,12 @@ class TestApply(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("(0, None)", "(1, None)"), "number 1 of BOLT", "higher than the book's"),
+        (
+            but('update["number"] <= number', 'update["number"] <= number or not update["price"]'),
+            "at 0.0",
+            "higher than the book's",
+        ),
         (but("<= number", "< number"), "number 18 of ACME", "you returned `True`", "same number again"),
         (but("<= number", "!= number + 1"), "came number 17 of ACME", "number is higher"),
         (but('if update["number"] <= number', "if False"), "number 18 of ACME"),
@@ -212,14 +218,26 @@ class TestTakeNewest(Computation):
         """,
     ]
     wrong: ClassVar = [
-        (but("newest[change[", "newest.setdefault(change[", '"]] = change', '"], change)'), "A at 1, A at 2"),
+        (
+            but(
+                '        newest[change["symbol"]] = change',
+                '        old = newest.setdefault(change["symbol"], change)\n'
+                '        newest[change["symbol"]] = max(old, change, key=lambda each: each["price"])',
+            ),
+            "A at 103, A at 107, A at 101",
+            "the last one stays",
+        ),
+        (
+            but("newest[change[", "newest.setdefault(change[", '"]] = change', '"], change)'),
+            "A at 103, A at 107",
+        ),
         (but("while not queue.empty():", "while True:"), "the queue was empty", "stop when it is empty"),
-        (but("while not", "if not"), "A at 1, A at 2"),
+        (but("while not", "if not"), "A at 103, A at 107"),
         (but("list(newest.values())", "newest.values()"), "dict_values", "as a list"),
         (but("list(newest.values())", "newest"), "`{}`", "as a list"),
         (but("list(newest.values())", "list(newest)"), "`['A']`", "as a list"),
         (but("    return list(newest.values())\n", ""), "`None`"),
-        (but("list(newest.values())", "list(newest.values())[::-1]"), "A at 1, B at 2"),
+        (but("list(newest.values())", "list(newest.values())[::-1]"), "A at 103, B at 107", "order"),
         (
             but(
                 "newest[change",
@@ -229,10 +247,10 @@ class TestTakeNewest(Computation):
             ),
             "C at 1",
         ),
-        (but('change["symbol"]] = change', 'change["symbol"]] = change["price"]'), "`[1]`"),
+        (but('change["symbol"]] = change', 'change["symbol"]] = change["price"]'), "`[103]`"),
         (but("queue.get_nowait()", "queue.get()"), "TypeError"),
         (
             but("while not queue.empty():", "for _ in range(3):\n        if queue.empty(): break"),
-            "A at 3, B at 4",
+            "A at 101, B at 102",
         ),
     ]

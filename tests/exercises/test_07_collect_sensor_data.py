@@ -82,6 +82,17 @@ class TestStoreOnce(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (
+            but(
+                "    with db:\n        db.executemany",
+                "    try:\n        db.executemany",
+                'DO NOTHING", rows)\n',
+                'DO NOTHING", rows)\n'
+                "    except sqlite3.IntegrityError:\n        db.rollback()\n        raise\n    db.commit()\n",
+            ),
+            "value is a list",
+            "the transaction is still open",
+        ),
         (but(" ON CONFLICT (device, number) DO NOTHING", ""), "IntegrityError", "UNIQUE"),
         (
             but("INSERT INTO", "INSERT OR IGNORE INTO", " ON CONFLICT (device, number) DO NOTHING", ""),

@@ -48,13 +48,14 @@ class TestMissing(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("if rest:", "if writer not in state or rest:"), "'eve': []", "leave out"),
         (but("state.get(writer, 0)", "state[writer]"), "KeyError: 'cat'", "isn't in the state"),
         (but("state.get(writer, 0)", "state.get(writer, 1)"), "{'ann': 1, 'bob': 1}", "begins there"),
         (but("state.get(writer, 0) :", ": state.get(writer, 0)"), "begins there"),
         (but("state.get(writer, 0) :", "state.get(writer, 0) + 1 :"), "begins there"),
         (but("state.get(writer, 0) :", "state.get(writer, 0) - 1 :"), "begins there"),
         (but("        if rest:\n    ", ""), "leave out"),
-        (but("lacking[writer] = rest", "lacking[writer] = len(rest)"), "begins there"),
+        (but("lacking[writer] = rest", "lacking[writer] = len(rest)"), "the list of operations"),
         (but("lacking[writer] = rest", "lacking = {writer: rest}"), "begins there"),
         (but("return lacking", "return list(lacking.values())"), "for each writer"),
         (but("return lacking", "return None"), "`None`", "for each writer"),
@@ -130,6 +131,12 @@ class TestHear(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (
+            but("clock > known:", "clock > known or state is None:"),
+            "said `None` with clock 1",
+            "only a clock higher",
+        ),
+        (but("clock > known:", "clock == known + 1 or not known:"), "with clock 9"),
         (but("if clock > known", "if clock >= known"), "with clock 4", "only a clock"),
         (but("if clock > known", "if clock != known"), "with clock 3", "only a clock"),
         (but("if clock > known:\n        ", ""), "with clock 3", "only a clock"),

@@ -84,11 +84,36 @@ class TestAccept(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (
+            but("in (number, x, y))", "in (x, y)) or type(number) not in (int, bool)"),
+            '"number": true',
+            "type as well",
+        ),
+        (
+            but(
+                "type(each) is int for each in (number, x, y)",
+                "type(each) is int for each in (x, y)",
+                "number > last",
+                "number in range(last + 1, 9999)",
+            ),
+            '"number": 5.0',
+            "type as well",
+        ),
+        (
+            but("x in (-1, 0, 1) and", "-2 < x <= 1 and", "y in (-1, 0, 1)", "y >= -1"),
+            '"y": 2',
+            "nothing else",
+        ),
+        (
+            but("not isinstance(wish, dict)", "isinstance(wish, (int, type(None)))"),
+            '["number", "x", "y"]',
+            "may hold anything",
+        ),
         (but("number > last and ", ""), '"number": 4', "expected `None`", "greater than `last`"),
         (but("number > last", "number >= last"), '"number": 4', "greater than `last`"),
         (but("number > last", "number == last + 1"), '"number": 9', "not only the next one"),
         (but("x in (-1, 0, 1) and ", ""), '"x": 2', "nothing else"),
-        (but(" and y in (-1, 0, 1)", ""), '"y": -50', "nothing else"),
+        (but(" and y in (-1, 0, 1)", ""), '"y": 2', "nothing else"),
         (but("type(each) is int", "isinstance(each, int)"), '"x": true', "ask for the type"),
         (but("for each in (number, x, y)", "for each in (number, x)"), '"y": false', "ask for the type"),
         (but("for each in (number, x, y)", "for each in (x, y)"), '"number": "5"', "may hold anything"),
@@ -245,6 +270,8 @@ class TestBetween(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but('(after["time"] - before["time"])', "2"), "you have ann at", "`share` of the time"),
+        (but("old_x + (x - old_x) * share", "round(old_x + (x - old_x) * share)"), "(0.75, 1.25)"),
         (but("    return places", "    return list(places.items())"), "return a new dict"),
         (but("    share = min(max(share, 0), 1)\n", ""), "now it is 9.0", "earlier than `before['time']`"),
         (but("min(max(share, 0), 1)", "max(share, 0)"), "now it is 12.5", "later than `after['time']`"),

@@ -156,6 +156,7 @@ class TestUnpack(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("message[16:]", "message[16:].strip()"), "as the rest", "after 16 bytes"),
         (but('"!BBxxId"', '"<BBxxId"'), "`(1, 0, 17, ", "big-endian"),
         (but('"!BBxxId"', '"BBxxId"'), "big-endian"),
         (but('"!BBxxId"', '"!BBId"'), "big-endian"),
@@ -292,6 +293,22 @@ class TestReceive(Handler):
         """,
     ]
     wrong: ClassVar = [
+        (but('del files[file["name"]]', "files.clear()"), "another file was broken", "keep what has come"),
+        (
+            but("extend(await connection.recv())", "extend((await connection.recv()).strip())"),
+            "20 bytes",
+            "after each chunk",
+        ),
+        (
+            but('while len(content) < file["size"]', 'while not content or len(content) < file["size"]'),
+            "a file of 0 bytes",
+            "stop reading",
+        ),
+        (
+            but("send(str(len(content)))\n    while", 'send(str(file["size"]))\n    while'),
+            "the first upload",
+            "`send` the number",
+        ),
         (
             but('files.setdefault(file["name"], bytearray())', "bytearray()"),
             "20 of 50 bytes",

@@ -119,6 +119,9 @@ class TestMissed(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("list(kept)", "list(dict.fromkeys(kept))"), "you returned", "count from its end"),
+        (but("raise LookupError", "raise ValueError"), "raised ValueError", "raise a `LookupError`"),
+        (but("<= len(kept):", "<= kept.maxlen:"), "expected a `LookupError`"),
         (but("0 <= count <= len(kept)", "count <= len(kept)"), "expected a `LookupError`", "no such number"),
         (but("0 <= count <= len(kept)", "0 <= count"), "expected a `LookupError`", "more than are kept"),
         (but("count <= len(kept)", "count < len(kept)"), "you raised LookupError", "it's all there"),
@@ -129,7 +132,7 @@ class TestMissed(Computation):
         (but(SLICE, "return kept"), "you returned `deque("),
         (
             but(SLICE, "return list(kept)[len(kept) - count + 1 :]"),
-            "expected `['text 1', 'text 2', 'text 3']`",
+            "expected `['yes', 'yes', 'is it 757?']`",
         ),
         (but(SLICE, "return [kept.pop() for _ in range(count)][::-1]"), "after the call, `kept` holds"),
         (but("raise LookupError(", "raise ValueError("), "ValueError"),
@@ -225,6 +228,15 @@ class TestListen(Function):
         """,
     ]
     wrong: ClassVar = [
+        (
+            but(
+                "while True:\n                heard.append(await",
+                "while message := (await",
+                "silence))",
+                "silence)):\n                heard.append(message)",
+            ),
+            "expected `['message 1', '', ",
+        ),
         (but(", close_timeout=0.5", ""), "you hadn't returned", "`close_timeout=`"),
         (but(RECV, "connection.recv()"), "the line is dead: you hadn't returned"),
         (
@@ -234,11 +246,11 @@ class TestListen(Function):
         (but("suppress(TimeoutError, ConnectionClosed)", "suppress(ConnectionClosed)"), "TimeoutError"),
         (
             but("while True:", "while len(heard) < 3:"),
-            "a message comes every 0.15 s, four times: you returned",
+            "s, four times: you returned",
         ),
         (but("return heard", "return tuple(heard)"), "return the list"),
         (but("return heard", ""), "you returned `None`"),
-        (but("heard.append(await ", "heard.insert(0, await "), "expected `['message 0'"),
+        (but("heard.append(await ", "heard.insert(0, await "), "expected `['message 1', ''"),
         (but(RECV, "asyncio.wait_for(connection.recv(), silence / 3)"), "four times: you returned"),
         (
             """

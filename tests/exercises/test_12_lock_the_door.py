@@ -42,6 +42,7 @@ class TestMayConnect(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("origin in allowed", 'origin.rstrip("/") in allowed'), "chat.example/'", "is equal"),
         (but("origin in allowed", "any(each in origin for each in allowed)"), "evil.example", "is equal"),
         (
             but("origin in allowed", "any(origin.startswith(each) for each in allowed)"),
@@ -138,6 +139,11 @@ class TestTake(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (
+            but('bucket["tokens"] -= 1', 'bucket["tokens"] = int(bucket["tokens"]) - 1'),
+            "a part of a token",
+        ),
+        (but('bucket["size"], bucket["tokens"] +', '3.0, bucket["tokens"] +'), "'tokens': 2.0}`"),
         (
             but('min(bucket["size"], bucket["tokens"] + came)', 'bucket["tokens"] + came'),
             "at 100 s",
@@ -238,6 +244,9 @@ class TestRead(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("len(say)", "len(say.encode())"), "characters", "1 to 200"),
+        (but("1 <= len(say) <=", "say.strip() and len(say) <="), '`{"say": " "}`', "1 to 200"),
+        (but("return say if", "return say.encode().decode() if"), "UnicodeEncodeError", "half of an emoji"),
         (but("(ValueError, RecursionError)", "ValueError"), "100,000 characters", "return `None`"),
         (but("(ValueError, RecursionError)", "json.JSONDecodeError"), "characters", "return `None`"),
         (but("(ValueError, RecursionError)", "RecursionError"), "`hello`", "return `None`"),

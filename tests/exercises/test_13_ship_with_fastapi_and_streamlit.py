@@ -97,6 +97,15 @@ class TestTicketHolder(Function):
     ]
     wrong: ClassVar = [
         (
+            but(
+                "token not in tickets",
+                "token.strip() not in tickets",
+                "tickets[token]",
+                "tickets[token.strip()]",
+            ),
+            "with a space",
+        ),
+        (
             """
             async def ticket_holder(token: str = ""):
                 return tickets.get(token)
@@ -116,7 +125,7 @@ class TestTicketHolder(Function):
             "WebSocketException(1008",
         ),
         (but("WebSocketException(1008, ", "HTTPException(403, "), "HTTPException", "WebSocketException(1008"),
-        (but("1008", "4001"), "refused with 4001, not 1008"),
+        (but("1008", "4001"), "refused with `4001`, not `1008`"),
         (but(', "this ticket is not valid"', ""), "nobody said why"),
         (
             but(
@@ -257,6 +266,17 @@ class TestTellAll(Function):
         """,
     ]
     wrong: ClassVar = [
+        (
+            """
+            async def tell_all(websockets, text):
+                async def tell(websocket):
+                    await asyncio.wait_for(websocket.send_text(text), 0.5)
+
+                results = await asyncio.gather(*map(tell, websockets), return_exceptions=True)
+                return [each for each, result in zip(websockets, results) if result is None]
+            """,
+            "`tell_all` returned",
+        ),
         (
             """
             async def tell_all(websockets, text):

@@ -42,6 +42,9 @@ class TestDeliver(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("return text", "return text.splitlines()[0] if text else text"), "several lines"),
+        (but("if sender == me:", "if sender == me and text:"), "`deliver('w1 ', 'w1')`"),
+        (but("return text", "return entry"), "returned `'w2 hello'`", "return the text"),
         (but("sender == me", "sender != me"), "`deliver('w2 hello', 'w1')` returned `None`"),
         (but("sender == me", "sender.startswith(me)"), "deliver('w10 hi', 'w1')", "whole name"),
         (but("sender == me", "me.startswith(sender)"), "deliver('w1 hi', 'w10')", "whole name"),
@@ -101,6 +104,10 @@ class TestPresent(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("return list(seen)", "return list(seen.items())"), "the names"),
+        (but("            del seen[who]", "            pass"), "any more"),
+        (but("now - at > deadline", "now - at > 5"), "at most `deadline`"),
+        (but("list(seen.items())", "seen.items()"), "changed size", "a copy"),
         (but("now - at > deadline", "now - at >= deadline"), "returned `[]`", "exactly `deadline`"),
         (but("now - at > deadline", "now - at < deadline"), "expected `['Ann', 'Eve']`"),
         (but("now - at > deadline", "at > deadline"), "expected `['Ann', 'Eve']`"),
@@ -155,6 +162,8 @@ class TestMachines(Computation):
         """,
     ]
     wrong: ClassVar = [
+        (but("-(-users // each)", "int(users / each + 0.9999)"), "1_000_001", "round up"),
+        (but("-(-users // each)", "users / each"), "`10.0`", "a whole number"),
         (but("-(-users // each)", "users // each"), "machines(10_001, 1_000, 0)", "round up"),
         (but("-(-users // each)", "round(users / each)"), "machines(10_001, 1_000, 0)"),
         (but("-(-users // each)", "users // each + 1"), "machines(10_000, 1_000, 0)", "fit exactly"),

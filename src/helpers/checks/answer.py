@@ -15,7 +15,7 @@ from helpers.checks.patience import in_time
 from helpers.checks.peers import ANSWER_WITHIN
 from helpers.checks.verdict import NotYet, shown
 from helpers.checks.watched import Watch
-from helpers.readers_code import call_of, in_words, may_give_coroutine, readers_line
+from helpers.readers_code import call_of, in_words, is_readers, may_give_coroutine, readers_line
 
 READ_IT = "read the message: what did that line expect?"
 
@@ -128,8 +128,12 @@ def hint_for(error: BaseException) -> str:
         return (
             "what you `await` there is a plain call, which has already done its work: leave out the `await`"
         )
-    if "'coroutine' object is not callable" in text:
+    if "object is not callable" in text and not is_readers(
+        traceback.extract_tb(error.__traceback__)[-1].filename
+    ):
         return "pass the function itself and its argument separately: `f, x` instead of `f(x)`"
+    if "changed size during iteration" in text:
+        return "a loop can't go through what it adds to or deletes from: go through a copy, `list(...)`"
     return READ_IT
 
 

@@ -11,12 +11,14 @@ from websockets.exceptions import ConnectionClosed
 
 from helpers.checks.answer import Answer
 from helpers.checks.chance import a_sentence, a_word
-from helpers.checks.peers import Peer, serving
+from helpers.checks.peers import SEND_IT, Peer, serving
 from helpers.checks.trial import try_function, try_handler
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.watched import Watch
 from helpers.checks.whose import check
 
+EMPTY = "an empty string is a message, too, and has an answer: an empty string"
+AS_IT_IS = "leave the spaces and the line ends as they are"
 INSIDE = "`recv` inside the `async with`: at its end the connection closes, and what comes later is lost"
 RETURN_IT = "`return` what `await connection.recv()` gives you"
 SEND_FIRST = (
@@ -34,10 +36,12 @@ def shout(handler: Any) -> Verdict:
             (ann, "hello"),
             (bob, "is anybody there?"),
             (ann, "Goodbye"),
+            (bob, ""),
+            (ann, " two\nlines "),
             *((peer, a_sentence()) for peer in (bob, bob, ann)),
         ):
             await peer.says(message)
-            answer = await peer.hears(f"after `{message}`")
+            answer = await peer.hears(f"after `{message}`", hint=SEND_IT if message else EMPTY)
             if answer == "HELLO" and message != "hello":
                 raise NotYet(
                     f"after `{message}`: got {shown(answer)}, which belongs to another message",
@@ -48,6 +52,8 @@ def shout(handler: Any) -> Verdict:
                     f"after `{message}`: got {shown(answer)}, expected `{message.upper()!r}`",
                     "send the string itself: what you send as bytes arrives as bytes"
                     if isinstance(answer, bytes)
+                    else AS_IT_IS
+                    if answer.strip() == message.upper().strip()
                     else "a string has a method `upper()`; send what it returns, and nothing else",
                 )
             await peer.hears_nothing(f"after the answer to `{message}`", within=0.05)
@@ -118,6 +124,10 @@ async def _asked(answer: Answer, question: str, patience: float) -> None:
         if returned != right:
             hint = "one question, one `send`, one `recv`" if returned == "anything else?" else RETURN_IT
             raise NotYet(f"`ask` returned {shown(returned)}, the server had answered `{right!r}`", hint)
+        if len(heard) > 1:
+            raise NotYet(
+                f"the server received {len(heard)} messages: {shown(heard)}", "send the question once"
+            )
         await answer.watch.all_have_ended(
             "`ask` has returned", "`async with connect(...)` closes it at its end"
         )

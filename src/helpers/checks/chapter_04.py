@@ -45,15 +45,17 @@ def thermostat(handler: Any) -> Verdict:
 
     async def scenario(url: str, watch: Watch) -> str:
         ann = await Peer.join(url)
-        for _ in range(4):
+        for heard in range(1, 11):  # more than four only where the machine is busy, or the pauses are long
             _is(await ann.hears("while Ann said nothing", hint=UNASKED), "20", "Ann has said nothing yet")
-        pauses = [late - early for early, late in pairwise(watch.sent[:4])] or [0.1]
-        if min(pauses) > 0.25:
+            pauses = [late - early for early, late in pairwise(watch.sent[:10])] or [0.1]
+            if heard > 3 and not 0.14 < min(pauses) < 0.25:
+                break
+        if min(pauses) > 0.14:
             raise NotYet(
-                f"between two readings there were {min(pauses):.1f} s or more", TOO_SELDOM, sure=True
+                f"between two readings there were {min(pauses):.2f} s or more", TOO_SELDOM, sure=True
             )
         if median(pauses) < 0.07:
-            often = f"four readings were sent within {sum(pauses):.2f} s"
+            often = f"{len(pauses) + 1} readings were sent within {sum(pauses):.2f} s"
             raise NotYet(often, "wait with `await asyncio.sleep(0.1)` between two", sure=True)
         await _obeys(ann, "23")
         bob = await Peer.join(url)

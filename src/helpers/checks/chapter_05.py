@@ -24,6 +24,7 @@ TO_ALL = (
     "what is said goes to every connection in the room's set, the speaker's as well; "
     "does the set keep those who came before?"
 )
+EMPTY = "an empty string is a message, too: pass it on like any other"
 UNCHANGED = "send the text as it came: `broadcast(members, text)`"
 WAIT_FOR_NOBODY = (
     "`await connection.send(...)` waits for whoever doesn't read; `broadcast(members, text)` doesn't"
@@ -51,13 +52,13 @@ def by_room(handler: Any) -> Verdict:
         ours = [f"/{a_word()}" for _ in range(2)]
         kitchen, garden = ours
         ann, bob, cem = [await Peer.join(url + room) for room in (kitchen, kitchen, garden)]
-        for text in ("tea is ready", a_sentence()):
+        for text in ("tea is ready", "", " two\nlines ", a_sentence()):
             await ann.says(text)
             for name, peer in (("Ann", ann), ("Bob", bob)):
-                await _hears(name, peer, text, f"Ann said `{text}` in `{kitchen}`")
+                await _hears(name, peer, text, f"Ann said {shown(text)} in `{kitchen}`")
         for text in ("it rains", a_sentence()):
             await cem.says(text)
-            await _hears("Cem", cem, text, f"Cem said `{text}` in `{garden}`")
+            await _hears("Cem", cem, text, f"Cem said {shown(text)} in `{garden}`")
         dora = await Peer.join(url + kitchen, narrow=True)
         for number in range(PICTURES):
             await ann.says(f"{number} {PICTURE}")
@@ -72,7 +73,7 @@ def by_room(handler: Any) -> Verdict:
         for who, speaker, text in (("Ann", ann, a_sentence()), ("Eve", eve, a_sentence())):
             await speaker.says(text)
             for name, peer in (("Ann", ann), ("Eve", eve)):
-                when = f"Bob has left, Ann has stayed, Eve has come; {who} said `{text}`"
+                when = f"Bob has left, Ann has stayed, Eve has come; {who} said {shown(text)}"
                 await _hears(name, peer, text, when, STILL_ONE_ROOM)
         await ann.leaves()
         await eve.leaves()
@@ -94,11 +95,11 @@ def offer(function: Any) -> Verdict:
         for size in (3, 1, chance.randint(4, 9)):
             queue: asyncio.Queue[str] = asyncio.Queue(maxsize=size)
             offered: list[str] = []
-            for number in range(1, size + 4):
-                await _offered(answer, queue, offered, f"message {number}" if number < 3 else a_word())
+            for message in ("message 1", "", "", *(a_word() for _ in range(size))):
+                await _offered(answer, queue, offered, message)
             while not queue.empty():  # it is emptied, and then there is room
                 queue.get_nowait()
-            await _offered(answer, queue, [], a_word())
+            await _offered(answer, queue, [], "")
         return "the newest were there, oldest first, even in a queue of size 1, and you counted what was lost"
 
     return try_function(function, scenario, arguments="queue, message", coroutine=False)
@@ -108,7 +109,7 @@ async def _offered(answer: Answer, queue: asyncio.Queue[str], before: list[str],
     size = queue.maxsize
     right, lost = [*before, message][-size:], int(len(before) >= size)
     before.append(message)
-    offered = f"a queue of size {size} was offered `{message}`, as number {len(before)}"
+    offered = f"a queue of size {size} was offered {shown(message)}, as number {len(before)}"
     try:
         returned = await answer(queue, message)
     except NotYet as not_yet:
@@ -133,12 +134,12 @@ async def _offered(answer: Answer, queue: asyncio.Queue[str], before: list[str],
 
 
 async def _hears(name: str, peer: Peer, text: str, when: str, hint: str = TO_ALL) -> None:
-    heard = await peer.hears(f"{when}; {name}", hint=hint)
+    heard = await peer.hears(f"{when}; {name}", hint=hint if text else EMPTY)
     if heard != text:
-        if text in str(heard):
-            raise NotYet(f"{when}; {name} heard {shown(heard)}", UNCHANGED, sure=True)
         if heard == peer.heard_before:
             raise NotYet(f"{name} heard {shown(heard)} twice", ONCE, sure=True)
+        if (text.strip() or "\0") in str(heard):
+            raise NotYet(f"{when}; {name} heard {shown(heard)}", UNCHANGED, sure=True)
         raise NotYet(
             f"{when}; {name} heard {shown(heard)}, which was said in another room", SAME_ROOM, sure=True
         )

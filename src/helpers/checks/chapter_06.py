@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import chance
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.whose import check
@@ -17,6 +18,8 @@ SAY_WHETHER = "return `True` when the book has changed, else `False`"
 THREE_CASES = 'return `None` if the number isn\'t newer or `"after"` is the number that the client has'
 WHOLE_REQUEST = "return the whole request, with the client's own number in `after`, as a dict"
 ONLY_LOOK = "`numbers` is for reading: whoever sends the request will change it"
+IN_ORDER = "the order is that in which the symbols first appeared"
+AN_EMPTY_LIST = "return them as a list, an empty one where there was nothing"
 KEEP_NEWEST = "put each change into a dict under its symbol: the last one stays; return its values as a list"
 EMPTY_IT = "take out everything that is in it: `while not queue.empty()`"
 
@@ -31,6 +34,7 @@ def apply(function: Any) -> Verdict:
         for symbol, number, price in (
             ("ACME", 17, 101.5),
             ("ACME", 18, 101.75),
+            ("BOLT", 1, 0.0),
             ("BOLT", 3, 20.25),
             ("ACME", 18, 101.75),
             ("ACME", 16, 99.0),
@@ -39,12 +43,13 @@ def apply(function: Any) -> Verdict:
             ("ACME", 19, 101.75),
         ):
             when = f"after `{book}` came number {number} of {symbol} at {price}"
+            before = dict(book)
             newer = number > right.get(symbol, (0, 0.0))[0]
             if newer:
                 right[symbol] = (number, price)
             returned = await answer(book, {"symbol": symbol, "number": number, "price": price})
             if book != right:
-                hint = AS_PAIR if set(book) == set(right) and newer else NEWER
+                hint = AS_PAIR if newer and book != before and set(book) == set(right) else NEWER
                 raise NotYet(
                     f"{when}; now it is {shown(book)}, expected `{right}`; you returned {shown(returned)}",
                     hint,
@@ -98,14 +103,15 @@ def take_newest(function: Any) -> Verdict:
     """Check `def take_newest(queue)`, which empties a queue and returns the newest change of each symbol."""
 
     async def scenario(answer: Answer) -> str:
-        for symbols in ("", "A", "AAA", "ABAB", "CABBAC"):
+        for symbols in ("", "A", "AAA", "ABAB", "CABBAC", "".join(chance.choices("ABCD", k=8))):
             queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
             newest: dict[str, dict[str, Any]] = {}
-            for price, symbol in enumerate(symbols, start=1):
-                newest[symbol] = {"symbol": symbol, "price": price}
+            prices = [103, 107, 101, 102, 108, 104, *chance.sample(range(90, 100), 2)][: len(symbols)]
+            for price, symbol in zip(prices, symbols, strict=True):
+                newest[symbol] = {"symbol": symbol, "price": price}  # the newest isn't the highest
                 queue.put_nowait(newest[symbol])
             right = list(newest.values())
-            held = ", ".join(f"{symbol} at {price}" for price, symbol in enumerate(symbols, start=1))
+            held = ", ".join(f"{symbol} at {price}" for price, symbol in zip(prices, symbols, strict=True))
             when = f"the queue held {held}" if held else "the queue was empty"
             try:
                 returned = await answer(queue)
@@ -116,7 +122,9 @@ def take_newest(function: Any) -> Verdict:
                     f"{when}: {not_yet.verdict.said}", "stop when it is empty", sure=True
                 ) from not_yet
             if returned != right:
-                raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", KEEP_NEWEST)
+                mixed = isinstance(returned, list) and sorted(map(str, returned)) == sorted(map(str, right))
+                hint = IN_ORDER if mixed else KEEP_NEWEST if held else AN_EMPTY_LIST
+                raise NotYet(f"{when}; you returned {shown(returned)}, expected `{right}`", hint)
             if left := queue.qsize():
                 raise NotYet(f"{when}; {left} of them are still in it", EMPTY_IT)
         return "the queue was empty, and you returned the newest change of each symbol"

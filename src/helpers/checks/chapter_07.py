@@ -54,7 +54,12 @@ def store_once(function: Any) -> Verdict:
             await _stores(answer, db, known, 0, "the first three again")
             await _stores(answer, db, [others[1], others[1]], 1, "a batch in which one reading is twice")
             await _stores(answer, db, [], 0, "an empty batch")
-            await _refuses(answer, db, [("attic", 4, 20.0), ("attic", 5, None)])
+            for wrong, what in (
+                (("attic", 5, None), "one whose value is `None`"),
+                ((None, 5, 20.0), "one whose device is `None`"),
+                (("attic", 5, [20.0]), "one whose value is a list"),
+            ):
+                await _refuses(answer, db, [("attic", 4, 20.0), wrong], f"a good reading, and {what}")
             await _stores(answer, db, [("attic", 4, 20.0)], 1, "the good reading of that batch, alone")
         return (
             "each reading is there once, as it first came; a batch with a missing value left nothing behind"
@@ -76,20 +81,23 @@ async def _stores(answer: Answer, db: sqlite3.Connection, rows: list[Row], new: 
         raise NotYet(f"{what}: you returned {shown(returned)}, expected `{new}`", COUNT_NEW, sure=True)
 
 
-async def _refuses(answer: Answer, db: sqlite3.Connection, rows: list[Row]) -> None:
+async def _refuses(answer: Answer, db: sqlite3.Connection, rows: list[Any], what: str) -> None:
     held = _held(db)
-    what = "a good reading, and one whose value is `None`"
     try:
         await answer(db, rows)
     except NotYet:
-        if not isinstance(answer.error, sqlite3.IntegrityError):
+        if answer.error is None:
             raise
         answer.error = None
     else:
         raise NotYet(f"{what}: no error came out of `store_once`", LET_IT_OUT, sure=True)
     if db.in_transaction or _held(db) != held:
-        said = f"{what}: the error came, and the good reading is stored nevertheless"
-        raise NotYet(said, ONE_TRANSACTION, sure=True)
+        still = (
+            "the transaction is still open"
+            if db.in_transaction
+            else "the good reading is stored nevertheless"
+        )
+        raise NotYet(f"{what}: the error came, and {still}", ONE_TRANSACTION, sure=True)
 
 
 def _held(db: sqlite3.Connection) -> list[Row]:

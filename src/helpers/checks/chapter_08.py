@@ -36,11 +36,11 @@ def missing(function: Any) -> Verdict:
     """Check `def missing(log, state)`, which returns the operations that a peer in this state lacks."""
 
     async def scenario(answer: Answer) -> str:
-        log = {"ann": ["a0", "a1", "a2"], "bob": ["b0"], "cat": ["c0", "c1"]}
+        log = {"ann": ["a0", "a1", "a2"], "bob": ["b0"], "cat": ["c0", "c1"], "eve": []}
         states: list[dict[str, int]] = [
             {"ann": 1, "bob": 1},
             {},
-            {"ann": 3, "bob": 1, "cat": 2},
+            {"ann": 3, "bob": 1, "cat": 2, "eve": 0},
             {"ann": 5, "dan": 4},
             {"ann": 0, "bob": 0, "cat": 1},
         ]
@@ -59,10 +59,11 @@ def missing(function: Any) -> Verdict:
             if (given, asked) != (log, state):
                 raise NotYet(f"{when}; you have changed one of them", ONLY_READ)
             if returned != right:
-                hint = FROM_WHERE if isinstance(returned, dict) else AS_LOG
-                if isinstance(returned, dict) and {k: v for k, v in returned.items() if v != []} == right:
+                a_log = isinstance(returned, dict) and all(isinstance(v, list) for v in returned.values())
+                hint = FROM_WHERE if a_log else AS_LOG
+                if a_log and {k: v for k, v in returned.items() if v != []} == right:
                     hint = LEAVE_OUT
-                elif isinstance(returned, dict):
+                elif a_log:
                     wrong = {w for w in log.keys() | returned.keys() if returned.get(w) != right.get(w)}
                     if wrong.isdisjoint([*state, *returned]):
                         hint = IN_THE_LOG
@@ -91,7 +92,8 @@ def hear(function: Any) -> Verdict:
             ("ann", 5, "line 2", 132.0),
             ("zoe", 1, "", 160.0),
             ("zoe", 1, "", 160.5),
-            ("ann", 6, "line 1", 161.0),
+            ("bob", 1, None, 160.75),
+            ("ann", 9, "line 1", 161.0),
             ("bob", 2, "line 3", 191.0),
             ("bob", 3, "line 3", 192.0),
         ):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import chance
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.whose import check
@@ -53,7 +54,7 @@ def accept(function: Any) -> Verdict:
             ("", NOT_JSON),
             ("[" * 100_000, TOO_DEEP),
             ("null", WHATEVER),
-            ("[5, 1, 0]", WHATEVER),
+            ('["number", "x", "y"]', WHATEVER),
             ('{"number": 5, "x": 1}', WHATEVER),
             ('{"number": 5, "x": 1, "y": 0, "at": 100}', EXACTLY),
             ('{"number": "5", "x": 1, "y": 0}', WHATEVER),
@@ -62,19 +63,26 @@ def accept(function: Any) -> Verdict:
             ('{"number": 4, "x": 1, "y": 0}', NEWER),
             ('{"number": 3, "x": 1, "y": 0}', NEWER),
             ('{"number": 5, "x": 2, "y": 0}', LIMITS),
+            ('{"number": 5, "x": -2, "y": 0}', LIMITS),
+            ('{"number": 5, "x": 0, "y": 2}', LIMITS),
             ('{"number": 5, "x": 0, "y": -50}', LIMITS),
+            ('{"number": 5.0, "x": 1, "y": 0}', WHOLE_NUMBERS),
+            ('{"number": Infinity, "x": 1, "y": 0}', WHOLE_NUMBERS),
             ('{"number": 5, "x": true, "y": 0}', WHOLE_NUMBERS),
             ('{"number": 5, "x": 1, "y": false}', WHOLE_NUMBERS),
             ('{"number": 5, "x": 1.0, "y": 0}', WHOLE_NUMBERS),
             ('{"number": 5.5, "x": 1, "y": 0}', WHOLE_NUMBERS),
+            ('{"number": true, "x": 1, "y": 0}', WHOLE_NUMBERS),  # and `last` is 0
         ):
-            returned = await _of(answer, 4, text)
+            newest = 0 if 'true, "x"' in text else 4
+            returned = await _of(answer, newest, text)
             if returned is not None:
                 raise NotYet(
-                    f"`last` is 4, and `{text[:60]}` came; you returned {shown(returned)}, expected `None`",
+                    f"`last` is {newest}, and `{text[:60]}` came; "
+                    f"you returned {shown(returned)}, expected `None`",
                     hint,
                 )
-        return "honest inputs were accepted as they came, and eighteen others were refused"
+        return "honest inputs were accepted as they came, and all others were refused"
 
     return try_function(function, scenario, arguments="last, text", coroutine=False)
 
@@ -168,6 +176,10 @@ def between(function: Any) -> Verdict:
             right = {"bob": (4 - 4 * share, 2 + 8 * share), "cem": (3.0, 3.0)}
             await _between(answer, *both, now, right, LINE)
         await _between(answer, {"ann": (1.0, 1.0)}, {}, 10.0, {}, WHO)
+        begins, lasts = float(chance.randrange(100, 200)), chance.choice((0.25, 0.5, 4.0, 8.0))
+        places = {"ann": (0.5, 1.5)}, {"ann": (1.5, 0.5)}
+        right, times = {"ann": (0.75, 1.25)}, (begins, begins + lasts)
+        await _between(answer, *places, begins + lasts / 4, right, LINE, times=times)
         return "everybody was on the line between two places, and nobody ran ahead of the newer one"
 
     return try_function(function, scenario, arguments="before, after, now", coroutine=False)
@@ -180,9 +192,13 @@ async def _between(
     now: float,
     right: dict[str, Place],
     hint: str,
+    *,
+    times: tuple[float, float] = (10.0, 12.0),
 ) -> None:
-    before, after = {"time": 10.0, "places": dict(old)}, {"time": 12.0, "places": dict(new)}
-    when = f"at 10.0 it was `{old}`, at 12.0 `{new}`, and now it is {now}"
+    before, after = (
+        {"time": time, "places": dict(places)} for time, places in zip(times, (old, new), strict=True)
+    )
+    when = f"at {times[0]} it was `{old}`, at {times[1]} `{new}`, and now it is {now}"
     try:
         returned = await answer(before, after, now)
     except NotYet as not_yet:

@@ -104,7 +104,7 @@ def unpack(function: Any) -> Verdict:
             (1, 0, 17, 1_800_000_000.25, b"the JPEG"),
             (2, 0, 258, 1_800_000_000.5, b""),
             (1, 4, 2**32 - 1, 0.1, bytes(20)),
-            (255, 254, 0, -1.5, b"!"),
+            (255, 254, 0, -1.5, b" !\n"),
             (1, 3, chance.randrange(2**31, 2**32), chance.uniform(1e9, 2e9), chance.randbytes(5)),
         ):
             right = (kind, quality, number, at, rest)
@@ -165,12 +165,14 @@ def receive(handler: Any) -> Verdict:
 
     async def scenario(url: str, watch: Watch) -> str:
         hills, lake = (f"{a_word()}-{chance.randrange(10**6)}" for _ in range(2))
-        content = chance.randbytes(50)
+        content = b"\n" + chance.randbytes(18) + b"\n" + chance.randbytes(30)
         ann = await Peer.join(url)
         await _announces(ann, hills, content, 0, "the first upload of a file of 50 bytes")
         await _sends(ann, content[:20], 20, "the first chunk of 20 bytes")
         bob = await Peer.join(url)
-        await _announces(bob, lake, b"short", 0, "another file, while the first one is being sent")
+        await _announces(
+            bob, lake, b"short", 0, "another file, while the first one is being sent", hint=ITS_OWN
+        )
         ann.vanishes()
         await _sends(bob, b"short", 5, "all 5 bytes of it")
         await _ends(bob, "whole", "after all 5 bytes of a file, with the right checksum")
@@ -185,6 +187,13 @@ def receive(handler: Any) -> Verdict:
         await _announces(again, hills, content, 50, "a file that is whole is announced again")
         await _ends(again, "whole", "after a file that was whole already")
         await _broken(url, f"{hills}-2", content)
+        again = await Peer.join(url)
+        await _announces(
+            again, hills, content, 50, "another file was broken, and one that was whole is announced again"
+        )
+        empty = await Peer.join(url)
+        await _announces(empty, f"{lake}-2", b"", 0, "a file of 0 bytes")
+        await _ends(empty, "whole", "after a file of 0 bytes was announced")
         return "files went on where they were cut, stayed apart, and a wrong checksum was noticed"
 
     return try_handler(handler, scenario)
@@ -193,7 +202,7 @@ def receive(handler: Any) -> Verdict:
 async def _broken(url: str, name: str, content: bytes) -> None:
     """A file whose bytes are wrong is refused, and begins again."""
     peer = await Peer.join(url)
-    await _announces(peer, name, content, 0, "another file")
+    await _announces(peer, name, content, 0, "another file", hint=ITS_OWN)
     await _sends(peer, bytes(len(content)), len(content), "as many bytes as announced, all of them 0")
     await _ends(peer, "broken", "after all bytes of a file, and its checksum is wrong")
     peer = await Peer.join(url)
@@ -209,7 +218,7 @@ async def _announces(
     await peer.says(json.dumps({"name": name, "size": len(content), "sha256": checksum}))
     answer = await peer.hears(when, hint=FIRST_WORD)
     if answer != str(have):
-        hint = hint or (KEEP_IT if have else ITS_OWN if str(answer).isdigit() else FIRST_WORD)
+        hint = (hint if str(answer).isdigit() else None) or (KEEP_IT if have else FIRST_WORD)
         raise NotYet(f"{when}: you answered {shown(answer)}, expected `{str(have)!r}`", hint, sure=True)
 
 

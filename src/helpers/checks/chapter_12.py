@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 from helpers.checks.answer import Answer
+from helpers.checks.chance import chance
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.whose import check
@@ -16,9 +18,11 @@ A_BOOL = "return `True` or `False`"
 FILL = "the bucket gets `(now - at) * rate` tokens, and never holds more than `size`"
 NOTE_TIME = 'set `bucket["at"]` to `now` each time, even if there is no token'
 WHOLE = "a message takes exactly one whole token, and only if there is one"
+FRACTION = "a part of a token stays in the bucket, until there is a whole one"
 ONLY_THESE = "`tokens` and `at` change; `rate` and `size` stay as they are"
 NO_JSON = "if `json.loads` raises an exception, the message isn't valid: return `None`"
 SHAPE = "only an object with the single key `say` is valid, and its value must be a string"
+ANY_STRING = "any string is valid, even half of an emoji, which can't be encoded; look only at its length"
 LENGTH = "a string of 1 to 200 characters is valid, both limits included; return `None` for any other"
 RETURN_IT = "return the value of `say` as it is"
 
@@ -42,6 +46,8 @@ def may_connect(function: Any) -> Verdict:
             ("http://127.0.0.1:80", False),
             ("http://127.0.0.1:9000", False),
             ("chat.example", False),
+            ("https://chat.example/", False),
+            ("https://chat.example/room", False),
             ("null", False),
             ("", False),
         ):
@@ -73,6 +79,11 @@ def take(function: Any) -> Verdict:
         for rate, size, moments in (
             (2.0, 3.0, (10.0, 10.0, 10.0, 10.0, 10.25, 10.5, 10.5, 11.0, 100.0, 100.0, 100.0, 100.0)),
             (0.5, 1.0, (10.0, 11.0, 11.5, 12.0, 12.0, 14.0)),
+            (
+                2.0,
+                8.0,
+                tuple(itertools.accumulate((chance.randrange(4) / 8 for _ in range(50)), initial=10.0)),
+            ),
         ):
             bucket = {"tokens": size, "at": 10.0, "rate": rate, "size": size}
             for now in moments:
@@ -89,6 +100,7 @@ def take(function: Any) -> Verdict:
                 if bucket != after:
                     changed = {key for key in after if bucket.get(key) != after[key]}
                     amount = WHOLE if tokens == before["tokens"] else FILL  # nothing came in: it took wrongly
+                    amount = FRACTION if right and bucket.get("tokens") == int(tokens) - 1 else amount
                     hint = {"at": NOTE_TIME, "tokens": amount}.get(min(changed, default=""), ONLY_THESE)
                     raise NotYet(f"{when}; now it is {shown(bucket)}, expected {shown(after)}", hint)
         return "bursts got through up to the size, and then one message for each new token"
@@ -106,6 +118,9 @@ def read(function: Any) -> Verdict:
             ({"say": "x"}, LENGTH),
             ({"say": "x" * 200}, LENGTH),
             ({"say": " <b>hi</b>\n"}, RETURN_IT),
+            ({"say": " "}, LENGTH),
+            ({"say": "ü" * 200}, LENGTH),
+            ({"say": "\ud83d"}, ANY_STRING),
         ):
             await _reads(answer, json.dumps(message), message["say"], hint)
         for text, hint in (

@@ -95,6 +95,8 @@ def ticket_holder(function: Any) -> Verdict:
             ("token=green", "the token `green`, which nobody has,"),
             (f"token={nobodys}", f"the token `{nobodys}`, which nobody has,"),
             ("token=BLUE", "the token `BLUE`, which nobody has,"),
+            ("token=blu", "the token `blu`, which nobody has,"),
+            ("token=blue%20", "the token `blue ` with a space, which nobody has,"),
             ("token=", "an empty token"),
             ("", "no token"),
         ):
@@ -102,7 +104,9 @@ def ticket_holder(function: Any) -> Verdict:
             if not isinstance(outcome, _Refusal):
                 raise NotYet(f"with {which} got {_in_words(outcome)}, and nobody was refused", REFUSE)
             if outcome.code != 1008:
-                raise NotYet(f"with {which} the connection was refused with {outcome.code}, not 1008", REFUSE)
+                raise NotYet(
+                    f"with {which} the connection was refused with {shown(outcome.code)}, not `1008`", REFUSE
+                )
             if query and not outcome.reason:
                 raise NotYet(f"{which} was refused, and nobody said why", REFUSE)
         return "Ann and Bob came in, a wrong token and a missing one were refused with 1008"

@@ -56,7 +56,7 @@ class Watch:
         self._elsewhere = ""
         self._running = 0
         self._all_returned = asyncio.Event()
-        self._tasks: collections.deque[asyncio.Task[Any]] = collections.deque(maxlen=1000)
+        self._tasks: collections.deque[_Task] = collections.deque(maxlen=1000)
         loop.set_task_factory(self._task)
 
     def handler(self, handler: Callable[[ServerConnection], Any]) -> Callable[..., Awaitable[None]]:
@@ -88,9 +88,9 @@ class Watch:
         return await given
 
     def failure(self) -> Exception | None:
-        """What a task of the reader's raised, unless its peer had left; asyncio tells only who awaits it."""
+        """What a task of the reader's raised and nobody has looked at, unless its peer had left."""
         for task in self._tasks:
-            error = task.exception() if task.done() and not task.cancelled() else None
+            error = task.exception() if task.done() and not task.cancelled() and task.unseen else None
             if not isinstance(error, Exception) or isinstance(error, ConnectionClosed):
                 continue
             if readers_line(traceback.extract_tb(error.__traceback__)):
@@ -128,8 +128,8 @@ class Watch:
         died = any(not task.cancelled() and isinstance(task.exception(), ConnectionClosed) for task in ended)
         return f"{names} went on until its next `send` raised" if died else ""
 
-    def _task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+    def _task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> _Task:
+        task = _Task(coroutine, loop=loop, **options)
         if _inside.get():
             self._tasks.append(task)
         return task
@@ -160,6 +160,20 @@ class Watch:
             self._closes += 1
             self.swallowed = self._closes > 100
             raise
+
+
+class _Task(asyncio.Task[Any]):
+    """Knows whether nobody has looked at what it raised, even if somebody cancels it afterwards."""
+
+    _cancelled_unseen = False
+
+    @property
+    def unseen(self) -> bool:
+        return self._log_traceback or self._cancelled_unseen
+
+    def cancel(self, msg: Any = None) -> bool:
+        self._cancelled_unseen = self.unseen
+        return super().cancel(msg)
 
 
 def _name(task: asyncio.Task[Any]) -> str:

@@ -15,8 +15,6 @@ from helpers.figures.bars import Bars
 from helpers.figures.table import Comparison, Table, in_ms, times
 from helpers.sockets import most_files
 
-__all__ = ["FanOut", "FanOutComparison", "FanOutRun", "FanOutWay", "compare_fan_out"]
-
 _OTHER_FILES = 64
 """What a process holds open besides its connections, generously."""
 

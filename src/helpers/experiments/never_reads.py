@@ -9,8 +9,6 @@ from helpers.experiments.children.watch_one_mute import watch_one_mute
 from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.servers import Served, ServersRun
 
-__all__ = ["NeverReads", "NeverReadsRun", "one_never_reads"]
-
 
 @dataclasses.dataclass(frozen=True)
 class NeverReads:

@@ -16,8 +16,6 @@ from helpers.experiments.ways import WaysRun
 from helpers.figures.bars import Bars
 from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, overtaken, times
 
-__all__ = ["Arrival", "PushComparison", "PushRun", "PushWay", "compare_push"]
-
 PUSH_WAYS = ("polling", "long polling", "SSE", "WebSocket")
 
 _BURST_GAP = 0.002

@@ -15,8 +15,6 @@ from helpers.experiments.ways import WaysRun
 from helpers.figures.bars import Bars
 from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, times
 
-__all__ = ["ALL_WAYS", "RequestComparison", "RequestRun", "RequestWay", "compare_requests"]
-
 REQUEST_WAYS = ("new connection", "keep-alive", "six connections", "WebSocket", "pipelined")
 ALL_WAYS = (*REQUEST_WAYS[:3], "long polling", "SSE", *REQUEST_WAYS[3:])
 MANY_AT_A_TIME = ("six connections", "pipelined")

@@ -14,8 +14,6 @@ from helpers.experiments.children.http_client import HttpClient
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.figures.table import overtaken
 
-__all__ = ["exchange_messages"]
-
 Exchange = Callable[[str], Awaitable[str]]
 SIX = 6
 """So many connections does a browser open to one host (`kMaxSocketsPerGroup` in Chromium's

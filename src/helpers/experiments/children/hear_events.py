@@ -16,8 +16,6 @@ from helpers.experiments.children.http_client import HttpClient
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.readers_code import in_words
 
-__all__ = ["LATE_BY", "SMALLEST_EVENT", "Heard", "hear_events"]
-
 LATE_BY = 5.0
 """Seconds after the last publication in which an event may still come."""
 

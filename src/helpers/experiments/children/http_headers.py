@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-__all__ = ["HeaderSet", "What", "headers_for"]
-
 HeaderSet = Literal["least", "library", "browser"]
 What = Literal["get", "post", "events", "websocket"]
 

@@ -17,8 +17,6 @@ from helpers.figures.table import nearest_rank
 from helpers.readers_code import in_words
 from helpers.sockets import raise_file_limit
 
-__all__ = ["FanOut", "reach_everybody"]
-
 WARM_UPS = 3
 """So many messages may get lost on a client whom the server has not yet taken in."""
 

@@ -22,8 +22,6 @@ from helpers.clients.raw_client import named
 from helpers.experiments.children.reach_everybody import LONGEST_SILENCE, WARM_UPS
 from helpers.readers_code import in_words
 
-__all__ = ["watch_one_mute"]
-
 STALLED = 1.5
 """Seconds without a message, though some are due, after which the healthy clients of a room hear nothing."""
 
