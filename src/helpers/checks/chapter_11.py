@@ -101,7 +101,7 @@ def missed(function: Any) -> Verdict:
 
 
 def _texts(after: int, last: int) -> list[str]:
-    """The texts after this number; a text says nothing about its number, and may come twice."""
+    """The texts after this number; a string says nothing about its number, and may come twice."""
     return [
         "yes" if number % 3 else f"is it {number * 7919 % 1000:03}?" for number in range(after + 1, last + 1)
     ]

@@ -13,7 +13,7 @@ from helpers.checks.whose import check
 SPLIT_ONCE = "split off the sender at the first space only: the text may have spaces of its own"
 WHOLE_NAME = "compare the sender's whole name: `w1` and `w10` are two processes"
 THE_TEXT = "return the text of another process's entry: all that comes after its name and the first space"
-LINES = "a text may have several lines: all of them belong to it"
+LINES = "a message may have several lines: all of them belong to it"
 NONE_FOR_OWN = "return `None` for what this process has published itself"
 EMPTY_IS_TEXT = "an empty string was said, too: only what this process has published itself is `None`"
 NAMES = "return the list of the names"
