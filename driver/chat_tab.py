@@ -1,10 +1,11 @@
-"""One browser tab with the chat's Streamlit page, as a person finds it."""
+"""The chat's Streamlit page, in a tab of the browser or in a frame, as a person finds it."""
 
 from __future__ import annotations
 
 import re
+from typing import cast
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FrameLocator, Locator, Page, expect
 
 LINES = """lines => [...lines.children].map(line => {
     if (line.matches(".note")) return line.textContent;
@@ -14,10 +15,10 @@ LINES = """lines => [...lines.children].map(line => {
 
 
 class Tab:
-    """One tab with our page, as a person finds it."""
+    """One tab with our page, as a person finds it. A frame will do, for what doesn't need `page` itself."""
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
+    def __init__(self, page: Page | FrameLocator) -> None:
+        self.page = cast("Page", page)
         self.name = page.get_by_label("Your name", exact=True)
         self.scroll = page.get_by_role("log")
         self.log = page.locator(".lines")

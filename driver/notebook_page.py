@@ -78,6 +78,12 @@ RUN_CELL = """async (app, panel, [index, wait]) => {
   return wait ? await ran : true;
 }"""
 
+RUN_CODE = """async (app, panel, code) => {
+  const ran = panel.sessionContext.session.kernel.requestExecute({ code, store_history: false });
+  const { content } = await ran.done;
+  if (content.status !== "ok") throw new Error(`${content.ename}: ${content.evalue}`);
+}"""
+
 CELLS = """(app, panel) => panel.content.widgets.map(({ model }) => ({
   type: model.type,
   source: model.sharedModel.getSource(),
@@ -215,6 +221,14 @@ class NotebookPage:
             CellFailed: The cell raised, or did not end in time (only with ``wait``).
         """
         self._ran(RUN_CELL, index, wait)
+
+    def run_code(self, code: str) -> None:
+        """Run what is in no cell, such as what stands in for cells that take long.
+
+        Raises:
+            RuntimeError: It raised.
+        """
+        self._call(RUN_CODE, code)
 
     def find_cell(self, text: str) -> int:
         """The index of the first code cell whose source contains ``text``.

@@ -12,6 +12,8 @@ from driver.notebook_page import NotebookPage, Theme
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
+from driver.narrow_window import tables_fit_a_narrow_window
+
 CELLS = [
     "from helpers import Race, compare_requests\nrace = Race(8, gap=0.15, poll_every=0.5, seed=1)\nrace",
     "result = await race.run()\nresult.counts()",
@@ -47,6 +49,7 @@ def test_the_race_is_started_watched_and_run_again(page: NotebookPage, tmp_path:
     page.run_cell(2)
     assert "keep-alive" in page.output_text(2)
     assert page.page.locator(".widget-hprogress").count() == 0
+    tables_fit_a_narrow_window(page)
     themes: tuple[Theme, ...] = ("JupyterLab Dark", "JupyterLab Light")
     for theme in themes:
         page.set_theme(theme)
