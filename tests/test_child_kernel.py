@@ -118,31 +118,35 @@ def test_it_is_this_python_with_a_profile_of_its_own_and_ends_with_a_cell_that_d
     assert_gone(pid)
 
 
-@pytest.mark.parametrize(
-    ("module", "first", "followers"),
-    [
-        ("nest_asyncio", "asyncio.run(asyncio.sleep(0.5))", "lost"),
-        ("nest_asyncio", "asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.5))", "lost"),
-        ("nest_asyncio", "await asyncio.sleep(0.5)", "done"),
-        ("nest_asyncio2", "asyncio.run(asyncio.sleep(0.5))", "done"),
-    ],
-)
-def test_a_nested_run_loses_the_cells_that_wait_behind_it(module: str, first: str, followers: str) -> None:
-    async def conversation() -> tuple[Outcomes, Outcome]:
+NESTED = [
+    ("nest_asyncio", "asyncio.run(asyncio.sleep(0.5))", "lost"),
+    ("nest_asyncio", "asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.5))", "lost"),
+    ("nest_asyncio", "await asyncio.sleep(0.5)", "done"),
+    ("nest_asyncio2", "asyncio.run(asyncio.sleep(0.5))", "done"),
+]
+"""Which module, how the first cell waits, and what becomes of the cells behind it."""
+
+
+def test_a_nested_run_loses_the_cells_that_wait_behind_it() -> None:
+    async def conversation(module: str, first: str) -> tuple[Outcomes, Outcome]:
         async with ChildKernel() as kernel:
             assert (await kernel.run(f"import asyncio, {module}; {module}.apply()")).state == "done"
             return await kernel.run_all([first, *FOLLOWERS], timeout=30), await kernel.run("'still there'")
 
+    async def all_conversations() -> list[tuple[Outcomes, Outcome]]:
+        return await asyncio.gather(*(conversation(module, first) for module, first, _ in NESTED))
+
     before = (asyncio.run, asyncio.Task, asyncio.SelectorEventLoop.run_until_complete)
-    outcomes, after = in_loop(conversation())
+    told = in_loop(all_conversations())
     assert (asyncio.run, asyncio.Task, asyncio.SelectorEventLoop.run_until_complete) == before
     assert not hasattr(asyncio, "_nest_patched")  # the patch in the child leaves this process alone
-    assert [outcome.state.partition(":")[0] for outcome in outcomes] == ["done", followers, followers]
-    assert [outcome.printed for outcome in outcomes[1:]] == (
-        ["two\n", "three\n"] if followers == "done" else ["", ""]
-    )
-    assert ("cannot enter context" in outcomes[0].warned) == (followers == "lost")
-    assert after.result == "'still there'"
+    for (_, _, followers), (outcomes, after) in zip(NESTED, told, strict=True):
+        assert [outcome.state.partition(":")[0] for outcome in outcomes] == ["done", followers, followers]
+        assert [outcome.printed for outcome in outcomes[1:]] == (
+            ["two\n", "three\n"] if followers == "done" else ["", ""]
+        )
+        assert ("cannot enter context" in outcomes[0].warned) == (followers == "lost")
+        assert after.result == "'still there'"
 
 
 def test_a_kernel_that_ends_is_noticed_before_the_time_is_up() -> None:

@@ -104,7 +104,8 @@ class Exercise:
     """How many of its answers are tried at the same time: most of a check is waiting."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        bodies, misfits = [*self.battery, *self.slow], list(self.misfits)
+        bodies = [*self.battery, *(body for body in self.slow if body in ENDLESS)]
+        misfits = list(self.misfits)
         if not self.thorough:
             del bodies[1:]
             misfits = [misfit for misfit in misfits if misfit not in NO_FUNCTION][:1]
@@ -124,8 +125,13 @@ class Exercise:
 
     def check(self, source: str, **given: Any) -> Verdict:
         """The verdict on a cell that defines the answer; it has to come in time and leave nothing."""
+        with nothing_left():
+            return self.in_time(source, **given)
+
+    def in_time(self, source: str, **given: Any) -> Verdict:
+        """The verdict on a cell that defines the answer; it has to come in time."""
         answer = cell(source, **{**self.fresh(), **given})[self.name]
-        with nothing_left(), takes_at_most(LONGEST):
+        with takes_at_most(LONGEST):
             verdict: Verdict = self.checked_by()(answer)
         return verdict
 
@@ -281,6 +287,14 @@ class Thorough:
     """What is tried with one exercise of a kind, because it takes its time."""
 
     thorough = True
+
+    def test_what_a_check_waits_for(self: Any) -> None:
+        """Some at a time, like right and wrong answers."""
+        bodies = [body for body in self.slow if body not in ENDLESS]
+        with nothing_left(), ThreadPoolExecutor(self.at_once) as pool:
+            verdicts = list(pool.map(lambda body: self.in_time(self.define(body)), bodies))
+        for body, verdict in zip(bodies, verdicts, strict=True):
+            assert_not_yet(verdict, *self.slow[body])
 
     def test_a_call_into_c_is_left_behind(self: Any) -> None:
         """It can't be broken off, so its thread stays until it returns; and then nothing is left."""
