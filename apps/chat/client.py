@@ -93,12 +93,12 @@ class ChatClient:
         self._next_try = 0.0
         self._why = ""
         self._forgotten_after = forgotten_after
-        self._drained_at = time.monotonic()
+        self._loop = shared_loop()
+        self._drained_at = self._loop.time()
         self._welcomed = asyncio.Event()
         self._written = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.TimerHandle | None = None
-        self._loop = shared_loop()
         self._loop.call_soon_threadsafe(self._begin)
 
     @property
@@ -142,7 +142,7 @@ class ChatClient:
 
     def drain(self) -> list[tuple[float, Event]]:
         """Fetch the events since the last call, oldest first, each with its time in seconds since 1970."""
-        self._drained_at = time.monotonic()
+        self._drained_at = self._loop.time()
         with self._lock:
             events = list(self._events)
             self._events.clear()
@@ -154,7 +154,7 @@ class ChatClient:
         Args:
             after: leave so many seconds later, and only if nobody calls `drain` until then.
         """
-        self._loop.call_soon_threadsafe(self._loop.call_later, after, self._leave, after and time.monotonic())
+        self._loop.call_soon_threadsafe(self._loop.call_later, after, self._leave, after and self._loop.time())
 
     # From here on everything runs on the loop's thread.
 
@@ -173,7 +173,7 @@ class ChatClient:
             self._task.cancel()
 
     def _watch(self) -> None:
-        left = self._drained_at + self._forgotten_after - time.monotonic()
+        left = self._drained_at + self._forgotten_after - self._loop.time()
         if left <= 0:
             self._end("Nobody has looked at this page for a while, so you have left.")
         else:
