@@ -154,7 +154,8 @@ class ChatClient:
         Args:
             after: leave so many seconds later, and only if nobody calls `drain` until then.
         """
-        self._loop.call_soon_threadsafe(self._loop.call_later, after, self._leave, after and self._loop.time())
+        unless_after = after and self._loop.time()
+        self._loop.call_soon_threadsafe(self._loop.call_later, after, self._leave, unless_after)
 
     # From here on everything runs on the loop's thread.
 
