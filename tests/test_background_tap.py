@@ -140,3 +140,11 @@ class TestBackgroundTap:
             button._stop()
             assert not tap.running
             assert button.tooltip == ""
+
+    def test_a_button_stops_what_has_taken_its_place(self) -> None:
+        with BackgroundServer(echo) as server:
+            button = StopButton(tapped(server).start())
+            again = tapped(server).start()
+            button._stop()
+            assert not again.running
+            assert button.tooltip == ""

@@ -8,5 +8,6 @@ starts both, or each on its own:
     streamlit run apps/chat/page.py
 
 `room.py`, `names.py` and `resume.py` are the parts that need no network. `sessions.py` keeps places for those
-whose connection is lost. In `trials` are tests to copy.
+whose connection is lost. `crowd.py` is two hundred people who count what they miss in a deploy. In `trials`
+are tests to copy.
 """

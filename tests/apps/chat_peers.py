@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def uvicorn(*options: str, app: str = "apps.chat.server:app", **more: Any) -> BackgroundProcess:
     """What the reader types in a terminal, in the repository's root."""
     command = [str(Path(sys.executable).with_name("uvicorn")), app, "--port", "{port}", *options]
-    return BackgroundProcess(command, **{"ready": "Uvicorn running", "folder": ROOT, **more})
+    return BackgroundProcess(command, **{"ready": "Uvicorn running", "folder": ROOT, "seconds": 120, **more})
 
 
 def itself(server: BackgroundProcess) -> psutil.Process:

@@ -48,7 +48,7 @@ class StopButton(ipywidgets.Button):  # type: ignore[misc]
         failures = []
         for background in self._backgrounds:
             try:
-                background.stop()
+                getattr(background, "newest", background).stop()  # its cell may have been run again
             except Exception as error:
                 failures.append(in_words(error))
         self._show_stopped()
