@@ -10,6 +10,12 @@ import pytest
 from helpers.background.lifetime import Background
 
 
+def pytest_collection_finish() -> None:
+    """Keep what is there by now out of later collections: `nothing_left` makes several each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def background_is_stopped() -> Iterator[None]:
     before = list(Background._running.values())  # of a fixture for several tests

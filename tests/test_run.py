@@ -136,7 +136,13 @@ def test_a_place_that_cannot_be_written_is_named(project: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("path", [WITHOUT_UV, pytest.param(WITH_UV, marks=needs_uv)], ids=["pip", "uv"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(WITHOUT_UV, marks=[pytest.mark.nightly] if UV else [], id="pip"),  # it takes 14 s
+        pytest.param(WITH_UV, marks=needs_uv, id="uv"),
+    ],
+)
 def test_no_network_is_said_in_one_line(project: Path, tmp_path: Path, path: str) -> None:
     (project / "requirements.txt").write_text("a-package-that-is-nowhere==1\n")
     nowhere = "http://127.0.0.1:9/simple"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import itertools
 import linecache
@@ -22,9 +21,6 @@ from helpers.checks.verdict import Verdict
 
 LONGEST = 6
 """How long a verdict may take here, in seconds: five are promised, and the machine may be busy."""
-
-gc.collect()
-gc.freeze()  # what is there now won't be looked through after each answer
 
 _numbers = itertools.count(1)
 
