@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS reading (
     value REAL NOT NULL,
     PRIMARY KEY (device, number)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS reading_at ON reading (at);
+CREATE INDEX IF NOT EXISTS reading_of_device ON reading (device, at);
 """
 
 INSERT = "INSERT INTO reading VALUES (?, ?, ?, ?) ON CONFLICT (device, number) DO NOTHING"
@@ -91,7 +91,7 @@ class Store:
         """
         rows = self._db.execute(
             "SELECT CAST(at / :s AS INTEGER) * :s AS begin, count(*), min(value), avg(value), max(value) "
-            "FROM reading WHERE at >= :since AND (:device IS NULL OR device = :device) "
+            f"FROM reading WHERE at >= :since {'AND device = :device' if device else ''} "
             "GROUP BY begin ORDER BY begin",
             {"s": seconds, "since": since, "device": device},
         )

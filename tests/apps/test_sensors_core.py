@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -119,4 +120,20 @@ def test_a_batch_that_fails_stores_nothing(tmp_path):
     with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
         store.add([("attic", 1, NOW, 20.0), ("attic", 2, None, 20.0)])
     assert store.count() == 0
+    store.close()
+
+
+def test_one_device_of_many_is_summed_up_without_a_look_at_the_others(tmp_path: Path) -> None:
+    store = Store(tmp_path / "readings.sqlite")
+    store.add((f"attic-{number % 100}", number, NOW - number, 20.0) for number in range(1, 20_001))
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    store._db.set_progress_handler(count, 100)  # is called each 100 instructions of SQLite's machine
+    assert len(store.windows(NOW - 1000, 1, "attic-7")) == 10
+    assert steps < 20  # 75 when all are looked at
     store.close()
