@@ -5,6 +5,7 @@ import { Interpolation, Prediction } from "./world.js";
 
 const RETRY = 1000; // milliseconds until the next try to connect; up to twice as much, so that not all come at once
 const UNANSWERED = 60; // inputs without an answer, after which no more are made: the connection is stuck
+const SILENCE = 5000; // milliseconds without a word, after which nobody is said to play
 const NEWS = 3500; // milliseconds that a piece of news is shown
 const ELSEWHERE = 4001; // as in server.py
 const IDLE = 4002;
@@ -28,6 +29,7 @@ const kept = JSON.parse(sessionStorage.getItem(place) ?? "{}"); // name and seat
 let wantsToPlay = Boolean(kept.seat);
 let farewell = null; // the server's, before it closes the connection
 let ping = null;
+let heard = Infinity; // when something last came on this connection, by performance.now()
 let lastTick = 0; // of ours, in milliseconds
 let lastFrame = 0;
 
@@ -49,12 +51,17 @@ async function connect() {
   url.protocol = url.protocol.replace("http", "ws");
   url.search = code ? `?code=${encodeURIComponent(code)}` : "";
   socket = new WebSocket(url);
-  socket.onmessage = ({ data }) => take(JSON.parse(data));
+  socket.onmessage = ({ data }) => {
+    if (me === null && performance.now() - heard > SILENCE) say("watching", true);
+    heard = performance.now();
+    take(JSON.parse(data));
+  };
   socket.onclose = ({ code: why }) => closed(why);
 }
 
 function closed(why) {
   me = null;
+  heard = Infinity;
   mayJoin = false;
   const code = farewell?.code ?? why; // a proxy may have changed it
   const words = farewell?.text ?? "";
@@ -104,7 +111,9 @@ const focusField = () => part("arena").focus({ preventScroll: true });
 
 function attend() {
   part("veil").hidden = !away();
-  if (me !== null) say(away() ? "not playing: click the field" : "playing", !away());
+  const silence = performance.now() - heard;
+  if (silence > SILENCE) say(`nothing heard for ${Math.round(silence / 1000)} s`, false);
+  else if (me !== null) say(away() ? "not playing: click the field" : "playing", !away());
 }
 
 function keep(seat) {

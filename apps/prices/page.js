@@ -4,6 +4,7 @@ const KEPT = 300; // prices of each symbol, for its chart
 const FLASH = 300; // milliseconds that a price is lit up after it has changed
 const SPARK = [80, 20]; // pixels
 const RETRY = 1000; // milliseconds until the next try to connect
+const SILENCE = 5000; // milliseconds without a word, after which nothing is called live
 
 const part = (id) => document.getElementById(id);
 const companies = new Map(); // symbol → { name, sector, number, prices, row … }
@@ -15,12 +16,19 @@ let sector = new URLSearchParams(location.search).get("sector") ?? "All";
 let chosen = null;
 let received = 0;
 let healed = 0;
+let heard = Infinity; // when something last came on this connection, by performance.now()
 let newest = 0; // when the newest change was made, in milliseconds since 1970
 
 function connect() {
   socket = new WebSocket(location.href.replace("http", "ws"));
-  socket.onmessage = ({ data }) => take(JSON.parse(data));
+  socket.onmessage = ({ data }) => {
+    const silent = performance.now() - heard > SILENCE;
+    heard = performance.now();
+    if (silent) say("live", true);
+    take(JSON.parse(data));
+  };
   socket.onclose = () => {
+    heard = Infinity;
     say("not connected: trying again", false);
     setTimeout(connect, RETRY);
   };
@@ -255,6 +263,8 @@ setInterval(() => {
   const age = Math.max(0, Math.round(Date.now() - newest));
   part("figures").textContent = `${received} changes/s · ${newest ? age : "–"} ms old · ${clients} here${gaps}`;
   received = 0;
+  const silence = performance.now() - heard;
+  if (silence > SILENCE) say(`nothing heard for ${Math.round(silence / 1000)} s`, false);
 }, 1000);
 
 connect();

@@ -7,6 +7,7 @@ const PICTURE = 1;
 const HEADER = 16; // bytes: kind, quality, two of nothing, number (4), at (8)
 const RETRY = 1000; // milliseconds until the next try to connect
 const TRIPS = 4; // questions for the server's clock, before the first picture
+const SILENCE = 5000; // milliseconds without a word, after which nothing is called live
 const UPDATE = 500; // milliseconds from one set of figures to the next
 
 const part = (id) => document.getElementById(id);
@@ -17,6 +18,7 @@ let qualities = [];
 let asked = 0; // questions for the clock
 let ahead = 0; // seconds that the server's clock is ahead of ours
 let best = Infinity; // the shortest trip so far: its answer was the least wrong
+let heard = Infinity; // when something last came on this connection, by performance.now()
 let last = { number: 0, at: 0, quality: 0 }; // the picture on the screen
 let counted = fresh(); // since the last figures
 
@@ -32,8 +34,15 @@ function connect() {
     best = Infinity;
     last = { number: 0, at: 0, quality: 0 };
   };
-  socket.onmessage = ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : take(data));
+  socket.onmessage = ({ data }) => {
+    const silent = performance.now() - heard > SILENCE;
+    heard = performance.now();
+    if (silent) say("live", true);
+    if (typeof data === "string") hear(JSON.parse(data));
+    else take(data);
+  };
   socket.onclose = () => {
+    heard = Infinity;
     say("not connected: trying again", false);
     setTimeout(connect, RETRY);
   };
@@ -128,6 +137,8 @@ setInterval(() => {
   part("screen").setAttribute("aria-label", `picture ${last.number}, ${name}, ${Math.round(1000 * age)} ms old`);
 }, UPDATE);
 setInterval(() => {
+  const silence = performance.now() - heard;
+  if (silence > SILENCE) say(`nothing heard for ${Math.round(silence / 1000)} s`, false);
   if (asked > TRIPS) askTheTime();
 }, 1000);
 
