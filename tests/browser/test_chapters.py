@@ -300,7 +300,8 @@ def the_kittens_page_gets_in_until_the_origin_is_looked_at_and_the_door_shows_no
 def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> None:
     page.open("04_talk_both_ways.ipynb")
     blocking = page.find_cell("display(HBox([ann, web]))")
-    for index in range(blocking):
+    page.run_cell(page.find_cell("from helpers import"))
+    for index in range(page.find_cell("async def tick("), blocking):
         page.run_cell(index)
 
     def the_browser_is_quick(words: str) -> None:
