@@ -198,7 +198,12 @@ class PadServer:
     async def _open(self, name: str) -> Room | None:
         async with self._opening:  # so that nobody opens it twice
             if name not in self._rooms:
-                empty = [each for each, room in self._rooms.items() if not (room.members or room.unsaved)]
+                arriving = {room_name(one.request.path) for one in self._connections.values() if one.request}
+                empty = [
+                    each
+                    for each, room in self._rooms.items()
+                    if not (room.members or room.unsaved or each in arriving)
+                ]
                 if len(self._rooms) >= MOST_OPEN and not empty:
                     return None
                 updates = await self._on_disk(self._store.load, name)
@@ -228,6 +233,9 @@ class PadServer:
                 request = read_request(message)
                 if isinstance(request, Join) and member.seat is None:
                     number = await self._on_disk(self._store.number, request.seat)
+                    if len(room.members) >= MOST_MEMBERS:
+                        await connection.close(TRY_AGAIN, "there are too many people in this room")
+                        return
                     room.sit(member, request, number, time.monotonic())
                     hurry.cancel()
                 else:

@@ -502,3 +502,27 @@ def test_a_page_has_to_join_and_not_only_to_say_something(monkeypatch: pytest.Mo
                         await page.recv()
 
     asyncio.run(talk())
+
+
+def test_a_page_that_has_not_joined_keeps_its_room_and_joins_no_full_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pad, "MOST_MEMBERS", 1)
+    monkeypatch.setattr(pad, "MOST_OPEN", 1)
+
+    async def talk() -> tuple[int | None, int | None]:
+        async with (
+            serving() as url,
+            connect(f"{url}/?room=a", proxy=None) as ann,
+            connect(f"{url}/?room=a", proxy=None) as bob,
+            connect(f"{url}/?room=b", proxy=None) as cy,
+            asyncio.timeout(10),
+        ):
+            await cy.wait_closed()  # there is no place for another room
+            await ann.send(json.dumps({"type": "join", "name": "Ann"}))
+            assert json.loads(await ann.recv())["type"] == "joined"
+            await bob.send(json.dumps({"type": "join", "name": "Bob"}))
+            await bob.wait_closed()
+            return cy.close_code, bob.close_code
+
+    assert asyncio.run(talk()) == (1013, 1013)
