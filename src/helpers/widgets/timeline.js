@@ -72,11 +72,12 @@ function draw(model, el) {
     make("span", "wsbook-wire-size", {}, "bytes"),
   );
   const follow = make("button", "wsbook-button wsbook-wire-follow", { type: "button" }, "newest ↓");
-  const scroller = make("div", "wsbook-wire-scroller", {}, ends, older, list, empty, newer, follow);
+  const scroller = make("div", "wsbook-wire-scroller", {}, ends, older, list, empty, newer);
   const tools = make(
     "div",
     "wsbook-wire-tools",
     {},
+    follow,
     make("label", "", {}, control, "control frames"),
     which,
     pause,

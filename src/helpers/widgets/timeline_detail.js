@@ -68,7 +68,7 @@ function frameDetail(frame, bitsALine) {
 }
 
 const OPCODES = {
-  0: "continuation: the message goes on",
+  0: "continuation of a message begun before",
   1: "text, in UTF-8",
   2: "binary",
   8: "close",
@@ -216,7 +216,7 @@ function unmasking(key, payload) {
       shown.map((byte, index) => hexOf(byte ^ key[index % 4])),
     ),
     line(
-      "XOR key",
+      "XOR masking key",
       "wsbook-wire-key",
       shown.map((_, index) => hexOf(key[index % 4])),
     ),
