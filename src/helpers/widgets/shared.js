@@ -11,10 +11,13 @@ export function make(tag, cls, attributes = {}, ...children) {
   return node;
 }
 
-// Escape gives the keys back to the notebook, whose shortcuts work from the cell.
+// Escape gives the keys back to the notebook, whose shortcuts work from the cell. Shift+Enter is meant for a
+// cell, and doesn't press the button that was clicked last.
 export function leaveOnEscape(widget) {
-  widget.addEventListener("keydown", ({ key, isComposing, defaultPrevented }) => {
+  widget.addEventListener("keydown", (event) => {
+    const { key, shiftKey, target, isComposing, defaultPrevented } = event;
     if (key === "Escape" && !isComposing && !defaultPrevented) widget.closest(".jp-Cell")?.focus();
+    if (key === "Enter" && shiftKey && target.matches("button")) event.preventDefault();
   });
 }
 
