@@ -212,6 +212,8 @@ class PriceServer:
         if why := objection(request.headers):
             return connection.respond(403, f"{why}\n")
         url = urlsplit("/" + request.path.lstrip("/"))
+        if url.path == "/events" and request.method == "HEAD":
+            return connection.respond(405, "A stream has no head alone.\n")
         if url.path == "/events":
             return await self.stream(connection, parse_qs(url.query).get("symbols", [""])[0])
         if wants_websocket(request.headers):

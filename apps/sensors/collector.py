@@ -316,7 +316,7 @@ def tell(connections: Any, text: str) -> None:
     """Send without waiting for anybody; who lets too much pile up is cut off."""
     broadcast(connections, text)
     for connection in list(connections):
-        if connection.transport.get_write_buffer_size() > UNREAD:
+        if connection.transport.get_write_buffer_size() > UNREAD + len(text):  # the state may be long itself
             connection.transport.abort()
 
 

@@ -298,6 +298,8 @@ def test_a_foreign_client_and_server_sent_events_get_the_same() -> None:
             answer = await session.get(f"{url}/events?symbols=ACNE")
             assert answer.status == 400
             assert "no symbol 'ACNE'" in await answer.text()
+            async with asyncio.timeout(10), session.head(f"{url}/events") as answer:
+                assert answer.status == 405, "or it would be a body without end"
             for path, status in (("/", 200), ("/page.js", 200), ("/../server.py", 404), ("/no", 404)):
                 assert (await session.get(url + path)).status == status
 

@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -433,3 +434,12 @@ def test_a_device_at_an_address_that_is_no_collector_goes_on():
 def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(what, text):
     with pytest.raises(argparse.ArgumentTypeError):
         getattr(devices, what)(text)
+
+
+@pytest.mark.parametrize(("unread", "cut"), [(module.UNREAD, False), (module.UNREAD + 1, True)])
+def test_who_leaves_too_much_unread_is_cut_off_but_not_for_one_long_state(unread, cut, monkeypatch):
+    monkeypatch.setattr(module, "broadcast", lambda connections, text: None)
+    watcher, text = Mock(), "x" * (2 * module.UNREAD)  # as of 5,000 devices
+    watcher.transport.get_write_buffer_size.return_value = unread + len(text)
+    module.tell([watcher], text)
+    assert watcher.transport.abort.called == cut
