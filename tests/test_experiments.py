@@ -397,9 +397,7 @@ def test_what_a_message_costs_and_how_ways_compare():
         way("pipelined", 70, 66, (0.04, 0.04, 0.04, 0.1), 0.08),
         way("keep-alive", 247, 209, (0.05, 0.09, 0.09), 0.23),
     ]
-    result = RequestComparison(
-        {each.name: each for each in ways}, size=64, round_trip=0.04, headers="library"
-    )
+    result = RequestComparison({each.name: each for each in ways}, "three ways")
     assert result["WebSocket"].per_message == result["WebSocket"].median == 0.04
     assert result["WebSocket"].p99 == 0.1
     assert result["pipelined"].per_message == 0.02

@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, serve
 
 from helpers.arguments import kind, number
 from helpers.background.lifetime import Background, BackgroundError
@@ -138,6 +138,12 @@ class BackgroundServer(Background):
 
 
 def _check_options(options: dict[str, Any]) -> None:
+    takes = {
+        *inspect.signature(serve).parameters,
+        *inspect.signature(asyncio.BaseEventLoop.create_server).parameters,
+    }
+    if unknown := options.keys() - takes:
+        raise TypeError(f"neither BackgroundServer nor `serve` has an option {min(unknown)!r}")
     seconds = ("close_timeout", "open_timeout", "ping_interval", "ping_timeout")
     for name in (*seconds, "max_size", "max_queue", "write_limit"):
         given = options.get(name)

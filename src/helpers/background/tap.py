@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Unpack
 
+from helpers.arguments import address
 from helpers.background.held_loop import HeldLoop
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.readers_code import in_words
@@ -45,10 +46,9 @@ class BackgroundTap(Background):
     def __init__(
         self, server: str | HasUrl, *, name: str | None = None, **options: Unpack[TapOptions]
     ) -> None:
-        if not isinstance(server, str) and not hasattr(type(server), "url"):
-            raise TypeError(f"give an address like ws://127.0.0.1:8765, or a server, not {server!r}")
+        known = isinstance(server, str) or not hasattr(type(server), "url")  # another one may not run yet
         port = options.get("listen_port", 0)
-        Tap("127.0.0.1", 1, **options)  # refuses what makes no sense
+        Tap.before(address(server) if known else "ws://127.0.0.1", **options)  # refuses what makes no sense
         super().__init__(name or f"tap of {getattr(server, 'name', server)}", "127.0.0.1", port)
         self._server = server
         self._options = options

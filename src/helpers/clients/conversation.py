@@ -134,20 +134,9 @@ class Conversation:
         self.note(f"{count:,} messages {why}")
 
     async def received(self, wanted: Wanted = None, *, timeout: float = 2) -> Data:
-        """Wait for a message, or take one that has come already. Each is given out once.
+        """Wait for a message, or take one that has come already, as `ClientPanel.received` describes it.
 
-        Args:
-            wanted: the message itself, or a function that says whether it is the one; None takes any.
-                The function may run on a background thread; what it raises is raised here.
-            timeout: how long to wait, in seconds.
-
-        Returns:
-            The message.
-
-        Raises:
-            TimeoutError: it did not come in time; the message says what came instead.
-            NotConnectedError: the connection is closed, or was closed meanwhile. (Before the first
-                connection it waits: a person may be about to press Connect.)
+        A function that is `wanted` may run on a background thread; what it raises is raised here.
         """
         if inspect.iscoroutinefunction(wanted):
             raise TypeError("received() can't await: give it a plain function, `def` without `async`")

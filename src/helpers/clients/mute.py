@@ -6,13 +6,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
+from helpers.arguments import address
 from helpers.clients.raw_client import RawClient, named
 from helpers.wire.tap import HasUrl
-
-if TYPE_CHECKING:
-    pass
 
 
 @asynccontextmanager
@@ -35,7 +32,7 @@ async def mute(server: str | HasUrl, name: str = "Mute") -> AsyncIterator[socket
     Raises:
         OSError: nobody listens there, or the server refused it.
     """
-    client = await asyncio.to_thread(_connected, named(_address(server), name))
+    client = await asyncio.to_thread(_connected, named(address(server), name))
     try:
         yield client.socket
     finally:
@@ -46,7 +43,3 @@ def _connected(url: str) -> RawClient:
     client = RawClient(url, narrow=True)
     client.complete()
     return client
-
-
-def _address(server: str | HasUrl) -> str:
-    return server if isinstance(server, str) else server.url

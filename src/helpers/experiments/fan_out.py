@@ -210,6 +210,7 @@ class FanOutRun(ServersRun[FanOutComparison]):
         kind(served, "the servers", Mapping, words="a dict from names to handlers or addresses")
         if not served:
             raise ValueError("there must be at least one server, by its name")
+        kind(clients, "clients", Sequence, words="a list of numbers, such as [10, 100]")
         for count in clients:
             number(count, "clients", least=1, most=10_000, whole=True)
         if not clients:

@@ -12,9 +12,9 @@ from helpers.experiments.children.hear_events import LATE_BY, SMALLEST_EVENT, He
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.taps_by_way import Traffic
-from helpers.experiments.ways import WaysRun
+from helpers.experiments.ways import WaysComparison, WaysRun
 from helpers.figures.bars import Bars
-from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, overtaken, times
+from helpers.figures.table import Table, in_bytes, in_ms, nearest_rank, overtaken, times
 
 PUSH_WAYS = ("polling", "long polling", "SSE", "WebSocket")
 
@@ -80,12 +80,8 @@ class PushWay(Traffic):
         return overtaken([arrival.number for arrival in self.arrivals])
 
 
-class PushComparison(Comparison[PushWay]):
+class PushComparison(WaysComparison[PushWay]):
     """What `compare_push` has measured: `print(result)`, `result["SSE"].median`."""
-
-    def __init__(self, ways: dict[str, PushWay], caption: str) -> None:
-        super().__init__(ways)
-        self._caption = caption
 
     def ratio(self, way: str, other: str) -> float:
         """How many times as long an event takes in one way as in another, by the medians."""
@@ -125,15 +121,6 @@ class PushComparison(Comparison[PushWay]):
     def delay_picture(self) -> Bars:
         """The median delays, as bars."""
         return Bars({way.name: way.median for way in self if way.arrivals})
-
-    def bytes_picture(self) -> Bars:
-        """Bytes for each event, as bars."""
-        return Bars(
-            {way.name: way.bytes_per_message for way in self}, words=lambda count: f"{count:,.0f} bytes"
-        )
-
-    def __repr__(self) -> str:
-        return repr(self.table())
 
     def _repr_html_(self) -> str:
         return (

@@ -11,9 +11,9 @@ from helpers.experiments.children.exchange_messages import exchange_messages
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.experiments.run import Progress, comparison, ignore
 from helpers.experiments.taps_by_way import Traffic
-from helpers.experiments.ways import WaysRun
+from helpers.experiments.ways import WaysComparison, WaysRun
 from helpers.figures.bars import Bars
-from helpers.figures.table import Comparison, Table, in_bytes, in_ms, nearest_rank, times
+from helpers.figures.table import Table, in_bytes, in_ms, nearest_rank, times
 
 REQUEST_WAYS = ("new connection", "keep-alive", "six connections", "WebSocket", "pipelined")
 ALL_WAYS = (*REQUEST_WAYS[:3], "long polling", "SSE", *REQUEST_WAYS[3:])
@@ -66,14 +66,8 @@ class RequestWay(Traffic):
         return self.per_message if self.name in MANY_AT_A_TIME else min(self.times)
 
 
-class RequestComparison(Comparison[RequestWay]):
+class RequestComparison(WaysComparison[RequestWay]):
     """What `compare_requests` has measured: `print(result)`, `result["keep-alive"].connections`."""
-
-    def __init__(self, ways: dict[str, RequestWay], *, size: int, round_trip: float, headers: str) -> None:
-        super().__init__(ways)
-        self.size = size
-        self.round_trip = round_trip
-        self.headers = headers
 
     def ratio(self, way: str, other: str, *, of: Literal["time", "fastest", "bytes"] = "time") -> float:
         """How many times as much a message takes in one way as in another.
@@ -109,7 +103,7 @@ class RequestComparison(Comparison[RequestWay]):
             ]
             for way in self
         ]
-        return Table(self._caption(), columns, rows)
+        return Table(self._caption, columns, rows)
 
     def counts(self) -> Table:
         """Only what is the same on any machine: connections, requests and bytes."""
@@ -127,27 +121,11 @@ class RequestComparison(Comparison[RequestWay]):
             ]
             for way in self
         ]
-        return Table(self._caption(), columns, rows)
-
-    def bytes_picture(self) -> Bars:
-        """Bytes for a message and its reply, as bars."""
-        return Bars(
-            {way.name: way.bytes_per_message for way in self}, words=lambda count: f"{count:,.0f} bytes"
-        )
+        return Table(self._caption, columns, rows)
 
     def time_picture(self) -> Bars:
         """What a message costs in time, as bars."""
         return Bars({way.name: way.per_message for way in self})
-
-    def _caption(self) -> str:
-        count = next(iter(self._ways.values())).messages
-        return (
-            f"{count:,} messages of {self.size:,} bytes and their replies, "
-            f"round trip {1000 * self.round_trip:g} ms, headers: {self.headers}"
-        )
-
-    def __repr__(self) -> str:
-        return repr(self.table())
 
     def _repr_html_(self) -> str:
         return (
@@ -219,9 +197,8 @@ class RequestRun(WaysRun[RequestComparison]):
         )
         return RequestComparison(
             {way: RequestWay(**vars(traffic[way]), messages=count, **measured[way]) for way in self.ways},
-            size=self._size,
-            round_trip=self.round_trip,
-            headers=self.headers,
+            f"{count:,} messages of {self._size:,} bytes and their replies, "
+            f"round trip {1000 * self.round_trip:g} ms, headers: {self.headers}",
         )
 
 

@@ -6,20 +6,47 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 from helpers.background.child import Child
 from helpers.background.process import BackgroundProcess
 from helpers.experiments.children.http_headers import HeaderSet
 from helpers.experiments.run import Result, Run
 from helpers.experiments.taps_by_way import Taps, Traffic, taps_by_way
+from helpers.figures.bars import Bars
+from helpers.figures.table import Comparison, Table
+
+Way = TypeVar("Way", bound=Traffic)
 
 
 def news_server() -> BackgroundProcess:
     """The server of `apps.news` in a child process, not started yet."""
     command = [sys.executable, "-m", "apps.news", "--port", "{port}"]
     return BackgroundProcess(command, ready="News at", name="news server")
+
+
+class WaysComparison(Comparison[Way]):
+    """What was measured of several ways, as a table and as pictures.
+
+    Args:
+        ways: what was measured, by the names.
+        caption: of the table.
+    """
+
+    table: Callable[[], Table]
+
+    def __init__(self, ways: dict[str, Way], caption: str) -> None:
+        super().__init__(ways)
+        self._caption = caption
+
+    def bytes_picture(self) -> Bars:
+        """Bytes of both directions for a message or an event, as bars."""
+        amounts = {way.name: way.bytes_per_message for way in self}
+        return Bars(amounts, words=lambda count: f"{count:,.0f} bytes")
+
+    def __repr__(self) -> str:
+        return repr(self.table())
 
 
 class WaysRun(Run[Result]):
@@ -39,6 +66,7 @@ class WaysRun(Run[Result]):
         self, ways: Sequence[str], known: Sequence[str], *, round_trip: float, headers: HeaderSet
     ) -> None:
         super().__init__()
+        kind(ways, "ways", list, tuple, words="a list of names")
         for way in ways:
             if way not in known:
                 raise ValueError(f"there is no way {way!r}: choose from {', '.join(map(repr, known))}")

@@ -6,7 +6,7 @@ import html
 import itertools
 from collections.abc import Mapping, Sequence
 
-from helpers.arguments import number
+from helpers.arguments import kind, number
 from helpers.figures.bars import COLOURS
 from helpers.figures.table import Table
 
@@ -28,14 +28,17 @@ class Lines:
         self, title: str, series: Mapping[str, Sequence[tuple[float, float]]], *, unit: str = ""
     ) -> None:
         self._title = f"{title}, {unit}" if unit else title
-        self._series = {
-            name: [(float(time), float(value)) for time, value in points]
-            for name, points in series.items()
-            if len(points)
-        }
-        for name, points in self._series.items():
-            for each in itertools.chain(*points):
+        kind(series, "series", Mapping, words="a dict of points by the lines' names")
+        self._series: dict[str, list[tuple[float, float]]] = {}
+        for name, points in series.items():
+            try:
+                pairs = [(float(time), float(value)) for time, value in points]
+            except (TypeError, ValueError):
+                raise TypeError(f"each point of {name!r} must be a time and a value: {points!r}") from None
+            for each in itertools.chain(*pairs):
                 number(abs(each), f"a point of {name!r}")
+            if pairs:
+                self._series[str(name)] = pairs
 
     def __repr__(self) -> str:
         rows = []

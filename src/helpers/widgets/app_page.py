@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import anywidget
 import traitlets
 
-from helpers.arguments import address
+from helpers.arguments import address, number
 from helpers.background.lifetime import Background
 from helpers.sockets import somebody_listens
 from helpers.widgets.scripts import script, style
@@ -63,6 +63,7 @@ class AppPage(anywidget.AnyWidget):
         url = address(server)
         self._server = server if isinstance(server, Background) else url
         self._path = path
+        number(height, "height (pixels)", least=1, whole=True)
         super().__init__(_height=height)
         self.look()
         self._title = title or str(getattr(server, "name", self.address))

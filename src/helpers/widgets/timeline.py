@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 import anywidget
 import traitlets
 
+from helpers.arguments import number
 from helpers.widgets.scripts import script, style
 from helpers.widgets.timeline_rows import Row, Scribe, as_table
 from helpers.wire.events import TO_SERVER, Event, Frame
@@ -122,6 +123,9 @@ class WireTimeline(anywidget.AnyWidget):
         Raises:
             TimeoutError: it did not come in time; the message says what came instead.
         """
+        number(timeout, "timeout (seconds)")
+        if not callable(wanted):
+            number(wanted, "wanted (frames)", whole=True)
         deadline = time.monotonic() + timeout
         looked = 0
         while True:

@@ -57,7 +57,7 @@ class Event:
     @property
     def kept(self) -> int:
         """How many payload and header bytes this event holds in memory."""
-        return 0
+        return len(getattr(self, "data", b""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +146,6 @@ class HttpChunk(Event):
     data: bytes
     is_told: bool = False
 
-    @property
-    def kept(self) -> int:
-        return len(self.data)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpBody(Event):
@@ -167,10 +163,6 @@ class HttpBody(Event):
     wire_length: int
     data: bytes
 
-    @property
-    def kept(self) -> int:
-        return len(self.data)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSentEvent(Event):
@@ -187,10 +179,6 @@ class ServerSentEvent(Event):
     data: str
     id: str | None
     length: int
-
-    @property
-    def kept(self) -> int:
-        return len(self.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,9 +152,13 @@ class Tap:
         """
         url = server if isinstance(server, str) else server.url
         parts = urlsplit(url)
-        if parts.scheme not in ("ws", "http") or not parts.hostname:
+        try:
+            port = parts.port or 80
+        except ValueError:  # above 65,535
+            port = 0
+        if parts.scheme not in ("ws", "http") or not parts.hostname or not port:
             raise ValueError(f"a tap needs a ws:// or http:// URL, not {url!r}")
-        tap = cls(parts.hostname, parts.port or 80, **options)
+        tap = cls(parts.hostname, port, **options)
         tap._scheme, tap._path, tap._query = parts.scheme, parts.path, parts.query
         return tap
 

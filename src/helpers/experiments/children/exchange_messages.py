@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from helpers.background.parent import Parent
@@ -21,15 +22,8 @@ net/socket/client_socket_pool_manager.cc)."""
 
 
 @asynccontextmanager
-async def _new_connection(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = HttpClient(url, headers, force_close=True)
-    yield lambda message: peer.post("/echo", message)
-    await peer.close()
-
-
-@asynccontextmanager
-async def _keep_alive(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
-    peer = HttpClient(url, headers)
+async def _post(url: str, headers: HeaderSet, *, force_close: bool = False) -> AsyncIterator[Exchange]:
+    peer = HttpClient(url, headers, force_close=force_close)
     yield lambda message: peer.post("/echo", message)
     await peer.close()
 
@@ -77,9 +71,9 @@ async def _websocket(url: str, headers: HeaderSet) -> AsyncIterator[Exchange]:
     await peer.close()
 
 
-ONE_AT_A_TIME = {
-    "new connection": _new_connection,
-    "keep-alive": _keep_alive,
+ONE_AT_A_TIME: dict[str, Callable[[str, HeaderSet], AbstractAsyncContextManager[Exchange]]] = {
+    "new connection": partial(_post, force_close=True),
+    "keep-alive": _post,
     "long polling": _long_polling,
     "SSE": _events,
     "WebSocket": _websocket,
