@@ -70,6 +70,9 @@ class BadRequest(Exception):
         self.id = id
 
 
+ECHOES = {"Invalid value": "there is no such request", "Object contains unknown field": "an unknown field"}
+"""How msgspec begins to repeat what was sent, and what is said instead."""
+
 AnyRequest = Enter | Say | Expel | LogOut
 _decoder: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
 
@@ -85,9 +88,11 @@ def read_request(message: str | bytes) -> AnyRequest:
     try:
         return _decoder.decode(message)
     except (msgspec.DecodeError, RecursionError) as error:
-        # Only the first line, and never the text itself: the words of msgspec name types and our own fields.
+        # Never the text itself: a close frame has room for 123 bytes, and a log is for our own words.
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadRequest(why.partition("\n")[0][:200]) from None
+        for words, instead in ECHOES.items():
+            why = instead if why.startswith(words) else why
+        raise BadRequest(why[:100]) from None
     except UnicodeError:  # half of a surrogate pair
         raise BadRequest("it isn't Unicode") from None
 

@@ -160,7 +160,7 @@ class Door:
         return self.passes.spend(held) if held.is_ticket else held
 
     def _refuse(self, connection: Visitor, status: HTTPStatus, why: str) -> Response:
-        self.note(connection, "was refused: " + why)
+        self.note(connection, "was refused: %s", why)
         return reply(status, "text/plain", f"{why}\n".encode())
 
     async def _page(self, connection: Visitor, path: str, request: Request) -> Response:
@@ -202,7 +202,7 @@ class Door:
                 held = connection.held or await self._who_is_it(connection)
             except (Refused, BadRequest, TimeoutError) as error:
                 why = str(error) or "say who you are first"
-                self.note(connection, "was refused: " + why)
+                self.note(connection, "was refused: %s", why)
                 await connection.close(POLICY, why)
                 return
             if sum(guest.held.who == held.who for guest in self.guests) >= limits.PERSON_CONNECTIONS:

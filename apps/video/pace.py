@@ -60,7 +60,7 @@ class Pace:
         self._under_way: deque[tuple[int, int, float]] = deque()
         self._shares: deque[float] = deque(maxlen=RISES_BY)
         self._delays: deque[float] = deque(maxlen=PROBES)
-        self._probe = (0, -math.inf)
+        self._probe: tuple[int | None, float] = (None, -math.inf)
         self._rises_after = RISES_AFTER
         self._seen = 0.0
         self._raised = False
@@ -92,7 +92,7 @@ class Pace:
         """Note that a probe was answered; any other number than its own is ignored."""
         if number == self._probe[0]:
             self._delays.append(now - self._probe[1])
-            self._probe = 0, self._probe[1]
+            self._probe = None, self._probe[1]
 
     def waiting(self, now: float) -> float:
         """For how long the oldest picture has been under way, in seconds; 0 if none is."""

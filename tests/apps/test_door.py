@@ -209,7 +209,7 @@ def test_the_cookie_is_found_among_others() -> None:
         ('{"type": "say", "room": "\ud800", "text": "x"}', "Unicode"),
         ("[" * 8000, "Expected `object`"),
         ('{"type": "say", "room": ' + "[" * 8000, "Expected `str`"),
-        ('{"type": "fly"}', "Invalid value"),
+        ('{"type": "fly"}', "no such request"),
         ("", "truncated"),
         (b"x", "text, not bytes"),
     ],
@@ -704,3 +704,18 @@ def test_it_runs_from_a_terminal_and_says_goodbye_in_time() -> None:
 def test_a_session_that_cannot_be_is_refused_on_the_command_line(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         seconds(text)
+
+
+@pytest.mark.parametrize("kind", ["%s%d", "x" * 5000, "\u202e\\n"])
+def test_what_a_stranger_says_first_comes_back_neither_in_the_close_nor_in_the_log(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "door")
+
+    async def knock() -> tuple[int, str]:
+        async with opened() as (_, url), connect(ws(url), proxy=None) as stranger:
+            await stranger.send(f'{{"type": "{kind}", "{kind}": 1}}')
+            return await closed(stranger)
+
+    assert asyncio.run(knock()) == (1008, "there is no such request")
+    assert caplog.messages == ["127.0.0.1 was refused: there is no such request"]

@@ -269,3 +269,13 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_unpacked(tmp_path: Path) -
     path.write_bytes(content[:last] + content[last:-2] * 100 + content[-2:])
     with pytest.raises(NoPicture, match="too many scans"):
         load_background(path)
+
+
+def test_a_probe_that_was_never_sent_is_not_answered() -> None:
+    pace = Pace(30)
+    pace.answered(0, 1.0)
+    assert pace.delay == 0
+    pace.probed(7, 2.0)
+    pace.answered(7, 2.25)
+    pace.answered(0, 60.0)
+    assert pace.delay == 0.25
