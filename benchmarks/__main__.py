@@ -32,6 +32,10 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, help="how often each is measured (5; setup, hostile, bus: 1)")
     chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(BENCHMARKS):
+        parser.error(f"there is no {min(unknown)!r}: choose from {', '.join(BENCHMARKS)}")
+    if chosen.rounds is not None and chosen.rounds < 1:
+        parser.error(f"--rounds must be 1 or more, not {chosen.rounds}")
     for name in chosen.names or BENCHMARKS:
         for line in importlib.import_module(f"benchmarks.{name}").run(chosen.rounds or ROUNDS.get(name, 5)):
             print(line, flush=True)

@@ -16,6 +16,8 @@ from types import ModuleType
 
 import pytest
 
+from benchmarks.__main__ import main as measure
+
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run.py"
 PYTHON = "Scripts/python.exe" if os.name == "nt" else "bin/python"
@@ -520,3 +522,15 @@ def test_commands_find_the_environments_programs_and_nightly_is_passed_on(projec
     assert night.stdout.splitlines()[1:] == ["1 ['--nbval', '-n', 'auto']", "the night"]
     assert night.returncode == 3
     assert call(project, "test").stdout.splitlines()[1] == "None ['--nbval', '-n', 'auto']"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [("nonsense", "choose from imports, echo"), ("echo --rounds 0", "1 or more")]
+)
+def test_a_benchmark_that_is_not_there_is_told_in_words(
+    arguments: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments.split()])
+    with pytest.raises(SystemExit):
+        measure()
+    assert words in capsys.readouterr().err
