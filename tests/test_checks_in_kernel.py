@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -20,9 +21,9 @@ def client() -> Iterator[NotebookClient]:
         yield client
 
 
-def run(client: NotebookClient, source: str) -> list[nbformat.NotebookNode]:
+def run(client: NotebookClient, source: str, *tags: str) -> list[nbformat.NotebookNode]:
     """Run a cell; gives its outputs."""
-    cell = nbformat.v4.new_code_cell(source)
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": tags})
     client.nb.cells.append(cell)
     outputs: list[nbformat.NotebookNode] = client.execute_cell(cell, len(client.nb.cells) - 1).outputs
     return outputs
@@ -67,6 +68,18 @@ def test_an_endless_loop_leaves_the_kernel_as_it_was(client: NotebookClient) -> 
     assert "<b>✓</b>" in html
     (threads,) = run(client, "threading.active_count() - before")
     assert threads.data["text/plain"] == "0"
+
+
+def test_an_interrupted_cell_shows_the_readers_own_lines_only(client: NotebookClient) -> None:
+    run(client, "import os, time\nfrom helpers import apart\nme = os.getpid()")
+    source = "async def work():\n    await apart(time.sleep, 60)\n"
+    source += (
+        "interrupt = threading.Timer(0.5, os.kill, (me, 2))\ninterrupt.start()\nawait work()"
+    )
+    (output,) = run(client, source, "raises-exception")
+    said = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
+    assert re.findall(r"(?m)^-+> +\d+ +(.*)$", said) == ["await work()", "await apart(time.sleep, 60)"]
+    assert said.endswith(("CancelledError: ", "KeyboardInterrupt: "))
 
 
 def test_an_endless_loop_that_catches_everything_asks_for_a_restart(client: NotebookClient) -> None:

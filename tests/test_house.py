@@ -22,7 +22,7 @@ FLOORS = {
     "arguments": 0,
     "sockets": 0,
     "environment": 0,
-    "interrupts": 0,
+    "interrupts": 1,
     "wire": 1,
     "figures": 1,
     "background": 2,

@@ -88,4 +88,4 @@ def __dir__() -> list[str]:
 
 raise_line_limit()
 if "ipykernel" in sys.modules:  # the reader's ■ ends a cell that awaits, in every chapter
-    importlib.import_module("helpers.interrupts").wake_the_kernel_on_interrupts()
+    importlib.import_module("helpers.interrupts").answer_interrupts()
