@@ -73,9 +73,7 @@ def test_an_endless_loop_leaves_the_kernel_as_it_was(client: NotebookClient) -> 
 def test_an_interrupted_cell_shows_the_readers_own_lines_only(client: NotebookClient) -> None:
     run(client, "import os, time\nfrom helpers import apart\nme = os.getpid()")
     source = "async def work():\n    await apart(time.sleep, 60)\n"
-    source += (
-        "interrupt = threading.Timer(0.5, os.kill, (me, 2))\ninterrupt.start()\nawait work()"
-    )
+    source += "interrupt = threading.Timer(0.5, os.kill, (me, 2))\ninterrupt.start()\nawait work()"
     (output,) = run(client, source, "raises-exception")
     said = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
     assert re.findall(r"(?m)^-+> +\d+ +(.*)$", said) == ["await work()", "await apart(time.sleep, 60)"]

@@ -85,7 +85,7 @@ class Replay:
         oldest = self.last - len(self._kept) + 1
         if epoch != self.epoch:
             raise SnapshotNeeded(
-                "the numbers have begun again: the server was restarted, or you were away for too long"
+                "something may be missing: the server was restarted, or you were away for too long"
             )
         if not 0 <= number <= self.last:
             raise SnapshotNeeded(f"you say you have seen number {number}, but the last one is {self.last}")

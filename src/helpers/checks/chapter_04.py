@@ -30,7 +30,7 @@ SET_FIRST = (
 CANCEL_IT = "cancel the task in a `finally`, or cancel it where the reading loop ends"
 READ_FIRST = (
     "a connection holds 16 unread messages, and then waits for you to read on: "
-    "whoever waits for the close before reading waits forever"
+    "whoever waits for the close before reading may wait in vain, and lose messages"
 )
 CATCH_IT = (
     "only 1000, 1001 and 1005 end `async for` quietly; every other code makes it raise, "

@@ -37,10 +37,7 @@ FORGET = (
     "take the connection out in a `finally`, and when its room's set is empty, `del places[room]`; "
     "and use the stub's `places`"
 )
-PUT_IN = (
-    "if it is full, `queue.get_nowait()` takes the oldest out; either way, "
-    "`queue.put_nowait(message)` follows"
-)
+PUT_IN = "when it is full, make room for the new one first: `queue.get_nowait()`"
 COUNT = "return how many messages were thrown away, 0 or 1"
 
 

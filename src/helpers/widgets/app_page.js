@@ -39,14 +39,20 @@ export default {
       beside.href = href;
       frame.src = href;
     }
+    // Streamlit's page takes the keyboard when its server has gone, and wouldn't give it back.
+    function letGo() {
+      if (frame.contentDocument?.querySelector(".stApp")) frame.src = "about:blank";
+    }
     function update() {
       const { address, running, since } = model.get("_view");
       page.dataset.running = running;
       reload.disabled = !running;
       say(state, running ? "" : STOPPED);
       const served = `${address} ${since}`;
-      if (!running) loaded = null;
-      else if (loaded !== served) {
+      if (!running) {
+        loaded = null;
+        letGo();
+      } else if (loaded !== served) {
         loaded = served;
         load();
       }
@@ -56,6 +62,7 @@ export default {
       page.dataset.running = false;
       reload.disabled = true;
       say(state, KERNEL_GONE);
+      letGo();
     }
     const restarted = () => setTimeout(lookForKernel);
     reload.addEventListener("click", load);
