@@ -17,7 +17,7 @@ from helpers.checks.verdict import NotYet, shown
 from helpers.checks.watched import Watch
 from helpers.readers_code import call_of, in_words, is_readers, may_give_coroutine, readers_line
 
-READ_IT = "read the message: what did that line expect?"
+READ_IT = "read the error: what did that line expect?"
 
 ELSEWHERE = "slow work goes to another thread: `await asyncio.to_thread(function, argument)` in a coroutine"
 

@@ -67,7 +67,7 @@ def frame_size(function: Any) -> Verdict:
 @check
 def right_way(answer: Any) -> Verdict:
     """Check which way was chosen for each of the five products."""
-    lacking = unfit(answer, "right_way", FITTING, WAYS, wanted="a way")
+    lacking = unfit(answer, "right_way", FITTING, WAYS, wanted="one of the five ways")
     if lacking is not None:
         return lacking
     wrong = [product for product in FITTING if answer[product] not in FITTING[product]]

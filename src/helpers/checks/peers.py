@@ -22,8 +22,8 @@ ANSWER_WITHIN = 1.2
 """How long the reader's code may take for an answer, in seconds."""
 
 SEND_IT = (
-    "send the answer with `await connection.send(...)`, inside the loop that reads; "
-    "without `await` nothing is sent"
+    "send the answer to this connection with `await connection.send(...)`, inside the loop that reads; "
+    "without that `await` nothing is sent"
 )
 
 NO_TURN = "something keeps the loop busy: what runs there, and where does it `await`?"
@@ -99,7 +99,7 @@ class Peer:
             raise NotYet(
                 f"{when}, the connection was closed ({self._connection.close_code})",
                 "a connection closes when its handler returns: `send` the answer, don't `return` it, "
-                "and keep reading, `async for`, until the peer leaves",
+                "and keep reading with `async for` until the peer leaves",
             ) from None
 
     async def hears_nothing(self, when: str, *, within: float = 0.2) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import threading
 import time
 import traceback
@@ -138,9 +139,11 @@ class Watch:
         home = threading.get_ident()
         recv, send, send_data = connection.recv, connection.send, connection.send_data
 
+        @functools.wraps(recv)
         async def watched_recv(*arguments: Any, **named: Any) -> Any:
             return await self._noting(recv(*arguments, **named))
 
+        @functools.wraps(send)  # Python names it where the reader forgets the await
         async def watched_send(*arguments: Any, **named: Any) -> Any:
             if len(self.sent) < 1000:
                 self.sent.append(time.monotonic())
