@@ -51,7 +51,7 @@ class Crowd:
         self._said: list[str] = []
 
     async def talk_during(self, work: Coroutine[None, None, object]) -> Report:
-        """Say ten numbers in each room while the work is done; return when all is `settled`."""
+        """Say ten numbers in each room while `work` is running; return when all is `settled`."""
         task = asyncio.create_task(work)
         for _ in range(10):
             self._said.append(str(len(self._said) + 1))

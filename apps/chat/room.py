@@ -162,7 +162,7 @@ class Room:
             self.drop(member, TRY_LATER, "you read too slowly")
 
     def broadcast(self, event: Event, but: Member | None = None) -> None:
-        """Bring an event to everybody here, in one order; drop those who can't take it."""
+        """Deliver an event to everybody here, in one order; drop those who can't take it."""
         events = deque([event])
         while events:
             text = as_text(events.popleft())
