@@ -46,9 +46,10 @@ def test_a_program_reaches_what_is_local_and_what_was_listed_directly(
 
 
 @pytest.mark.parametrize(
-    ("chapter", "cell"), [("05_broadcast_to_a_room", "6b5f2b8f"), ("06_push_live_updates", "p6-zoe")]
+    ("chapter", "cell", "name"),
+    [("05_broadcast_to_a_room", "6b5f2b8f", "kim"), ("06_push_live_updates", "p6-zoe", "zoe")],
 )
-def test_the_client_of_the_terminal_connects(chapter: str, cell: str) -> None:
+def test_the_client_of_the_terminal_connects(chapter: str, cell: str, name: str) -> None:
     cells = json.loads((NOTEBOOKS / f"{chapter}.ipynb").read_text("utf-8"))["cells"]
     source = next("".join(each["source"]) for each in cells if each["id"] == cell)
 
@@ -72,6 +73,6 @@ def test_the_client_of_the_terminal_connects(chapter: str, cell: str) -> None:
                 "ann": SimpleNamespace(received=received),
             }
             await eval(compile(source, cell, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
-            return await names["zoe"].wait()
+            return await names[name].wait()
 
     assert asyncio.run(run()) == 0
