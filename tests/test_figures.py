@@ -93,7 +93,7 @@ def test_claims_are_listed_and_settled_again_in_their_place() -> None:
     assert "&lt;b&gt; is bold" in page
     assert "<b>true</b>" in page
     assert claims.rows[2].judged == "–"
-    assert claims.tally() == "You judged 2 of 3 claims, 1 of them right."
+    assert claims.tally() == "You judged 2 of 3 claims, 1 of them correctly."
 
 
 def test_a_claim_is_true_or_false_and_one_of_those_that_were_judged() -> None:

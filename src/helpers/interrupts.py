@@ -45,11 +45,7 @@ def answer_interrupts() -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    loop.add_signal_handler(signal.SIGUSR2, _ignore)
-
-
-def _ignore() -> None:
-    """Nobody sends this signal; it would end the kernel otherwise."""
+    loop.add_signal_handler(signal.SIGUSR2, lambda: None)  # nobody sends it; unhandled, it ends the kernel
 
 
 def _show_the_readers_lines(

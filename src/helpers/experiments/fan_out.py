@@ -153,7 +153,7 @@ class FanOutComparison(Comparison[FanOutWay]):
         return self.ratio(way.name, self.base, count) if whole else None
 
     def _caption(self, what: str) -> str:
-        return f"{self.messages} messages of {self.size} bytes to each number of clients: {what}"
+        return f"{self.messages} messages of {self.size} bytes for each number of clients: {what}"
 
     def __repr__(self) -> str:
         return "\n".join([repr(self.table()), *self.troubles, *([self.note] if self.note else [])])

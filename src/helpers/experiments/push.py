@@ -185,7 +185,8 @@ class PushRun(WaysRun[PushComparison]):
         self.moments = irregular(events, gap, burst, begin=0.2 + 2 * round_trip, seed=seed)
         self.caption = (
             f"{events} events of {size} bytes{f' in bursts of {burst}' if burst > 1 else ''}, round trip "
-            f"{1000 * round_trip:g} ms, polling every {poll_every:g} s, headers: {headers}"
+            f"{1000 * round_trip:g} ms, headers: {headers}"
+            f"{f', polling every {poll_every:g} s' if 'polling' in self.ways else ''}"
         )
         self._heard: dict[str, list[Heard]] = {way: [] for way in self.ways}
         self._origin: float | None = None

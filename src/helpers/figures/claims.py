@@ -66,7 +66,7 @@ class Claims:
         """How many of the settled claims the reader has judged, and how many of those rightly."""
         judged = [row for row in self.rows if row.judged != "–"]
         right = sum(row.judged == row.verdict for row in judged)
-        return f"You judged {len(judged)} of {len(self.rows)} claims, {right} of them right."
+        return f"You judged {len(judged)} of {len(self.rows)} claims, {right} of them correctly."
 
     def __repr__(self) -> str:
         lines = []
