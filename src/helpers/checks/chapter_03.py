@@ -62,7 +62,8 @@ def librarian(handler: Any) -> Verdict:
             waited = time.monotonic() - asked
             if waited < 0.35 or (can_be_noted and not looked_up and not multiprocessing.active_children()):
                 raise NotYet(
-                    "the answers are right, but `look_up` was never called", "let the library do its work"
+                    "the answers are right, but `look_up` was never called in this process",
+                    "let the library do its work, on another thread",
                 )
             at_once = max((_at_once(looked_up, begin) for begin, _ in looked_up), default=len(words))
             if 1 < at_once < len(words) and len(rounds) == 2:
@@ -149,7 +150,7 @@ def tell(function: Any) -> Verdict:
                 if queue.threads != {thread.ident}:
                     raise NotYet(
                         f"`{text}` arrived, but it was put into the queue on your own thread",
-                        "hand the function over without calling it: "
+                        "it is the loop that has to call `put_nowait`, so hand it over without calling it: "
                         "`loop.call_soon_threadsafe(queue.put_nowait, text)`",
                     )
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_idle(), loop))

@@ -27,7 +27,10 @@ SET_FIRST = (
     "set the temperature before you answer `ok`, in the variable that the sending task reads, "
     "and send it as a string like `20`"
 )
-CANCEL_IT = "cancel the task in a `finally`, or cancel it where the reading loop ends"
+CANCEL_IT = (
+    "cancel the task in a `finally`: when the connection is cut, the loop that reads raises, "
+    "and the lines after it are skipped"
+)
 READ_FIRST = (
     "a connection holds 16 unread messages, and then waits for you to read on: "
     "whoever waits for the close before reading may wait in vain, and lose messages"
