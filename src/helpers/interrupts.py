@@ -37,9 +37,7 @@ def answer_interrupts() -> None:
         return
     shell = sys.modules["IPython"].get_ipython()
     shell.set_custom_exc((KeyboardInterrupt, asyncio.CancelledError), _show_the_readers_lines)
-    if sys.platform == "win32":
-        return
-    if threading.current_thread() is not threading.main_thread():
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         return
     try:
         loop = asyncio.get_running_loop()

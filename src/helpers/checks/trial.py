@@ -23,13 +23,14 @@ from helpers.checks.answer import (
     unfit_form,
 )
 from helpers.checks.holes import holes
+from helpers.checks.patience import in_time
 from helpers.checks.peers import until_all_have_left
 from helpers.checks.verdict import UNFINISHED, NotYet, Verdict, shown
 from helpers.checks.watched import SWALLOWED, Watch
 from helpers.readers_code import call_of, cannot_be_called_with, in_words
 
 DEADLINE = 4.0
-"""How long a trial may take, in seconds; another second or so goes by when code has to be broken off."""
+"""How long a trial may take, in seconds; breaking code off takes another second or so."""
 
 _numbers = itertools.count(1)
 
@@ -127,9 +128,9 @@ def _play(scenario: Coroutine[Any, Any, str], watch: Watch) -> tuple[Verdict, bo
     """The verdict, and whether no deeper reason has to be looked for."""
     examiner = BackgroundLoop("examiner")
     examiner.hold(scenario)
-    future = examiner.submit(_to_the_end(scenario, watch))
+    future = examiner.submit(in_time(_to_the_end(scenario, watch), DEADLINE))
     try:
-        return Verdict(True, future.result(DEADLINE)), False
+        return Verdict(True, future.result(5 * DEADLINE)), False
     except NotYet as not_yet:
         return not_yet.verdict, not_yet.sure
     except concurrent.futures.TimeoutError:
