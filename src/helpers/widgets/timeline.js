@@ -123,7 +123,7 @@ function draw(model, el) {
     scroller.scrollTop = scroller.scrollHeight;
     put = scroller.scrollTop;
     follows = true;
-    follow.hidden = true;
+    follow.style.visibility = "hidden"; // it keeps its place: nothing may move under a click
   }
 
   // Draws what is new, the newest first and some rows a frame, so that a flood leaves the page fluid.
@@ -184,7 +184,7 @@ function draw(model, el) {
 
   function showFollow() {
     const left = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    follow.hidden = left < NEAR_END || leaf !== null;
+    follow.style.visibility = left < NEAR_END || leaf !== null ? "hidden" : "";
   }
 
   function undraw(which) {
@@ -339,7 +339,7 @@ function draw(model, el) {
     showFollow();
     if (Math.abs(scroller.scrollTop - put) < 2) return; // it was this script
     put = scroller.scrollTop;
-    follows = follow.hidden;
+    follows = follow.style.visibility === "hidden";
   });
 
   const changed = () => {
