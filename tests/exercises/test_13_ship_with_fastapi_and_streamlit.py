@@ -352,7 +352,7 @@ class TestTellAll(Function):
                 "        try:\n            async with asyncio.timeout(0.5)",
                 "        try:\n            async with two, asyncio.timeout(0.5)",
             ),
-            "and not at the same time",
+            "not at the same time",
             "to all at the same time",
         ),
         (but("timeout(0.5)", "timeout(1)"), "`too_late` takes 0.8 s"),
