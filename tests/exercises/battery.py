@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import itertools
 import linecache
@@ -11,6 +12,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import pytest
 from changes import Change, solution
@@ -54,6 +56,17 @@ def assert_not_yet(verdict: Verdict, *words: str) -> None:
     missing = [word for word in words if word not in text]
     assert not missing, f"{missing} is not in: {text}"
     assert "Abandoned" not in text
+
+
+def one_parses_at_a_time() -> Any:
+    """Two threads that call `ast.parse` break each other's (https://github.com/python/cpython/issues/106905)."""
+    parse, parsing = ast.parse, threading.Lock()
+
+    def wait_and_parse(*arguments: Any, **named: Any) -> Any:
+        with parsing:
+            return parse(*arguments, **named)
+
+    return patch("ast.parse", wait_and_parse)
 
 
 class Exercise:
@@ -134,7 +147,7 @@ class Exercise:
     def verdicts(self, sources: list[str]) -> list[Verdict]:
         """The verdicts on many answers, some at a time in one kernel; together they leave nothing."""
         check = self.checked_by()
-        with nothing_left(), ThreadPoolExecutor(self.at_once) as pool:
+        with nothing_left(), one_parses_at_a_time(), ThreadPoolExecutor(self.at_once) as pool:
             return list(pool.map(lambda source: check(cell(source, **self.fresh())[self.name]), sources))
 
     @classmethod
@@ -287,7 +300,7 @@ class Thorough:
     def test_what_a_check_waits_for(self: Any) -> None:
         """Some at a time, like right and wrong answers."""
         bodies = [body for body in self.slow if body not in ENDLESS]
-        with nothing_left(), ThreadPoolExecutor(self.at_once) as pool:
+        with nothing_left(), one_parses_at_a_time(), ThreadPoolExecutor(self.at_once) as pool:
             verdicts = list(pool.map(lambda body: self.in_time(self.define(body)), bodies))
         for body, verdict in zip(bodies, verdicts, strict=True):
             assert_not_yet(verdict, *self.slow[body])
