@@ -367,6 +367,7 @@ def test_contrast(page: NotebookPage, theme: Theme, tmp_path: Path) -> None:
     page.set_theme(theme)
     for kind in ("http", "continuation", "binary"):
         timeline.locator(f".wsbook-wire-row[data-kind={kind}] button").first.click()
+    timeline.locator(".wsbook-wire-row[data-kind=binary] button").first.hover()
     contrasts = timeline.evaluate(CONTRASTS)
     assert len(contrasts) > 20
     assert {name: ratio for name, ratio in contrasts.items() if ratio < 4.5} == {}
