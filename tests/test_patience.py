@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from helpers.checks import trial
 from helpers.checks.patience import in_time
 
 
@@ -33,3 +34,17 @@ def test_what_is_not_done_in_time_is_cancelled_and_what_it_raises_comes_out() ->
         return 1 / 0
 
     asyncio.run(wait())
+
+
+def test_a_trial_is_not_over_while_the_machine_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "DEADLINE", 0.3)
+
+    async def scenario(answer: object) -> str:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.6)
+        await asyncio.sleep(0.02)
+        return "it went on"
+
+    async def echo(text: str) -> str:
+        return text
+
+    assert trial.try_function(echo, scenario, arguments="text").right

@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from apps.chat.limits import HEAD_BYTES
+from apps.options import between
 
 HERE = Path(__file__).resolve().parent
 LAST_WORDS = 15  # lines
@@ -163,19 +164,15 @@ def free_port() -> int:
         return port
 
 
-def port(text: str) -> int:
-    """A port, from the command line."""
-    number = int(text)
-    if not 0 <= number < 2**16:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and 65,535")
-    return number
-
-
 def main() -> None:
     """Read the command line, and run the chat."""
     parser = argparse.ArgumentParser("python -m apps.chat", description="Start the chat's server and page.")
-    parser.add_argument("--port", type=port, default=8501, help="of the page (%(default)s); 0: any free one")
-    parser.add_argument("--server-port", type=port, default=8000, help="of the server (%(default)s)")
+    parser.add_argument(
+        "--port", type=between(0, 65_535), default=8501, help="of the page (%(default)s); 0: any free one"
+    )
+    parser.add_argument(
+        "--server-port", type=between(0, 65_535), default=8000, help="of the server (%(default)s)"
+    )
     given = parser.parse_args()
     with contextlib.suppress(asyncio.CancelledError):
         sys.exit(asyncio.run(run(given.port or free_port(), given.server_port or free_port())))

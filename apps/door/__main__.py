@@ -10,6 +10,7 @@ import ssl
 
 from apps.door.people import People, Right
 from apps.door.server import SESSION_SECONDS, Door
+from apps.options import between
 
 EVERYBODY = {
     "ann": {"lobby": Right.OWN, "office": Right.OWN},
@@ -27,20 +28,14 @@ def context(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
     return made
 
 
-def seconds(text: str) -> float:
-    """How long a session is, from the command line."""
-    number = float(text)
-    if not 1 <= number <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 1 and a billion")
-    return number
-
-
 def main() -> None:
     """Serve on this machine until Ctrl+C or SIGTERM."""
     parser = argparse.ArgumentParser("python -m apps.door", description="A guarded meeting place.")
     parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
     parser.add_argument("--origin", action="append", default=[], help="of pages that may connect, too")
-    parser.add_argument("--session", type=seconds, default=SESSION_SECONDS, help="seconds (%(default).0f)")
+    parser.add_argument(
+        "--session", type=between(1.0, 1e9), default=SESSION_SECONDS, help="seconds (%(default).0f)"
+    )
     parser.add_argument("--certificate", help="a file; then it is https and wss")
     parser.add_argument("--key", help="the certificate's private key, if it isn't in the same file")
     given = parser.parse_args()

@@ -14,16 +14,9 @@ from apps.game.game import Game
 from apps.game.gate import invitation, new_code, own_address
 from apps.game.server import GameServer
 from apps.game.world import MOST_PLAYERS
+from apps.options import between
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
-
-
-def count(text: str) -> int:
-    """A number of bots, from the command line."""
-    number = int(text)
-    if not 0 <= number <= MOST_PLAYERS:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and {MOST_PLAYERS}")
-    return number
 
 
 async def run(server: GameServer, host: str, port: int, bots: int) -> None:
@@ -54,7 +47,9 @@ def main() -> None:
     """Serve on this machine, or with --lan to the network, until Ctrl+C or SIGTERM."""
     parser = argparse.ArgumentParser("python -m apps.game", description="Magpies, a game for 2 to 16.")
     parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
-    parser.add_argument("--bots", type=count, default=0, help="how many play along (default: %(default)s)")
+    parser.add_argument(
+        "--bots", type=between(0, MOST_PLAYERS), default=0, help="how many play along (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31), help="same seed, same coins")
     parser.add_argument(
         "--lan", action="store_true", help="listen on the network too, for whoever has the join code"

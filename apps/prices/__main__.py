@@ -5,23 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+from apps.options import between
 from apps.prices.feed import Market
 from apps.prices.server import PriceServer
-
-
-def rate(text: str) -> float:
-    """The number of changes per second, from the command line."""
-    number = float(text)
-    if not 0 < number <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and 100,000")
-    return number
 
 
 def main() -> None:
     """Serve on this machine until Ctrl+C or SIGTERM."""
     parser = argparse.ArgumentParser("python -m apps.prices", description="Live prices and a page for them.")
     parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
-    parser.add_argument("--rate", type=rate, default=200, help="changes per second (default: %(default)s)")
+    parser.add_argument(
+        "--rate",
+        type=between(0.001, 100_000.0),
+        default=200,
+        help="changes per second (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="same seed, same prices (default: %(default)s)")
     given = parser.parse_args()
     try:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from apps.options import between
 from apps.sensors import device
 from apps.sensors.collector import Collector, serve_until
 from apps.sensors.store import Store
@@ -41,9 +42,11 @@ def main() -> None:
     """Read the command line, and run both."""
     parser = argparse.ArgumentParser("python -m apps.sensors", description="A collector and its sensors.")
     parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (%(default)s)")
-    parser.add_argument("--count", type=device.count, default=200, help="how many sensors (%(default)s)")
     parser.add_argument(
-        "--rate", type=device.rate, default=10, help="readings per second of each (%(default)s)"
+        "--count", type=between(0, 10_000), default=200, help="how many sensors (%(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=between(0.001, 1_000.0), default=10, help="readings per second of each (%(default)s)"
     )
     parser.add_argument("--file", type=Path, help="where the readings go; by default away at the end")
     given = parser.parse_args()

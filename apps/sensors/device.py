@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from apps.options import between
 from apps.sensors.outbox import Outbox
 from apps.sensors.readings import DEVICE_NAME, NOT_JSON, as_ack, as_json
 
@@ -163,22 +164,6 @@ async def run(devices: list[Device]) -> None:
             print(f"{connected} connected, {waiting:,} readings wait, {lost:,} lost", *troubles, flush=True)
 
 
-def count(text: str) -> int:
-    """How many devices, from the command line."""
-    number = int(text)
-    if not 0 <= number <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and 10,000")
-    return number
-
-
-def rate(text: str) -> float:
-    """Readings per second, from the command line."""
-    number = float(text)
-    if not 0 < number <= 1_000:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 0 and 1,000")
-    return number
-
-
 def name(text: str) -> str:
     """What the devices' names begin with, from the command line."""
     if not DEVICE_NAME.fullmatch(f"{text}-10000"):
@@ -190,8 +175,10 @@ def main() -> None:
     """Read the command line, and measure."""
     parser = argparse.ArgumentParser("python -m apps.sensors.device", description="A fleet of sensors.")
     parser.add_argument("--url", default="ws://127.0.0.1:8000", help="of the collector (%(default)s)")
-    parser.add_argument("--count", type=count, default=1, help="how many devices (%(default)s)")
-    parser.add_argument("--rate", type=rate, default=1, help="readings per second of each (%(default)s)")
+    parser.add_argument("--count", type=between(0, 10_000), default=1, help="how many devices (%(default)s)")
+    parser.add_argument(
+        "--rate", type=between(0.001, 1_000.0), default=1, help="readings per second of each (%(default)s)"
+    )
     parser.add_argument(
         "--name", type=name, default="sensor", help="what their names begin with (%(default)s)"
     )

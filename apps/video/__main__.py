@@ -6,15 +6,8 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from apps.options import between
 from apps.video.server import VideoServer
-
-
-def rate(text: str) -> float:
-    """The number of pictures per second, from the command line."""
-    number = float(text)
-    if not 1 <= number <= 60:
-        raise argparse.ArgumentTypeError(f"{text} isn't between 1 and 60")
-    return number
 
 
 def folder(text: str) -> Path:
@@ -33,7 +26,9 @@ def main() -> None:
     """Serve on this machine until Ctrl+C or SIGTERM."""
     parser = argparse.ArgumentParser("python -m apps.video", description="A film, drawn while you watch.")
     parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (default: %(default)s)")
-    parser.add_argument("--rate", type=rate, default=30, help="pictures per second (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=between(1.0, 60.0), default=30, help="pictures per second (default: %(default)s)"
+    )
     parser.add_argument("--folder", type=folder, help="where uploads are kept; by default away at the end")
     given = parser.parse_args()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import re
@@ -17,8 +16,6 @@ import pytest
 from chat_peers import ROOT
 from shared import open_here
 from websockets.sync.client import connect
-
-from apps.chat.__main__ import port
 
 FREE = ("--port=0", "--server-port=0")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -114,9 +111,3 @@ def test_a_port_that_is_taken_is_told_in_the_last_words() -> None:
     assert output == ""
     assert errors.startswith("The server has ended, and so does the chat. Its last words:\n")
     assert "address already in use" in errors
-
-
-@pytest.mark.parametrize("text", ["-1", "65536"])
-def test_a_port_that_cannot_be_is_refused_on_the_command_line(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError):
-        port(text)

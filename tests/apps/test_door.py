@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
 import contextlib
@@ -33,7 +32,6 @@ from websockets.typing import Origin
 from apps.bucket import Bucket
 from apps.door import limits, people
 from apps.door import server as door_server
-from apps.door.__main__ import seconds
 from apps.door.headers import name_and_password, on_one_line, token_of
 from apps.door.messages import BadRequest, read_request
 from apps.door.people import People, Right
@@ -698,12 +696,6 @@ def test_it_runs_from_a_terminal_and_says_goodbye_in_time() -> None:
         assert program.stderr
         assert "Traceback" not in program.stderr.read()
     assert door_server.SESSION_SECONDS == 3600
-
-
-@pytest.mark.parametrize("text", ["nan", "0", "-1", "inf"])
-def test_a_session_that_cannot_be_is_refused_on_the_command_line(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError):
-        seconds(text)
 
 
 @pytest.mark.parametrize("kind", ["%s%d", "x" * 5000, "\u202e\\n"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -431,9 +430,11 @@ def test_a_device_at_an_address_that_is_no_collector_goes_on():
         ("name", "\ud800"),
     ],
 )
-def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(what, text):
-    with pytest.raises(argparse.ArgumentTypeError):
-        getattr(devices, what)(text)
+def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(what, text, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["device", f"--{what}={text}"])
+    with pytest.raises(SystemExit):
+        devices.main()
+    assert f"argument --{what}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("unread", "cut"), [(module.UNREAD, False), (module.UNREAD + 1, True)])

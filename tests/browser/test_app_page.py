@@ -97,8 +97,16 @@ def test_a_page_and_a_cell_talk(page: NotebookPage, tmp_path: Path) -> None:
     expect(status).to_have_text("The server has been stopped. Start it again, and the page comes back.")
     expect(app.get_by_role("button", name="Reload")).to_be_disabled()
     page.screenshot(tmp_path / "stopped.png", whole=True)
+    expect(frame.get_by_label("Say")).to_be_visible()
     page.run_cell(4)
     expect(status).to_have_text("")
+    expect(lines).to_have_text([welcome])
+
+    # Streamlit's page would take the keyboard now, and keep it; it is known by this class.
+    frame.locator("body").evaluate("body => body.classList.add('stApp')")
+    page.run_cell(3)
+    expect(app.locator("iframe")).to_have_attribute("src", "about:blank")
+    page.run_cell(4)
     expect(lines).to_have_text([welcome])
     page.run_cell(1)  # a newer server in the place of the old one, and a newer page
     expect(lines).to_have_text([welcome])

@@ -220,8 +220,11 @@ def test_people_talk_with_mouse_and_keys(page: NotebookPage) -> None:
     expect(web.button("Connect")).to_be_focused()
     keyboard.press("Space")
     expect(web.state).to_have_text("open")
+    web.button("Disconnect").focus()
+    keyboard.press("Shift+Enter")  # is meant for a cell
     ann.button("Disconnect").click()
     expect(ann.state).to_have_text("closed: 1000")
+    expect(web.state).to_have_text("open")
     ann.address.fill("ws://127.0.0.1:1")
     ann.address.press("Enter")
     expect(ann.state).to_have_text(
