@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import math
 import os
@@ -270,8 +271,9 @@ def test_it_leaves_nothing_and_tells_its_progress():
 def test_a_server_that_dies_is_told_in_words():
     def kill(share):
         for child in psutil.Process().children(recursive=True):
-            if child.cmdline()[1:3] == ["-m", "apps.news"]:
-                child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has been dying since the last report
+                if child.cmdline()[1:3] == ["-m", "apps.news"]:
+                    child.kill()
 
     with (
         nothing_left(),
@@ -283,8 +285,9 @@ def test_a_server_that_dies_is_told_in_words():
 def test_a_client_that_dies_is_told_in_words():
     def kill(share):
         for child in psutil.Process().children():
-            if "helpers.background.parent" in " ".join(child.cmdline()):
-                child.terminate()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "helpers.background.parent" in " ".join(child.cmdline()):
+                    child.terminate()
 
     with nothing_left(), pytest.raises(BackgroundError, match="the child process has ended"):
         asyncio.run(RequestRun(1000, ways=["WebSocket"]).run(kill))
