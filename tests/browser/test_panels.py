@@ -439,7 +439,9 @@ def test_two_tabs(page: NotebookPage, new_page: Callable[..., NotebookPage]) -> 
     second.page.close()
     second.name = ""  # its kernel is the other page's
     expect(desk.state).to_have_text("closed: the page was closed or reloaded")
-    desk.connect()
+    desk.connect()  # to Jupyter's proxy, that is; the server may not know of it yet
+    desk.say("back")
+    expect(desk.log).to_contain_text("received: back")
     page.run_cell(AT["again"])
     assert page.output_text(AT["again"]) == "2 open"
 
