@@ -8,14 +8,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import rooms
+from rooms import imports, room_of
 
 ROOT = Path(__file__).resolve().parents[1]
-
-from rooms import diagram  # noqa: E402
 
 FLOORS = {
     "readers_code": 0,
@@ -35,26 +35,15 @@ FLOORS = {
 
 DRAWING = {"ipywidgets", "anywidget"}
 LONGEST_FILE = 400
-LARGEST_HELPERS = 15_000  # without the checks of each chapter, which grow with the book
-SOURCES = ("src", "apps", "tools", "benchmarks")
+LARGEST_HELPERS = 15_000
+"""Lines of what chapters share: everything but `checks/chapter_NN.py`, which grow with the book."""
+LINES_OF_CHECKS = 200
+"""How long a chapter's checks may be on average."""
+SOURCES = ("src", "apps", "tools", "benchmarks", "driver")
+COMMANDS = ("run.py", "conftest.py")
 ENDINGS = (".py", ".js", ".css", ".html")
 
 Rule = Callable[[Path], Iterator[str]]
-
-
-def imports(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in the file it does."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def room_of(module: str) -> str:
-    """The room of a module such as `helpers.wire.tap`; empty for the package itself."""
-    return module.split(".")[1] if "." in module else ""
 
 
 def files(root: Path, *folders: str) -> Iterator[Path]:
@@ -63,12 +52,7 @@ def files(root: Path, *folders: str) -> Iterator[Path]:
 
 
 def helpers(root: Path) -> Iterator[tuple[Path, str]]:
-    """The Python files of the helpers, each with its room. The list of public names belongs to none."""
-    base = root / "src" / "helpers"
-    for path in sorted(base.rglob("*.py")):
-        room = path.relative_to(base).parts[0].removesuffix(".py")
-        if room != "__init__":
-            yield path, room
+    return rooms.files(root / "src" / "helpers")
 
 
 def imports_are_absolute(root: Path) -> Iterator[str]:
@@ -88,9 +72,7 @@ def imports_run_downward(root: Path) -> Iterator[str]:
     for path, room in helpers(root):
         for module in imports(path):
             other = room_of(module)
-            if not module.startswith("helpers.") or other not in FLOORS or other == room:
-                continue
-            if FLOORS[other] >= FLOORS.get(room, 0):
+            if other in FLOORS and other != room and FLOORS[other] >= FLOORS.get(room, 0):
                 yield f"{path.relative_to(root)} imports {module}, which isn't below it"
 
 
@@ -125,17 +107,31 @@ def apps_say_what_they_are(root: Path) -> Iterator[str]:
 
 
 def files_are_short(root: Path) -> Iterator[str]:
-    for path in [*files(root, *SOURCES), root / "run.py"]:
+    for path in [*files(root, *SOURCES), *(root / name for name in COMMANDS)]:
         lines = path.read_text("utf-8").count("\n") if path.exists() else 0
         if lines > LONGEST_FILE:
             yield f"{path.relative_to(root)} has {lines} lines, more than {LONGEST_FILE}"
 
 
+def lines_of(paths: Iterable[Path]) -> int:
+    return sum(path.read_text("utf-8").count("\n") for path in paths)
+
+
+def is_of_a_chapter(path: Path) -> bool:
+    return re.fullmatch(r"chapter_\d\d\.py", path.name) is not None
+
+
 def helpers_are_small(root: Path) -> Iterator[str]:
-    shared = [path for path in files(root, "src/helpers") if not re.fullmatch(r"chapter_\d\d\.py", path.name)]
-    lines = sum(path.read_text("utf-8").count("\n") for path in shared)
+    lines = lines_of(path for path in files(root, "src/helpers") if not is_of_a_chapter(path))
     if lines > LARGEST_HELPERS:
         yield f"the helpers have {lines:,} lines, more than {LARGEST_HELPERS:,}"
+
+
+def checks_are_small(root: Path) -> Iterator[str]:
+    checks = [path for path in files(root, "src/helpers/checks") if is_of_a_chapter(path)]
+    lines, most = lines_of(checks), LINES_OF_CHECKS * len(checks)
+    if lines > most:
+        yield f"the checks have {lines:,} lines, more than {most:,} for {len(checks)} chapter(s)"
 
 
 def public_names(root: Path) -> list[str]:
@@ -147,18 +143,20 @@ def public_names(root: Path) -> list[str]:
     return []
 
 
-def cells(root: Path) -> Iterator[str]:
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
-        for cell in json.loads(path.read_text("utf-8"))["cells"]:
-            if cell["cell_type"] == "code":
-                yield "".join(cell["source"])
+def names_used(notebook: Path) -> set[str]:
+    """The names that a notebook imports from `helpers`, and then uses."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    nodes = list(ast.walk(ast.parse(code)))
+    ours = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "helpers"]
+    loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return loaded & {alias.name for node in ours for alias in node.names}
 
 
 def public_names_are_used(root: Path) -> Iterator[str]:
-    code = "\n".join(cells(root))
+    used = set().union(*map(names_used, (root / "notebooks").glob("*.ipynb")))
     for name in public_names(root):
-        uses = len(re.findall(rf"\b{name}\b", code))
-        if uses < 2:  # once is the import
+        if name not in used:
             yield f"`{name}` is public, and no notebook uses it"
 
 
@@ -176,6 +174,20 @@ def chapters_have_checks(root: Path) -> Iterator[str]:
             yield f"{path.name} has no checks/chapter_{number}.py"
 
 
+def the_table_of_floors_is_right(root: Path) -> Iterator[str]:
+    text = (root / "ARCHITECTURE.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d) \| ([^|]*) \|", text, re.MULTILINE)
+    told = {room: int(floor) for floor, names in rows for room in re.findall(r"`(\w+)`", names)}
+    for room in sorted(FLOORS.keys() | told.keys()):
+        if told.get(room) != FLOORS.get(room):
+            yield f"ARCHITECTURE.md has {room!r} on floor {told.get(room)}, not {FLOORS.get(room)}"
+
+
+def the_picture_of_the_rooms_is_right(root: Path) -> Iterator[str]:
+    if rooms.diagram(root / "src" / "helpers") not in (root / "ARCHITECTURE.md").read_text("utf-8"):
+        yield "ARCHITECTURE.md draws other imports than there are: run `python3 tools/rooms.py`"
+
+
 RULES: list[Rule] = [
     imports_are_absolute,
     rooms_are_on_a_floor,
@@ -186,9 +198,12 @@ RULES: list[Rule] = [
     apps_say_what_they_are,
     files_are_short,
     helpers_are_small,
+    checks_are_small,
     public_names_are_used,
     public_names_are_typed,
     chapters_have_checks,
+    the_table_of_floors_is_right,
+    the_picture_of_the_rooms_is_right,
 ]
 
 
@@ -198,22 +213,24 @@ def test_the_house_keeps_a_rule(rule: Rule) -> None:
     assert not problems, "\n".join(problems)
 
 
-def test_the_picture_of_the_rooms_is_the_code() -> None:
-    assert diagram() in (ROOT / "ARCHITECTURE.md").read_text("utf-8"), "run `python3 tools/rooms.py`"
-
-
 def write(root: Path, name: str, text: str) -> None:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
 
 
+def notebook(*cells: str) -> str:
+    return json.dumps({"cells": [{"cell_type": "code", "source": [cell]} for cell in cells]})
+
+
+FLOORS_TABLE = "".join(f"| {floor} | `{room}` | … |\n" for room, floor in FLOORS.items())
+
+
 @pytest.fixture
 def small_house(tmp_path: Path) -> Path:
     """A house with a file in each place, which keeps all rules."""
-    notebook = {"cells": [{"cell_type": "code", "source": ["from helpers import Tap\n", "Tap()"]}]}
     public = '_HOMES = {"Tap": "wire.tap"}\nif TYPE_CHECKING:\n    from helpers.wire.tap import Tap as Tap\n'
-    write(tmp_path, "notebooks/02_watch.ipynb", json.dumps(notebook))
+    write(tmp_path, "notebooks/02_watch.ipynb", notebook("from helpers import Tap", "Tap()"))
     write(tmp_path, "src/helpers/__init__.py", public)
     write(tmp_path, "src/helpers/wire/tap.py", "import asyncio\n")
     write(tmp_path, "src/helpers/background/server.py", "from helpers.wire.tap import Tap\n")
@@ -221,6 +238,7 @@ def small_house(tmp_path: Path) -> Path:
     write(tmp_path, "src/helpers/widgets/panel.py", "import ipywidgets\n")
     write(tmp_path, "apps/chat/__init__.py", '"""The chat."""\n')
     write(tmp_path, "apps/chat/__main__.py", '"""Starts it."""\nimport asyncio\n')
+    write(tmp_path, "ARCHITECTURE.md", FLOORS_TABLE + rooms.diagram(tmp_path / "src" / "helpers"))
     return tmp_path
 
 
@@ -247,18 +265,40 @@ BROKEN = {
     "an app without a word": ("apps/game/__init__.py", "", "game/__init__.py is missing, or doesn't say"),
     "a long page": ("apps/chat/page.html", "\n" * 401, "page.html has 401 lines, more than 400"),
     "a long command": ("run.py", "\n" * 401, "run.py has 401 lines"),
+    "a long driver": ("driver/lab.py", "\n" * 401, "driver/lab.py has 401 lines"),
+    "long fixtures": ("conftest.py", "\n" * 401, "conftest.py has 401 lines"),
     "too much of everything": ("src/helpers/wire/all.js", "\n" * 15_001, "lines, more than 15,000"),
+    "long checks": (
+        "src/helpers/checks/chapter_02.py",
+        "\n" * 201,
+        "the checks have 201 lines, more than 200 for 1 chapter(s)",
+    ),
     "a name that nobody uses": (
         "src/helpers/__init__.py",
         '_HOMES = {"Tap": "wire.tap", "Pat": "wire.tap"}\n',
         "`Pat` is public, and no notebook uses it",
+    ),
+    "a name that is only imported, twice": (
+        "notebooks/02_watch.ipynb",
+        notebook("from helpers import Tap", "from helpers import Tap"),
+        "`Tap` is public, and no notebook uses it",
     ),
     "a name that no editor knows": (
         "src/helpers/__init__.py",
         '_HOMES = {"Tap": "wire.tap"}\n',
         "`Tap` isn't imported under TYPE_CHECKING",
     ),
-    "a chapter without checks": ("notebooks/03_x.ipynb", '{"cells": []}', "no checks/chapter_03.py"),
+    "a chapter without checks": ("notebooks/03_x.ipynb", notebook(), "no checks/chapter_03.py"),
+    "a room on another floor": (
+        "ARCHITECTURE.md",
+        FLOORS_TABLE.replace("| 2 | `background` |", "| 3 | `background` |"),
+        "ARCHITECTURE.md has 'background' on floor 3, not 2",
+    ),
+    "an import that isn't in the picture": (
+        "src/helpers/widgets/panel.py",
+        "import ipywidgets\nimport helpers.wire.tap\n",
+        "draws other imports than there are",
+    ),
 }
 
 

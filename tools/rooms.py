@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,25 +15,40 @@ HELPERS = ROOT / "src" / "helpers"
 PLACE = re.compile(r"(?<=<!-- rooms -->\n).*?(?=<!-- /rooms -->)", re.DOTALL)
 
 
-def room(path: Path, helpers: Path = HELPERS) -> str:
-    """The room that a file belongs to: its folder, or its own name."""
-    return path.relative_to(helpers).parts[0].removesuffix(".py")
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in the file it does."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def arrows(helpers: Path = HELPERS) -> set[tuple[str, str]]:
-    """Which room imports which other one."""
-    found = set()
+def room_of(module: str) -> str:
+    """The room of a module such as `helpers.wire.tap`; empty for the package and for other packages."""
+    package, _, rest = module.partition(".")
+    return rest.partition(".")[0] if package == "helpers" else ""
+
+
+def files(helpers: Path = HELPERS) -> Iterator[tuple[Path, str]]:
+    """The Python files of the helpers, each with its room. The list of public names belongs to none."""
     for path in sorted(helpers.rglob("*.py")):
-        here = room(path, helpers)
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
-                found.add((here, (node.module or "").split(".")[1]))
-    return {(here, there) for here, there in found if here != there and here != "__init__"}
+        room = path.relative_to(helpers).parts[0].removesuffix(".py")
+        if room != "__init__":
+            yield path, room
 
 
 def rooms(helpers: Path = HELPERS) -> list[str]:
     """The names of all rooms."""
-    return sorted({room(path, helpers) for path in helpers.rglob("*.py")} - {"__init__"})
+    return sorted({room for _, room in files(helpers)})
+
+
+def arrows(helpers: Path = HELPERS) -> set[tuple[str, str]]:
+    """Which room imports which other one."""
+    known = rooms(helpers)
+    found = {(here, room_of(module)) for path, here in files(helpers) for module in imports(path)}
+    return {(here, there) for here, there in found if here != there and there in known}
 
 
 def diagram(helpers: Path = HELPERS) -> str:
