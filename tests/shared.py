@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Literal, get_args
 
 import psutil
 import websockets.sync.client
@@ -20,8 +20,10 @@ from websockets.sync.client import ClientConnection
 
 from helpers.background.server import BackgroundServer
 
-PLACES = ["shared", "own", "process"]
+Place = Literal["shared", "own", "process"]
 """Where a handler can run."""
+
+PLACES: tuple[Place, ...] = get_args(Place)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60, what: str = "it") -> None:

@@ -12,6 +12,9 @@ import sys
 import textwrap
 import threading
 import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import psutil
@@ -21,11 +24,12 @@ from shared import nothing_left, wait_until
 from helpers import apart
 from helpers.background.child import Child
 from helpers.background.lifetime import BackgroundError
+from helpers.background.parent import Parent
 from helpers.background.pipe import Mailbox
 
 
-def run(function, *args, **options):
-    async def main():
+def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def main() -> Any:
         async with asyncio.timeout(30):
             return await apart(function, *args, **options)
 
@@ -40,13 +44,13 @@ def run(function, *args, **options):
 # --- what it returns
 
 
-def test_a_plain_function_and_a_coroutine_function_of_a_cell():
+def test_a_plain_function_and_a_coroutine_function_of_a_cell() -> None:
     offset = 40
 
-    def plain(number):
+    def plain(number: int) -> tuple[int, int]:
         return os.getpid(), number + offset
 
-    async def coroutine(number):
+    async def coroutine(number: int) -> tuple[int, int]:
         await asyncio.sleep(0)
         return os.getpid(), number + offset
 
@@ -56,9 +60,9 @@ def test_a_plain_function_and_a_coroutine_function_of_a_cell():
         assert process != os.getpid()
 
 
-def test_an_object_of_the_readers_class_comes_back_as_one():
+def test_an_object_of_the_readers_class_comes_back_as_one() -> None:
     class Price:
-        def __init__(self, cents):
+        def __init__(self, cents: int) -> None:
             self.cents = cents
 
     price = run(lambda: Price(5))
@@ -66,8 +70,8 @@ def test_an_object_of_the_readers_class_comes_back_as_one():
     assert price.cents == 5
 
 
-def test_what_it_prints_is_not_shown(capfd):
-    def prints():
+def test_what_it_prints_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    def prints() -> None:
         print("hello")
         os.write(1, b"past python")
         print("red", file=sys.stderr)
@@ -79,7 +83,7 @@ def test_what_it_prints_is_not_shown(capfd):
 # --- progress
 
 
-async def counts(to, progress=None):
+async def counts(to: int, progress: Callable[..., object] | None = None) -> int:
     for number in range(to):
         if progress:
             progress(number, "of", to)
@@ -87,19 +91,19 @@ async def counts(to, progress=None):
     return to
 
 
-def test_progress_is_called_here_in_order_and_before_the_result():
+def test_progress_is_called_here_in_order_and_before_the_result() -> None:
     told = []
     thread = threading.get_ident()
     assert run(counts, 200, progress=lambda *what: told.append((what, threading.get_ident()))) == 200
     assert told == [((number, "of", 200), thread) for number in range(200)]
 
 
-def test_the_same_function_works_without_progress():
+def test_the_same_function_works_without_progress() -> None:
     assert run(counts, 3) == 3
 
 
-def test_a_progress_that_raises_ends_the_child():
-    def forever(progress):
+def test_a_progress_that_raises_ends_the_child() -> None:
+    def forever(progress: Callable[[int], object]) -> None:
         while True:
             progress(1)
 
@@ -114,12 +118,12 @@ class NoSuchRoomError(Exception):
     pass
 
 
-def notes(error):
+def notes(error: BaseException) -> str:
     return "\n".join(getattr(error, "__notes__", []))
 
 
-def test_its_exception_comes_back_with_the_readers_line_and_what_was_printed():
-    def looks_up(name):
+def test_its_exception_comes_back_with_the_readers_line_and_what_was_printed() -> None:
+    def looks_up(name: str) -> None:
         print("looking for", name)
         raise NoSuchRoomError(name)  # the reader's line
 
@@ -132,11 +136,11 @@ def test_its_exception_comes_back_with_the_readers_line_and_what_was_printed():
     assert "It printed:\nlooking for blue" in notes(caught.value)
 
 
-def test_a_class_of_the_readers_own_is_caught_as_that_class():
+def test_a_class_of_the_readers_own_is_caught_as_that_class() -> None:
     class OwnError(Exception):
         pass
 
-    def fails():
+    def fails() -> None:
         raise OwnError("mine")
 
     with pytest.raises(OwnError, match="mine"):
@@ -144,18 +148,18 @@ def test_a_class_of_the_readers_own_is_caught_as_that_class():
 
 
 class Unspeakable(Exception):
-    def __init__(self, one, two):
+    def __init__(self, one: object, two: object) -> None:
         self.lock = threading.Lock()
 
 
 class LoadsAsANumber(Exception):
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
         return int, ("5",)
 
 
 @pytest.mark.parametrize("make", [lambda: Unspeakable(1, 2), LoadsAsANumber])
-def test_an_exception_that_can_not_be_copied_keeps_its_words_and_line(make):
-    def fails():
+def test_an_exception_that_can_not_be_copied_keeps_its_words_and_line(make: Callable[[], Exception]) -> None:
+    def fails() -> None:
         raise make()
 
     with pytest.raises(RuntimeError, match=r"Unspeakable|LoadsAsANumber") as caught:
@@ -163,8 +167,8 @@ def test_an_exception_that_can_not_be_copied_keeps_its_words_and_line(make):
     assert "of fails(): raise make()" in notes(caught.value)
 
 
-def test_an_exit_does_not_end_the_kernel():
-    def leaves():
+def test_an_exit_does_not_end_the_kernel() -> None:
+    def leaves() -> None:
         sys.exit("enough")
 
     with pytest.raises(BackgroundError, match=r"SystemExit: enough, which would end the kernel") as caught:
@@ -172,8 +176,8 @@ def test_an_exit_does_not_end_the_kernel():
     assert 'of leaves(): sys.exit("enough")' in notes(caught.value)
 
 
-def test_a_child_that_dies_leaves_its_last_words():
-    def dies():
+def test_a_child_that_dies_leaves_its_last_words() -> None:
+    def dies() -> None:
         print("my last words")
         os._exit(7)
 
@@ -182,11 +186,11 @@ def test_a_child_that_dies_leaves_its_last_words():
 
 
 class LoadsBadly:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
         return int, ("not a number",)
 
 
-def test_what_can_not_be_copied_is_told_in_words():
+def test_what_can_not_be_copied_is_told_in_words() -> None:
     lock = threading.Lock()
     with pytest.raises(
         BackgroundError, match=r"'_thread.lock'.*create what can't be copied.*inside the function"
@@ -204,21 +208,21 @@ def test_what_can_not_be_copied_is_told_in_words():
         run(LoadsBadly)
 
 
-def test_a_call_in_place_of_a_function_is_refused_in_words():
+def test_a_call_in_place_of_a_function_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match=r"write apart\(function, argument\)"):
-        run(counts(3))
+        run(counts(3))  # type: ignore[arg-type]
 
 
 # --- the reader's lines, whatever the serializer keeps
 
 
 @pytest.fixture(params=["the installed cloudpickle", "as cloudpickle 3.1.3"])
-def serializer(request, monkeypatch):
+def serializer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """cloudpickle 3.1.3 and later give each function the file name `<dynamic-code>`."""
     if request.param == "as cloudpickle 3.1.3":
         reduce = cloudpickle.Pickler.dispatch_table[types.CodeType]
 
-        def forgets_the_file(code):
+        def forgets_the_file(code: types.CodeType) -> Any:
             return reduce(code.replace(co_filename="<dynamic-code>"))
 
         monkeypatch.setitem(cloudpickle.Pickler.dispatch_table, types.CodeType, forgets_the_file)
@@ -266,7 +270,7 @@ CELL = """
 
 
 @pytest.fixture
-def cell():
+def cell() -> Iterator[dict[str, Any]]:
     """The names of a cell that a kernel has run: its source is in no file, only in `linecache`."""
     source = textwrap.dedent(CELL)
     name = "/tmp/ipykernel_1/4711.py"
@@ -292,7 +296,9 @@ def cell():
         ("Meets()", [], 'of __call__(): raise KeyError("x")  # an object that is called'),
     ],
 )
-def test_the_readers_line_is_named_wherever_it_is(cell, function, args, line):
+def test_the_readers_line_is_named_wherever_it_is(
+    cell: dict[str, Any], function: str, args: list[str], line: str
+) -> None:
     with pytest.raises(KeyError) as caught:
         run(eval(function, cell), *args)
     number = CELL.splitlines().index(
@@ -303,14 +309,15 @@ def test_the_readers_line_is_named_wherever_it_is(cell, function, args, line):
 
 
 @pytest.mark.usefixtures("serializer")
-def test_the_child_itself_knows_the_readers_lines(cell):
-    def tells(function):
+def test_the_child_itself_knows_the_readers_lines(cell: dict[str, Any]) -> None:
+    def tells(function: Callable[[], object]) -> str:
         import traceback
 
         try:
             function()
         except KeyError:
             return traceback.format_exc()
+        return "it raised nothing"
 
     trace = run(tells, cell["in_lambda"])
     assert 'File "/tmp/ipykernel_1/4711.py", line ' in trace
@@ -320,7 +327,7 @@ def test_the_child_itself_knows_the_readers_lines(cell):
 # --- it ends with the cell, and with the kernel
 
 
-def waits(path):
+def waits(path: Path) -> None:
     import pathlib
     import time
 
@@ -329,13 +336,13 @@ def waits(path):
         time.sleep(0.01)
 
 
-def pid_in(path):
+def pid_in(path: Path) -> int:
     wait_until(lambda: path.exists() and path.read_text(), what="the child's start")
     return int(path.read_text())
 
 
-def test_a_cancelled_call_kills_the_child(tmp_path):
-    async def main():
+def test_a_cancelled_call_kills_the_child(tmp_path: Path) -> None:
+    async def main() -> None:
         call = asyncio.create_task(apart(waits, tmp_path / "pid"))
         pid = await asyncio.to_thread(pid_in, tmp_path / "pid")
         call.cancel()
@@ -347,7 +354,7 @@ def test_a_cancelled_call_kills_the_child(tmp_path):
         asyncio.run(main())
 
 
-def test_an_interrupt_is_not_for_the_child():
+def test_an_interrupt_is_not_for_the_child() -> None:
     child = Child(_answers)
     assert child.report().result(10) == "ready"
     os.kill(child.pid, signal.SIGINT)
@@ -358,7 +365,7 @@ def test_an_interrupt_is_not_for_the_child():
     assert child.close(5)
 
 
-def _answers(parent):
+def _answers(parent: Parent) -> list[str]:
     parent.report("ready")
     asked = []
     while (order := parent.order().result()) != "enough":
@@ -367,7 +374,7 @@ def _answers(parent):
     return asked
 
 
-def test_an_order_that_can_not_be_unpacked_ends_the_child():
+def test_an_order_that_can_not_be_unpacked_ends_the_child() -> None:
     child = Child(_answers)
     child.tell(LoadsBadly())
     with pytest.raises(EOFError) as caught:
@@ -376,7 +383,7 @@ def test_an_order_that_can_not_be_unpacked_ends_the_child():
     child.close()
 
 
-def test_who_no_longer_waits_takes_no_report():
+def test_who_no_longer_waits_takes_no_report() -> None:
     mailbox = Mailbox()
     gone, waiting = mailbox.get(), mailbox.get()
     gone.cancel()
@@ -384,8 +391,8 @@ def test_who_no_longer_waits_takes_no_report():
     assert waiting.result(0) == "news"
 
 
-def test_reports_end_with_the_child():
-    async def main():
+def test_reports_end_with_the_child() -> None:
+    async def main() -> None:
         async with Child(_answers) as child:
             child.tell("one")
             child.tell("enough")
@@ -399,7 +406,7 @@ def test_reports_end_with_the_child():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-def test_the_child_ends_with_a_killed_kernel(tmp_path):
+def test_the_child_ends_with_a_killed_kernel(tmp_path: Path) -> None:
     program = """
         import asyncio, pathlib, sys
         sys.path.insert(0, sys.argv[2])

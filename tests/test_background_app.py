@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import urllib.error
+from functools import partial
+from typing import Any
 
 import pytest
 from shared import echo, nothing_left, open_here, says, takes_at_most, talk, tcp, wait_until, ws_by_hand
@@ -16,7 +19,7 @@ from helpers.background.lifetime import BackgroundError
 from helpers.background.server import BackgroundServer
 
 
-async def app(scope, receive, send):
+async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -35,12 +38,12 @@ async def app(scope, receive, send):
             await send({"type": "websocket.send", "text": event["text"]})
 
 
-def page(url):
+def page(url: str) -> bytes:
     with open_here(url, timeout=5) as response:
-        return response.read()
+        return bytes(response.read())
 
 
-def test_it_answers_http_and_websocket_and_leaves_nothing(capfd):
+def test_it_answers_http_and_websocket_and_leaves_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with BackgroundApp(app) as server:
         page(server.url)
     with nothing_left():
@@ -52,7 +55,7 @@ def test_it_answers_http_and_websocket_and_leaves_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_it_takes_its_place_again():
+def test_it_takes_its_place_again() -> None:
     first = BackgroundApp(app).start()
     second = BackgroundApp(app).start()
     assert second.port == first.port
@@ -63,27 +66,27 @@ def test_it_takes_its_place_again():
     second.stop()
 
 
-def test_it_is_named_after_its_function_or_class():
+def test_it_is_named_after_its_function_or_class() -> None:
     class Api:
-        async def __call__(self, scope, receive, send): ...
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
     assert [BackgroundApp(app).name, BackgroundApp(Api()).name] == ["app", "Api"]
 
 
-def half_a_request(port):
+def half_a_request(port: int) -> socket.socket:
     peer = tcp(port)
     peer.sendall(b"GET / HTTP/1.1\r\nHost:")
     return peer
 
 
-def long_request(port):
+def long_request(port: int) -> socket.socket:
     peer = tcp(port)
     peer.sendall(b"GET /waits HTTP/1.1\r\nHost: a\r\n\r\n")
     return peer
 
 
 @pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto", "websockets"])
-def test_stop_ends_whatever_the_peers_do(ws):
+def test_stop_ends_whatever_the_peers_do(ws: str) -> None:
     pytest.importorskip(ws.partition("-")[0])
     with BackgroundApp(app, ws=ws) as server:
         page(server.url)
@@ -98,8 +101,10 @@ def test_stop_ends_whatever_the_peers_do(ws):
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
-def test_a_failing_start_up_gives_a_clear_error_and_the_loop_lives(error, capfd):
-    async def broken(scope, receive, send):
+def test_a_failing_start_up_gives_a_clear_error_and_the_loop_lives(
+    error: type[BaseException], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         raise error("no database")
 
@@ -113,7 +118,7 @@ def test_a_failing_start_up_gives_a_clear_error_and_the_loop_lives(error, capfd)
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_exit_of_uvicorn_gives_a_clear_error_and_the_loop_lives(capfd):
+def test_an_exit_of_uvicorn_gives_a_clear_error_and_the_loop_lives(capfd: pytest.CaptureFixture[str]) -> None:
     with BackgroundServer(echo) as other:
         with nothing_left(), pytest.raises(BackgroundError, match=r"Error loading ASGI app[^$]*gave up"):
             BackgroundApp("no_such_module:app", name="lost").start()
@@ -121,7 +126,7 @@ def test_an_exit_of_uvicorn_gives_a_clear_error_and_the_loop_lives(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_taken_port_and_a_wrong_option_leave_nothing():
+def test_a_taken_port_and_a_wrong_option_leave_nothing() -> None:
     with BackgroundServer(echo, name="mine") as mine, nothing_left():
         with pytest.raises(BackgroundError, match=rf"port {mine.port} .*your own 'mine' holds it"):
             BackgroundApp(app, port=mine.port).start()
@@ -129,12 +134,12 @@ def test_a_taken_port_and_a_wrong_option_leave_nothing():
             BackgroundApp(app, colour="blue").start()
 
 
-def test_what_uvicorn_logs_is_an_event_of_the_app_it_speaks_of(capfd):
+def test_what_uvicorn_logs_is_an_event_of_the_app_it_speaks_of(capfd: pytest.CaptureFixture[str]) -> None:
     with BackgroundApp(app, name="one") as one, BackgroundApp(app, name="two") as two:
         for server in (one, two):
             with pytest.raises(urllib.error.HTTPError, match="500"):
                 page(f"{server.url}/raises?{server.name}")
-            wait_until(lambda server=server: says(server, f"no such page of {server.name}"))
+            wait_until(partial(says, server, f"no such page of {server.name}"))
         assert not says(one, "no such page of two")
         assert not says(two, "no such page of one")
         with tcp(one.port) as peer:
@@ -153,14 +158,16 @@ def test_what_uvicorn_logs_is_an_event_of_the_app_it_speaks_of(capfd):
         ({}, " (403 Forbidden)"),
     ],
 )
-def test_a_refusal_is_answered_at_once_and_told(headers, said, monkeypatch):
+def test_a_refusal_is_answered_at_once_and_told(
+    headers: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http11, "MAX_LINE_LENGTH", 65_536)  # the chat, where it was imported, has its own
 
-    async def refuse(scope, receive, send):
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.close"})
 
-    async def asks(url):
+    async def asks(url: str) -> None:
         with pytest.raises(InvalidHandshake):
             await asyncio.wait_for(connect(url, additional_headers=headers, proxy=None), 2)
 

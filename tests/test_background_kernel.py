@@ -5,37 +5,44 @@ from __future__ import annotations
 import signal
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from shared import talk, wait_until
 
 
 class Kernel:
     """A kernel whose cells are run one by one; what it prints itself goes into a file."""
 
-    def __init__(self, log):
+    def __init__(self, log: Path) -> None:
         self.log = log
         self.manager = KernelManager(kernel_name="python3", transport_encryption="auto")
         self.file = log.open("w")  # a restart gives it to the next kernel
         self.manager.start_kernel(stdout=self.file, stderr=self.file)
         self.connect()
 
-    def connect(self):
+    def connect(self) -> None:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=30)
 
     @property
-    def pid(self):
+    def pid(self) -> int:
+        assert isinstance(self.manager.provisioner, LocalProvisioner)
+        assert self.manager.provisioner.process is not None
         return self.manager.provisioner.process.pid
 
-    def run(self, cell):
+    def run(self, cell: str) -> tuple[str, str]:
         """Run a cell; returns what it printed on stdout, and on stderr or as a traceback."""
-        out, red = [], []
+        out: list[str] = []
+        red: list[str] = []
 
-        def hear(message):
+        def hear(message: dict[str, Any]) -> None:
             content = message["content"]
             if message["msg_type"] == "stream":
                 (out if content["name"] == "stdout" else red).append(content["text"])
@@ -45,14 +52,14 @@ class Kernel:
         self.client.execute_interactive(textwrap.dedent(cell), timeout=30, output_hook=hear)
         return "".join(out), "".join(red)
 
-    def end(self):
+    def end(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
         self.file.close()
 
 
 @pytest.fixture
-def kernel(tmp_path):
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
     """A kernel for a test that ends or fills it."""
     kernel = Kernel(tmp_path / "kernel.log")
     yield kernel
@@ -60,7 +67,7 @@ def kernel(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def same_kernel(tmp_path_factory):
+def same_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """One kernel for all tests whose cells leave it in order, which is what each of them says at its end."""
     kernel = Kernel(tmp_path_factory.mktemp("kernel") / "kernel.log")
     yield kernel
@@ -108,7 +115,7 @@ STICK = """
 """
 
 
-def started(kernel):
+def started(kernel: Kernel) -> tuple[list[str], list[psutil.Process]]:
     out, red = kernel.run(EVERYTHING)
     assert red == ""
     assert kernel.run(STICK) == ("", "")
@@ -117,7 +124,7 @@ def started(kernel):
     return out.split(), children
 
 
-def test_exit_and_restart_stop_everything_without_a_traceback(kernel):
+def test_exit_and_restart_stop_everything_without_a_traceback(kernel: Kernel) -> None:
     _, children = started(kernel)
     kernel.client.stop_channels()
     kernel.manager.restart_kernel(now=False)
@@ -132,7 +139,7 @@ def test_exit_and_restart_stop_everything_without_a_traceback(kernel):
 
 
 @pytest.mark.parametrize("how", ["group", "process"])
-def test_a_killed_kernel_leaves_no_orphans(kernel, how):
+def test_a_killed_kernel_leaves_no_orphans(kernel: Kernel, how: str) -> None:
     _, children = started(kernel)
     if how == "group":  # as Jupyter does it
         kernel.manager.shutdown_kernel(now=True)
@@ -142,7 +149,7 @@ def test_a_killed_kernel_leaves_no_orphans(kernel, how):
     assert "Traceback" not in kernel.log.read_text()
 
 
-def test_an_interrupt_leaves_everything_alive(kernel):
+def test_an_interrupt_leaves_everything_alive(kernel: Kernel) -> None:
     urls, children = started(kernel)
     request = kernel.client.execute("import time; print('in it'); time.sleep(60)")
     while kernel.client.get_iopub_msg(timeout=10)["content"].get("text") != "in it\n":
@@ -172,7 +179,7 @@ WORKS_APART = """
 """
 
 
-def interrupted(kernel, cell, meanwhile=lambda: None):
+def interrupted(kernel: Kernel, cell: str, meanwhile: Callable[[], object] = lambda: None) -> str:
     """Interrupt a cell when it has printed `in it`; returns the name of the error that ends it."""
     request = kernel.client.execute(textwrap.dedent(cell), stop_on_error=False)
     while "in it\n" not in kernel.client.get_iopub_msg(timeout=20)["content"].get("text", ""):
@@ -181,12 +188,12 @@ def interrupted(kernel, cell, meanwhile=lambda: None):
     kernel.manager.interrupt_kernel()
     reply = kernel.client.get_shell_msg(timeout=20)
     assert reply["parent_header"]["msg_id"] == request
-    return reply["content"]["ename"]
+    return str(reply["content"]["ename"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals don't wake a loop on Windows")
 @pytest.mark.parametrize("waits", ["asyncio.sleep(60)", "asyncio.Event().wait()"])
-def test_an_interrupt_ends_a_cell_that_awaits(same_kernel, waits):
+def test_an_interrupt_ends_a_cell_that_awaits(same_kernel: Kernel, waits: str) -> None:
     same_kernel.run("import asyncio, helpers")
     assert interrupted(same_kernel, f"print('in it')\nawait {waits}") == "CancelledError"
     assert same_kernel.run("print(await asyncio.sleep(0.01, 'in order'))") == ("in order\n", "")
@@ -205,7 +212,7 @@ def test_an_interrupt_ends_a_cell_that_awaits(same_kernel, waits):
         "await RequestRun(1000).run(lambda share: print('in it'))",
     ],
 )
-def test_an_interrupted_cell_takes_its_children_along(same_kernel, cell):
+def test_an_interrupted_cell_takes_its_children_along(same_kernel: Kernel, cell: str) -> None:
     assert same_kernel.run(WORKS_APART) == ("", "")
     before: list[psutil.Process] = []
     children = psutil.Process(same_kernel.pid).children
@@ -219,7 +226,7 @@ def test_an_interrupted_cell_takes_its_children_along(same_kernel, cell):
     assert (out, red) == ("3\n", "")
 
 
-def test_what_fails_apart_shows_the_readers_own_line(same_kernel):
+def test_what_fails_apart_shows_the_readers_own_line(same_kernel: Kernel) -> None:
     same_kernel.run(WORKS_APART)
     out, red = same_kernel.run("""
         def fails():
@@ -235,7 +242,7 @@ def test_what_fails_apart_shows_the_readers_own_line(same_kernel):
 
 
 @pytest.mark.parametrize("where", ["shared", "process"])
-def test_the_cell_shows_the_readers_own_line(same_kernel, where):
+def test_the_cell_shows_the_readers_own_line(same_kernel: Kernel, where: str) -> None:
     _, red = same_kernel.run(f"""
         from helpers.background.server import BackgroundServer
         from websockets.asyncio.client import connect
@@ -264,7 +271,9 @@ def test_the_cell_shows_the_readers_own_line(same_kernel, where):
 
 
 @pytest.mark.parametrize("where", ["shared", "process"])
-def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(same_kernel, where):
+def test_running_a_cell_again_takes_the_same_port_and_a_blocking_handler_is_shown(
+    same_kernel: Kernel, where: str
+) -> None:
     cell = f"""
         import asyncio, time
         from helpers.background.server import BackgroundServer

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from shared import echo, nothing_left, says, sync_pings, takes_at_most, wait_until
@@ -16,26 +17,33 @@ from helpers.background.loops import BLOCKED_AFTER, BackgroundLoop, LoopBlockedE
 from helpers.background.server import BackgroundServer
 
 
+class WatchedLoop(BackgroundLoop):
+    """Keeps what is told about it, and what blocks it."""
+
+    def __init__(self) -> None:
+        super().__init__("loop of the test")
+        self.told: list[str] = []
+        self.blocked: list[str] = []
+
+
 @pytest.fixture
-def loop():
-    user, loop = object(), BackgroundLoop("loop of the test")
-    told, blocked = [], []
-    loop.hold(user, told.append, blocked.append)
-    loop.told, loop.blocked = told, blocked
+def loop() -> Iterator[WatchedLoop]:
+    user, loop = object(), WatchedLoop()
+    loop.hold(user, loop.told.append, loop.blocked.append)
     yield loop
     loop.release(user)
 
 
-async def answer():
+async def answer() -> int:
     return 42
 
 
-async def spin():
+async def spin() -> None:
     while True:
         pass
 
 
-def test_it_lives_while_somebody_holds_it():
+def test_it_lives_while_somebody_holds_it() -> None:
     with nothing_left():
         one, two = object(), object()
         loop = hold_shared_loop(one)
@@ -51,11 +59,11 @@ def test_it_lives_while_somebody_holds_it():
         again.release(one)
 
 
-def test_many_threads_that_hold_and_release():
+def test_many_threads_that_hold_and_release() -> None:
     with nothing_left():
         wrong = []
 
-        def use():
+        def use() -> None:
             for _ in range(30):
                 user = object()
                 loop = hold_shared_loop(user)
@@ -71,18 +79,18 @@ def test_many_threads_that_hold_and_release():
         assert wrong == []
 
 
-def test_what_a_coroutine_raises_comes_back(loop):
-    async def timeout():
+def test_what_a_coroutine_raises_comes_back(loop: WatchedLoop) -> None:
+    async def timeout() -> None:
         raise TimeoutError("its own")
 
     with pytest.raises(TimeoutError, match="its own"):
         loop.call(timeout(), timeout=5)
 
 
-def test_a_call_that_does_not_end_is_given_up(loop):
+def test_a_call_that_does_not_end_is_given_up(loop: WatchedLoop) -> None:
     ended = threading.Event()
 
-    async def sleeps():
+    async def sleeps() -> None:
         try:
             await asyncio.sleep(3600)
         finally:
@@ -94,8 +102,8 @@ def test_a_call_that_does_not_end_is_given_up(loop):
 
 
 @pytest.mark.parametrize("exit_with", [SystemExit, KeyboardInterrupt])
-def test_an_exit_does_not_end_the_loop(loop, exit_with):
-    async def leave():
+def test_an_exit_does_not_end_the_loop(loop: WatchedLoop, exit_with: type[BaseException]) -> None:
+    async def leave() -> None:
         raise exit_with
 
     with pytest.raises(exit_with):
@@ -103,7 +111,7 @@ def test_an_exit_does_not_end_the_loop(loop, exit_with):
     assert loop.call(answer(), timeout=5) == 42
 
 
-def test_what_blocks_is_named_and_broken_off(loop):
+def test_what_blocks_is_named_and_broken_off(loop: WatchedLoop) -> None:
     future = loop.submit(spin())
     wait_until(lambda: loop.blocked)
     assert "spin()" in loop.blocked[0]
@@ -116,7 +124,7 @@ def test_what_blocks_is_named_and_broken_off(loop):
     assert len(loop.blocked) == 1
 
 
-def test_a_blocked_shared_loop_is_not_given_to_the_next():
+def test_a_blocked_shared_loop_is_not_given_to_the_next() -> None:
     one, two = object(), object()
     loop = hold_shared_loop(one)
     loop.submit(spin())
@@ -128,16 +136,16 @@ def test_a_blocked_shared_loop_is_not_given_to_the_next():
         other.release(two)
 
 
-def a_pure_python_loop(_):
+def a_pure_python_loop(_: list[float]) -> None:
     sum(i * i for i in range(2_000_000))
 
 
-def a_long_call_into_c(numbers):
+def a_long_call_into_c(numbers: list[float]) -> None:
     sorted(numbers)
 
 
 @pytest.mark.parametrize("busy", [a_pure_python_loop, a_long_call_into_c])
-def test_no_false_alarm_while_the_foreground_is_busy(busy):
+def test_no_false_alarm_while_the_foreground_is_busy(busy: Callable[[list[float]], object]) -> None:
     numbers = [random.random() for _ in range(1_200_000)]
     with BackgroundServer(echo) as server, sync_pings(server.url) as count:
         until = time.monotonic() + 3 * BLOCKED_AFTER
@@ -147,7 +155,7 @@ def test_no_false_alarm_while_the_foreground_is_busy(busy):
         assert not says(server, "blocked")
 
 
-def test_no_false_alarm_while_both_cores_are_busy():
+def test_no_false_alarm_while_both_cores_are_busy() -> None:
     hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
     try:
         with BackgroundServer(echo) as server, sync_pings(server.url) as count:
@@ -160,14 +168,14 @@ def test_no_false_alarm_while_both_cores_are_busy():
             hog.wait()
 
 
-def test_who_lets_go_of_a_blocked_loop_at_once_is_told_all_the_same():
-    user, loop, blocked = object(), BackgroundLoop("loop of the test"), []
-    loop.hold(user, blocked=blocked.append)
+def test_who_lets_go_of_a_blocked_loop_at_once_is_told_all_the_same() -> None:
+    user, loop = object(), WatchedLoop()
+    loop.hold(user, blocked=loop.blocked.append)
     loop.submit(spin())
     with nothing_left():
         loop.release(user)  # before its watchdog can have seen it
-    assert len(blocked) == 1
-    assert "spin()" in blocked[0]
+    assert len(loop.blocked) == 1
+    assert "spin()" in loop.blocked[0]
 
 
 def test_waiting_on_the_loop_for_what_the_loop_does_is_broken_off() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import urllib.error
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from shared import echo, open_here
+from shared import PLACES, Place, echo, open_here
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
@@ -35,8 +35,8 @@ def get(server: BackgroundServer, path: str) -> tuple[int, str, str]:
             return error.code, error.headers["Content-Type"], error.read().decode()
 
 
-@pytest.mark.parametrize("where", ["shared", "own", "process"])
-def test_page_and_handler_are_on_one_port(page: Path, where: Literal["shared", "own", "process"]) -> None:
+@pytest.mark.parametrize("where", PLACES)
+def test_page_and_handler_are_on_one_port(page: Path, where: Place) -> None:
     with BackgroundServer(echo, page=page, where=where) as server:
         assert get(server, "/?name=Ann") == (200, "text/html; charset=utf-8", HTML)
         assert get(server, "/else") == (

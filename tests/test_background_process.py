@@ -7,6 +7,8 @@ import socket
 import sys
 import textwrap
 import threading
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,12 +18,12 @@ from helpers.background.lifetime import BackgroundError
 from helpers.background.process import BackgroundProcess
 
 
-def python(program, **options):
+def python(program: str, **options: Any) -> BackgroundProcess:
     options = {"ready": "ready", "name": "program", **options}
     return BackgroundProcess([sys.executable, "-c", textwrap.dedent(program), "{port}"], **options)
 
 
-def web():
+def web() -> BackgroundProcess:
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
     return BackgroundProcess(command, ready="Serving")
 
@@ -29,7 +31,7 @@ def web():
 WAITS = "import time; print('ready', flush=True); time.sleep(3600)"
 
 
-def test_it_is_ready_when_its_line_comes_and_leaves_nothing():
+def test_it_is_ready_when_its_line_comes_and_leaves_nothing() -> None:
     with nothing_left():
         for _ in range(3):
             with web() as server:
@@ -37,7 +39,7 @@ def test_it_is_ready_when_its_line_comes_and_leaves_nothing():
                 assert any("Serving" in line for line in server.output)
 
 
-def test_the_same_command_takes_its_place_and_another_does_not():
+def test_the_same_command_takes_its_place_and_another_does_not() -> None:
     first, other = web().start(), python(WAITS, name=None).start()
     second = web().start()
     assert second.port == first.port
@@ -48,7 +50,7 @@ def test_the_same_command_takes_its_place_and_another_does_not():
     other.stop()
 
 
-def test_environment_folder_and_scheme(tmp_path):
+def test_environment_folder_and_scheme(tmp_path: Path) -> None:
     program = (
         "import os, sys, time; print('ready', os.environ['ROOM'], os.getcwd(), sys.argv[1]); time.sleep(3600)"
     )
@@ -57,7 +59,7 @@ def test_environment_folder_and_scheme(tmp_path):
         assert server.url == f"ws://127.0.0.1:{server.port}"
 
 
-def test_never_ready():
+def test_never_ready() -> None:
     with (
         nothing_left(),
         pytest.raises(BackgroundError, match=r"'program' was not ready in 0.5 s. It printed:"),
@@ -66,12 +68,12 @@ def test_never_ready():
         python("import time; time.sleep(3600)", seconds=0.5).start()
 
 
-def test_ends_early_with_its_output():
+def test_ends_early_with_its_output() -> None:
     with nothing_left(), pytest.raises(BackgroundError, match=r"'program' ended[^$]*ValueError: no disk"):
         python("raise ValueError('no disk')").start()
 
 
-def test_a_program_or_folder_that_does_not_exist():
+def test_a_program_or_folder_that_does_not_exist() -> None:
     with nothing_left():
         with pytest.raises(BackgroundError, match="no-such-program can't be started: No such file"):
             BackgroundProcess(["no-such-program"], ready="x").start()
@@ -79,7 +81,7 @@ def test_a_program_or_folder_that_does_not_exist():
             python(WAITS, folder="/no/such/folder").start()
 
 
-def test_a_taken_port():
+def test_a_taken_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger, nothing_left():
         port = stranger.getsockname()[1]
         with pytest.raises(BackgroundError, match=rf"port {port} .*stop the program that holds it"):
@@ -106,7 +108,7 @@ QUICKER = """
         "[WinError 10048] Only one usage of each socket address (protocol/network address/port) is permitted",
     ],
 )
-def test_another_program_is_quicker_to_take_the_free_port(tmp_path, words):
+def test_another_program_is_quicker_to_take_the_free_port(tmp_path: Path, words: str) -> None:
     with python(QUICKER.format(times=2, words=words), ready="^ready", folder=tmp_path) as server:
         ports = (tmp_path / "ports").read_text().split()
         assert len(ports) == 3
@@ -123,7 +125,7 @@ def test_another_program_is_quicker_to_take_the_free_port(tmp_path, words):
         ("no disk", 0, 1),
     ],
 )
-def test_it_is_not_tried_for_ever(tmp_path, words, port, attempts):
+def test_it_is_not_tried_for_ever(tmp_path: Path, words: str, port: int, attempts: int) -> None:
     if port:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -144,7 +146,7 @@ GRANDCHILD = """print(subprocess.Popen([sys.executable, "-c", "import time; time
 
 
 @pytest.mark.parametrize("by_itself", [False, True])
-def test_what_the_program_has_started_ends_with_it(tmp_path, by_itself):
+def test_what_the_program_has_started_ends_with_it(tmp_path: Path, by_itself: bool) -> None:
     server = python(UNTIL_TOLD.format(first=GRANDCHILD), folder=tmp_path)
     with nothing_left():
         with pytest.raises(BackgroundError, match="has ended") if by_itself else server:
@@ -157,14 +159,14 @@ def test_what_the_program_has_started_ends_with_it(tmp_path, by_itself):
         wait_until(lambda: not psutil.pid_exists(pid))
 
 
-def test_a_program_that_ignores_the_request_to_end():
+def test_a_program_that_ignores_the_request_to_end() -> None:
     with nothing_left():
         server = python("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + WAITS).start()
         with takes_at_most(3):
             server.stop()
 
 
-def test_a_program_that_ended_is_noticed_at_the_next_call(tmp_path):
+def test_a_program_that_ended_is_noticed_at_the_next_call(tmp_path: Path) -> None:
     server = python(UNTIL_TOLD.format(first=""), folder=tmp_path).start()
     (tmp_path / "end").touch()
     wait_until(lambda: not server.running)
@@ -173,25 +175,30 @@ def test_a_program_that_ended_is_noticed_at_the_next_call(tmp_path):
     server.stop()
 
 
-def test_an_interrupt_is_not_for_the_program():
+def test_an_interrupt_is_not_for_the_program() -> None:
     with python(WAITS) as server:
+        assert server._process is not None
         psutil.Process(server._process.pid).send_signal(signal.SIGINT)
         assert server.running
         assert psutil.Process(server._process.pid).children()
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX")
-def test_an_interrupted_start_leaves_nothing(request):
+def test_an_interrupted_start_leaves_nothing(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     started, ended = threading.Event(), threading.Event()
+    main = threading.main_thread().ident
+    assert main is not None
 
-    def interrupt():
+    def interrupt() -> None:
         started.wait(5)
         while not ended.wait(0.2):  # the first may come just before the main thread waits
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGINT)
 
-    def wait(seconds):
+    def wait(seconds: float | None) -> bool:
         started.set()
         try:
             return really_wait(seconds)
@@ -202,13 +209,14 @@ def test_an_interrupted_start_leaves_nothing(request):
     thread = threading.Thread(target=interrupt)
     thread.start()
     server = python("import time; time.sleep(3600)")
-    really_wait, server._is_ready.wait = server._is_ready.wait, wait
+    really_wait = server._is_ready.wait
+    monkeypatch.setattr(server._is_ready, "wait", wait)
     with nothing_left(), pytest.raises(KeyboardInterrupt):
         server.start()
     thread.join(5)
 
 
-def test_it_is_up_only_when_somebody_listens():
+def test_it_is_up_only_when_somebody_listens() -> None:
     program = """
         import socket, sys, time
         print("READY")
@@ -221,6 +229,6 @@ def test_it_is_up_only_when_somebody_listens():
         assert visitor.connect_ex(("127.0.0.1", server.port)) == 0
 
 
-def test_one_that_never_listens_is_not_ready():
+def test_one_that_never_listens_is_not_ready() -> None:
     with pytest.raises(BackgroundError, match=r"was not ready in 0.5 s"):
         python(WAITS, listens=True, seconds=0.5).start()

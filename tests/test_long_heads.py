@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from conversations import only
-from shared import PLACES, echo, run
+from shared import PLACES, Place, echo, run
 from test_background_app import app
 from websockets import http11
 from websockets.asyncio.client import connect
@@ -44,8 +44,8 @@ async def answers(url: str) -> bool:
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_servers(where: str) -> None:
-    with BackgroundServer(echo, where=where) as server:  # type: ignore[arg-type]
+def test_servers(where: Place) -> None:
+    with BackgroundServer(echo, where=where) as server:
         assert run(answers(server.url))
 
 

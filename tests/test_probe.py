@@ -15,8 +15,8 @@ from helpers.background.server import BackgroundServer
 from helpers.clients.probe import Probe
 
 
-def test_it_waits_as_long_as_the_loop_of_its_server_is_blocked():
-    async def main():
+def test_it_waits_as_long_as_the_loop_of_its_server_is_blocked() -> None:
+    async def main() -> Probe:
         async with serve(echo, "127.0.0.1", 0) as server:
             async with Probe(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as probe:
                 time.sleep(0.4)  # noqa: ASYNC251
@@ -28,7 +28,7 @@ def test_it_waits_as_long_as_the_loop_of_its_server_is_blocked():
     assert repr(probe).startswith(f"{len(probe.round_trips)} round trip")
 
 
-def test_its_words():
+def test_its_words() -> None:
     probe = Probe("ws://127.0.0.1:1")
     assert repr(probe) == "no round trips yet"
     probe.round_trips = [0.002]
@@ -40,8 +40,8 @@ def test_its_words():
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, asyncio.CancelledError])
-def test_an_error_in_the_block_ends_it(error):
-    async def main(server):
+def test_an_error_in_the_block_ends_it(error: type[BaseException]) -> None:
+    async def main(server: BackgroundServer) -> None:
         async with Probe(server.url):
             raise error
 
@@ -49,8 +49,8 @@ def test_an_error_in_the_block_ends_it(error):
         asyncio.run(main(server))
 
 
-def test_no_server_and_a_server_that_goes_away_are_told_in_words():
-    async def main(server):
+def test_no_server_and_a_server_that_goes_away_are_told_in_words() -> None:
+    async def main(server: BackgroundServer) -> None:
         async with Probe(server.url):
             await asyncio.to_thread(server.stop)
 
