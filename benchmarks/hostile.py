@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed
 
 from apps.door import limits, people
 from apps.door.server import Door
-from benchmarks.attacks import ATTACKS
+from benchmarks.attackers import ATTACKS
 from benchmarks.room import bare
 from benchmarks.tagged_cells import the_room
 from helpers.background.process import BackgroundProcess
@@ -100,7 +100,7 @@ class Seen:
 
 def goals(attack: str) -> tuple[float, int]:
     """The longest silence, in seconds, and the growth, in MiB."""
-    return (FUZZED_SILENCE, FUZZED_GROWTH) if attack == "fuzz" else (SILENCE, GROWTH)
+    return (FUZZED_SILENCE, FUZZED_GROWTH) if attack == "noise" else (SILENCE, GROWTH)
 
 
 def run(rounds: int) -> list[str]:
@@ -136,16 +136,18 @@ async def _watch(server: psutil.Process, port: int, attack: str) -> Seen:
         bob = await stack.enter_async_context(member(guests["Bob"]))
         memory = Memory(server)
         attacker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.attacks", attack, str(port), *guests["Eve"].headers()),
+            *(sys.executable, "-m", "benchmarks.attackers", attack, str(port), *guests["Eve"].headers()),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert attacker.stdout
         said = b""
-        over = asyncio.create_task(asyncio.sleep(SECONDS) if attack != "fuzz" else attacker.stdout.readline())
+        over = asyncio.create_task(
+            asyncio.sleep(SECONDS) if attack != "noise" else attacker.stdout.readline()
+        )
         try:
-            pause = FUZZED_PAUSE if attack == "fuzz" else PAUSE
+            pause = FUZZED_PAUSE if attack == "noise" else PAUSE
             talking = talk(ann, over, pause, guests["Ann"].token)
             sent, newcomer = await asyncio.gather(talking, arrive(guests["Zoe"], over))
             said = await over or b""

@@ -26,7 +26,7 @@ from helpers.background.server import BackgroundServer
 from helpers.clients.mute import mute
 from helpers.clients.raw_client import NotOpenedError, RawClient, named
 from helpers.experiments.children.reach_everybody import FanOut, _Listener
-from helpers.experiments.children.watch_one_mute import STALLED, listening_process
+from helpers.experiments.children.watch_one_mute import STALLED
 from helpers.experiments.fan_out import FanOutComparison, FanOutRun, FanOutWay, affordable
 from helpers.experiments.never_reads import NeverReads
 from helpers.figures.bars import COLOURS
@@ -478,17 +478,6 @@ def test_what_cannot_be_known_is_said():
         "the server's process isn't known"
     )
     assert repr(seen).count("not known") == 2
-
-
-def test_the_process_behind_a_port():
-    with BackgroundServer(plain) as server:
-        assert listening_process(server.port, psutil.Process()) == os.getpid()
-    with BackgroundServer(plain, where="process") as server:
-        assert listening_process(server.port, psutil.Process()) in [
-            c.pid for c in psutil.Process().children()
-        ]
-        port = server.port
-    assert listening_process(port, psutil.Process()) is None
 
 
 # --- clients for a cell

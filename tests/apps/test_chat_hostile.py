@@ -19,10 +19,10 @@ from shared import takes_at_most, wait_until
 
 from apps.chat import limits
 from apps.chat import server as chat_server
-from benchmarks.attacks import answer, bomb, dial, enter, handshake
+from apps.door.attacks import CONTINUATION, PING, TEXT, deflated_letters, frame
+from benchmarks.attackers import first_line, join, reach, request_to_join
 from helpers.background.app import BackgroundApp
 from helpers.background.process import BackgroundProcess
-from helpers.experiments.attacks import CONTINUATION, PING, TEXT, frame
 
 Start = Callable[[], BackgroundProcess]
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
@@ -73,14 +73,14 @@ def test_it_ends_at_once_whoever_has_gone_and_whatever_is_unfinished(
     server = start().start()
     post = f"POST /tell HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 100\r\n\r\n{{"
     get = f"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
-    kept = [dial(server.port, post.encode())]
+    kept = [reach(server.port, post.encode())]
     try:
-        kept += [enter(server.port, name=name) for name in ("Ann", "Bob")]
-        gone = enter(server.port)
+        kept += [join(server.port, name=name) for name in ("Ann", "Bob")]
+        gone = join(server.port)
         gone.sendall(frame(TEXT, b"x") * 5000)
         reset(gone)
         with contextlib.suppress(TimeoutError):
-            kept.append(dial(server.port))
+            kept.append(reach(server.port))
             kept[-1].sendall(get.encode() * 50_000)
         program = itself(server)
         with takes_at_most(3):
@@ -96,7 +96,7 @@ def test_it_ends_at_once_whoever_has_gone_and_whatever_is_unfinished(
 def test_what_a_client_that_has_gone_has_said_is_not_heard(server: BackgroundApp) -> None:
     async def chat(url: str) -> None:
         async with joined(url, "Ann") as (ann,):
-            gone = await asyncio.to_thread(enter, server.port)
+            gone = await asyncio.to_thread(join, server.port)
             await ann.until({"type": "joined", "who": "Eve"})
             gone.sendall(frame(TEXT, b"x") * 30_000)
             await ann.until("said")
@@ -111,7 +111,7 @@ def test_what_a_client_that_has_gone_has_said_is_not_heard(server: BackgroundApp
 def test_a_burst_keeps_nobody_from_coming_in(server: BackgroundApp) -> None:
     async def chat(url: str) -> None:
         async with joined(url, *(f"P{number}" for number in range(10))):
-            eve = await asyncio.to_thread(enter, server.port)
+            eve = await asyncio.to_thread(join, server.port)
             eve.sendall(frame(TEXT, b"x") * 9000)
             begin = time.monotonic()
             async with joined(url, "Zoe") as (zoe,):
@@ -125,8 +125,8 @@ def test_a_burst_keeps_nobody_from_coming_in(server: BackgroundApp) -> None:
 
 @pytest.mark.parametrize("last", [True, False])
 def test_a_message_is_inflated_up_to_its_limit_and_no_further(server: BackgroundApp, last: bool) -> None:
-    with enter(server.port, DEFLATE) as eve:
-        eve.sendall(frame(TEXT, bomb(2**20), last=last, deflated=True))
+    with join(server.port, DEFLATE) as eve:
+        eve.sendall(frame(TEXT, deflated_letters(2**20), last=last, deflated=True))
         assert closed_with(eve) == 1009
 
 
@@ -140,7 +140,7 @@ def test_a_longest_message_that_may_be_said_fits(server: BackgroundApp) -> None:
 
 
 def test_a_message_has_some_pieces_and_not_more(server: BackgroundApp) -> None:
-    with enter(server.port) as ann:
+    with join(server.port) as ann:
         ann.sendall(frame(TEXT, b"a", last=False) + 60 * frame(CONTINUATION, b"a", last=False))
         ann.sendall(frame(CONTINUATION, b"z"))
         wait_until(lambda: b'"text": "' + 61 * b"a" + b'z"' in ann.recv(65_536))
@@ -149,7 +149,7 @@ def test_a_message_has_some_pieces_and_not_more(server: BackgroundApp) -> None:
 
 
 def test_pings_whose_answers_nobody_reads_are_no_way_to_fill_the_memory(server: BackgroundApp) -> None:
-    with enter(server.port) as eve, pytest.raises(ConnectionError):
+    with join(server.port) as eve, pytest.raises(ConnectionError):
         for _ in range(400):  # 52 MB, if nobody stops it
             eve.sendall(frame(PING, bytes(125)) * 1000)
 
@@ -159,15 +159,15 @@ def test_who_asks_comes_before_what_is_sent(server: BackgroundApp, monkeypatch: 
     monkeypatch.setattr(chat_server, "BODY_SECONDS", 0.2)
     head = f"Host: 127.0.0.1:{server.port}\r\nContent-Length: 200000000\r\n\r\n{{"
     for token, body, status in [("x", "", "403"), ("t", "", "408"), ("t", "x" * 100_000, "413")]:
-        with dial(server.port, f"POST /tell?token={token} HTTP/1.1\r\n{head}{body}".encode()) as sock:
+        with reach(server.port, f"POST /tell?token={token} HTTP/1.1\r\n{head}{body}".encode()) as sock:
             sock.settimeout(10)
-            assert answer(sock).split()[1] == status
+            assert first_line(sock).split()[1] == status
 
 
 def test_a_notice_that_breaks_off_is_no_accident(server: BackgroundApp) -> None:
     head = f"POST /tell HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 100\r\n\r\n{{"
-    reset(dial(server.port, head.encode()))
-    with enter(server.port) as ann:  # by now it has been noticed
+    reset(reach(server.port, head.encode()))
+    with join(server.port) as ann:  # by now it has been noticed
         ann.sendall(frame(TEXT, b"still here"))
         wait_until(lambda: b"still here" in ann.recv(65_536))
     assert not [entry for entry in server.log if "Exception" in entry.text]
@@ -186,32 +186,32 @@ def test_a_notice_that_breaks_off_is_no_accident(server: BackgroundApp) -> None:
     ],
 )
 def test_a_handshake_is_answered_at_once(documented: BackgroundProcess, more: list[str], status: str) -> None:
-    with dial(documented.port, handshake(documented.port, *more)) as sock, takes_at_most(1):
-        assert answer(sock).split()[1] == status
+    with reach(documented.port, request_to_join(documented.port, *more)) as sock, takes_at_most(1):
+        assert first_line(sock).split()[1] == status
 
 
 @pytest.mark.parametrize("bytes_of_name", [9_000, 60_000])
 def test_an_address_may_be_as_long_as_for_jupyter(documented: BackgroundProcess, bytes_of_name: int) -> None:
-    with dial(documented.port, handshake(documented.port, name="x" * bytes_of_name)) as sock:
-        assert answer(sock).split()[1] == "101"
+    with reach(documented.port, request_to_join(documented.port, name="x" * bytes_of_name)) as sock:
+        assert first_line(sock).split()[1] == "101"
 
 
 def test_plain_uvicorn_answers_a_cookie_of_9000_bytes(server: BackgroundApp) -> None:
-    with dial(server.port, handshake(server.port, "Cookie: c=" + "a" * 9_000)) as sock:
-        assert answer(sock).split()[1] == "101"
+    with reach(server.port, request_to_join(server.port, "Cookie: c=" + "a" * 9_000)) as sock:
+        assert first_line(sock).split()[1] == "101"
 
 
 def test_the_head_of_a_request_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEAD_SECONDS", 0.3)
     with BackgroundApp(chat_server.app, http=limits.Http) as server:
         whole = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
-        for beginning in ("", handshake(server.port)[:-4].decode(), whole + whole[:-4]):
-            with dial(server.port, beginning.encode()) as sock, takes_at_most(3):
+        for beginning in ("", request_to_join(server.port)[:-4].decode(), whole + whole[:-4]):
+            with reach(server.port, beginning.encode()) as sock, takes_at_most(3):
                 sock.settimeout(10)
                 with contextlib.suppress(ConnectionResetError):
                     while sock.recv(4096):
                         pass
-        with enter(server.port) as ann:  # who has come in stays
+        with join(server.port) as ann:  # who has come in stays
             time.sleep(0.6)
             ann.sendall(frame(TEXT, b"still here"))
             wait_until(lambda: b"still here" in ann.recv(65_536))
@@ -222,11 +222,11 @@ def test_strangers_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).propagate = True
     with BackgroundApp(chat_server.app) as server:
-        with dial(server.port, handshake(server.port, name="x" * 5_000)) as sock:
-            answer(sock)
-        with dial(server.port, handshake(server.port, "Origin: http://" + "x" * 5_000)) as sock:
-            answer(sock)
-        with enter(server.port) as eve:
+        with reach(server.port, request_to_join(server.port, name="x" * 5_000)) as sock:
+            first_line(sock)
+        with reach(server.port, request_to_join(server.port, "Origin: http://" + "x" * 5_000)) as sock:
+            first_line(sock)
+        with join(server.port) as eve:
             eve.sendall(frame(TEXT, b"\xff"))
             assert closed_with(eve) == 1007
     lines = [logging.Formatter().format(record) for record in caplog.records]

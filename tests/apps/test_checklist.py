@@ -25,6 +25,7 @@ import psutil
 import pytest
 from chat_peers import itself
 
+from apps.door import attacks
 from apps.game.game import Game
 from apps.game.server import GameServer
 from apps.pad.server import PadServer
@@ -32,7 +33,6 @@ from apps.prices.feed import Market
 from apps.prices.server import PriceServer
 from apps.video.server import VideoServer
 from helpers.background.process import BackgroundProcess
-from helpers.experiments import attacks
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ROOT / "apps"

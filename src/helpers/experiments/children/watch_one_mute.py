@@ -15,6 +15,7 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from apps.door.attacks import listening_process
 from helpers.background.lifetime import BackgroundError
 from helpers.background.parent import Parent
 from helpers.clients.mute import mute
@@ -62,12 +63,11 @@ class Look:
     """The server's process from outside: its memory, and whether it still holds the mute one's connection.
 
     Args:
-        pid: the process; None where it isn't known.
         server: the server's port.
     """
 
-    def __init__(self, pid: int | None, server: int) -> None:
-        self._process = None if pid is None else psutil.Process(pid)
+    def __init__(self, server: int) -> None:
+        self._process = listening_process(server)
         self._server = server
         self._before = self._most = self._memory()
         self.cut_at: float | None = None
@@ -208,7 +208,7 @@ async def watch_one_mute(
             stack.callback(asyncio.create_task(ears[-1].listen()).cancel)
         talk = Talk(ears, size, token)
         await talk.warm_up()
-        look = Look(listening_process(port, psutil.Process().parent()), port)
+        look = Look(port)
         dumb = await stack.enter_async_context(mute(url))
         stack.callback(asyncio.create_task(look.watch(dumb.getsockname()[1])).cancel)
         begin = time.perf_counter()
@@ -239,29 +239,3 @@ def longest_silence(ear: Ear, begin: float, end: float) -> float:
     """The longest time without a message between two moments, in seconds."""
     moments = [begin, *sorted(moment for moment in ear.arrivals.values() if begin < moment < end), end]
     return max(later - before for before, later in pairwise(moments))
-
-
-def listening_process(port: int, family: psutil.Process | None) -> int | None:
-    """Which process listens on a port of this machine.
-
-    Args:
-        port: the port.
-        family: a process that is asked first, with its children; others only as far as the system allows.
-
-    Returns:
-        Its number; None where there is none or the system doesn't say.
-    """
-
-    def listens(connection: Any) -> bool:
-        return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
-
-    for process in (family, *family.children(recursive=True)) if family else ():
-        try:
-            if any(map(listens, process.net_connections("tcp"))):
-                return int(process.pid)
-        except psutil.Error:
-            continue
-    try:
-        return next((each.pid for each in psutil.net_connections("tcp") if listens(each)), None)
-    except psutil.AccessDenied:  # on macOS only an administrator sees others' connections
-        return None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import sys
 from typing import Any
 
+import psutil
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 
-from apps.door import limits, people
+from apps.door import attacks, limits, people
 from apps.door.server import Door
 from helpers.background.apart import apart
 from helpers.background.server import BackgroundServer
-from helpers.experiments import attacks
 
 INPUTS = 10_000
 
@@ -76,6 +78,67 @@ def test_a_bomb_costs_what_it_becomes_and_nothing_where_it_is_refused() -> None:
     if sys.platform == "linux":  # elsewhere the server's process may not be known
         assert asyncio.run(throw(max_size=None)) > 50
     assert asyncio.run(throw()) < 20
+
+
+def test_the_process_behind_a_port() -> None:
+    with BackgroundServer(repeat) as server:
+        found = attacks.listening_process(server.port)
+        assert found
+        assert found.pid == os.getpid()
+    with BackgroundServer(repeat, where="process") as server:
+        assert attacks.listening_process(server.port) in psutil.Process().children()
+        port = server.port
+    assert attacks.listening_process(port) is None
+
+
+def test_the_process_behind_a_port_where_the_system_tells_only_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(kind: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", refuse)
+    test_the_process_behind_a_port()
+
+
+def attack(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["attacks", *arguments])
+    attacks.main()
+
+
+def test_an_attack_from_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BackgroundServer(greet) as server:
+        attack(monkeypatch, "come_in", server.url, "Cookie: session=7")
+        assert capsys.readouterr().out == "got in: reads 'hello session=7'\n"
+        attack(monkeypatch, "keep_silent", "--seconds", "0.2", server.url.replace("127.0.0.1", "localhost"))
+        assert capsys.readouterr().out == "got in: still there after 0.2 s\n"
+        gone = server.url
+    with pytest.raises(SystemExit, match="1"):
+        attack(monkeypatch, "crowd", gone)
+    assert f"can't attack {gone}: " in capsys.readouterr().err
+
+
+WRONG = {
+    "ws://example.org/": "isn't an address of this machine, without TLS",
+    "ws://127.0.0.1.example.org/": "isn't an address of this machine, without TLS",
+    "wss://127.0.0.1:8000/": "isn't an address of this machine, without TLS",
+    "ws://127.0.0.1:port/": "isn't an address of this machine, without TLS",
+    "--megabytes=5000": "5000 isn't between 1 and 1,000",
+    "--count=3": "unrecognized arguments: --count=3",
+}
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_what_the_command_does_not_take(
+    argument: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(socket, "create_connection", None)
+    url = [] if "//" in argument else ["ws://127.0.0.1:9/"]
+    with pytest.raises(SystemExit, match="2"):
+        attack(monkeypatch, "bomb", argument, *url)
+    assert WRONG[argument] in capsys.readouterr().err
 
 
 def test_hostile_inputs_can_be_sent_again() -> None:

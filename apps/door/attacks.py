@@ -1,13 +1,16 @@
 """What hostile clients do to a WebSocket server, with nothing but sockets: each attack is one short function.
 
-    await apart(attacks.bomb, server.url)
+    python -m apps.door.attacks bomb ws://127.0.0.1:8000/ws
 
-Each tells whether it got in or was refused, and what it cost the server. Only for servers of your own.
+Each tells whether it got in or was refused, and what it cost the server. Attack only servers of your own: the
+command takes no address but this machine's.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import inspect
 import itertools
 import random
 import select
@@ -17,13 +20,14 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 
-from helpers.experiments.children.watch_one_mute import listening_process
+from apps.options import between
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0, 1, 2, 8, 9
 TIME_OUT = 2.0
@@ -202,7 +206,7 @@ def enter(url: str, *headers: str) -> Iterator[tuple[socket.socket, int]]:
         with contextlib.suppress(OSError):
             while not answer.endswith(b"\r\n\r\n") and (byte := sock.recv(1)):  # a frame may come right after
                 answer += byte
-        yield sock, int(answer[9:12] or 0)
+        yield sock, int(answer[9:12]) if answer[9:12].isdigit() else 0
 
 
 def replies(sock: socket.socket) -> Iterator[tuple[int, str]]:
@@ -235,8 +239,7 @@ class Memory:
     grown: float | None = None  # where the process isn't known
 
     def __init__(self, url: str) -> None:
-        pid = listening_process(urlsplit(url).port or 80, psutil.Process().parent())
-        self._process = psutil.Process(pid) if pid else None
+        self._process = listening_process(urlsplit(url).port or 80)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -256,3 +259,70 @@ class Memory:
             while self._process and not self._done.wait(0.005):
                 now = self._process.memory_info().rss
                 self.grown = max(self.grown or 0.0, (now - self._before) / 2**20)
+
+
+def listening_process(port: int) -> psutil.Process | None:
+    """Return the process that listens on a port of this machine; None if it isn't there, or isn't yours."""
+
+    def listens(connection: Any) -> bool:
+        return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
+
+    try:
+        pids = [each.pid for each in psutil.net_connections("tcp") if listens(each) and each.pid]
+        return psutil.Process(pids[0]) if pids else None
+    except psutil.AccessDenied:  # macOS shows everybody only what their own processes do, one by one
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if any(map(listens, process.net_connections("tcp"))):
+                    return process
+        return None
+
+
+ATTACKS: dict[str, Callable[..., Outcome]] = {
+    each.__name__: each for each in (come_in, bomb, half_open, crowd, flood, keep_silent, fuzz)
+}
+NUMBERS: dict[str, Callable[[str], Any]] = {
+    "megabytes": between(1, 1000),
+    "count": between(1, 1_000_000),
+    "seconds": between(0.1, 600.0),
+    "seed": int,
+}
+
+
+def own_server(text: str) -> str:
+    """Return the address of a server on this machine; attacking other people's may be a crime."""
+    with contextlib.suppress(ValueError):  # the port is no number
+        parts = urlsplit(text)
+        is_here = parts.hostname in ("127.0.0.1", "localhost") and parts.port != 0
+        if is_here and parts.scheme in ("ws", "http"):
+            return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r} isn't an address of this machine, without TLS, such as ws://127.0.0.1:8000/ws"
+    )
+
+
+def main() -> None:
+    """Attack a server from a terminal, with an option for each argument that the attack takes."""
+    parser = argparse.ArgumentParser(
+        "python -m apps.door.attacks", description="Attack a WebSocket server of your own, on this machine."
+    )
+    commands = parser.add_subparsers(dest="attack", required=True)
+    for name, attack in ATTACKS.items():
+        command = commands.add_parser(name, help=attack.__doc__, description=attack.__doc__)
+        command.add_argument("url", type=own_server, help="such as ws://127.0.0.1:8000/ws")
+        for each in list(inspect.signature(attack).parameters.values())[1:]:
+            if each.kind is each.VAR_POSITIONAL:
+                command.add_argument(each.name, nargs="*", help='such as "Cookie: session=7"')
+            else:
+                kind = NUMBERS.get(each.name, str)
+                command.add_argument(f"--{each.name}", type=kind, default=each.default, help="(%(default)s)")
+    given = vars(parser.parse_args())
+    attack, url, headers = ATTACKS[given.pop("attack")], given.pop("url"), given.pop("headers", [])
+    try:
+        print(attack(url, *headers, **given))
+    except OSError as error:  # nobody listens there
+        parser.exit(1, f"can't attack {url}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
