@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +20,17 @@ from shared import nothing_left, wait_until
 import helpers
 from helpers import tapped
 from helpers.background.lifetime import BackgroundError
+from helpers.background.parent import Parent
 from helpers.experiments import run
-from helpers.experiments.push import PUSH_WAYS, Arrival, PushRun, PushWay, compare_push, irregular
+from helpers.experiments.push import (
+    PUSH_WAYS,
+    Arrival,
+    PushComparison,
+    PushRun,
+    PushWay,
+    compare_push,
+    irregular,
+)
 from helpers.experiments.request_reply import (
     ALL_WAYS,
     RequestComparison,
@@ -34,22 +44,22 @@ from helpers.widgets.race import Race
 from helpers.wire.events import HttpRequest, HttpResponse
 
 
-def requests(*args, **options):
+def requests(*args: Any, **options: Any) -> RequestComparison:
     return asyncio.run(compare_requests(*args, **options))
 
 
-def push(*args, **options):
+def push(*args: Any, **options: Any) -> PushComparison:
     return asyncio.run(compare_push(*args, **options))
 
 
 @pytest.fixture(scope="module")
-def every_way():
+def every_way() -> RequestComparison:
     """All ways at a round trip of 40 ms."""
     return requests(20, ways=ALL_WAYS)
 
 
 @pytest.fixture(scope="module")
-def heard():
+def heard() -> PushComparison:
     """The four ways to hear events, at a round trip of 40 ms."""
     return push(12, gap=0.2, poll_every=1.0, seed=1)
 
@@ -57,7 +67,7 @@ def heard():
 # --- requests and replies
 
 
-def test_connections_and_requests(every_way):
+def test_connections_and_requests(every_way: RequestComparison) -> None:
     assert {way.name: (way.connections, way.requests) for way in every_way} == {
         "new connection": (20, 20),
         "keep-alive": (1, 20),
@@ -69,7 +79,7 @@ def test_connections_and_requests(every_way):
     }
 
 
-def test_websocket_bytes_are_those_of_the_rfc(every_way):
+def test_websocket_bytes_are_those_of_the_rfc(every_way: RequestComparison) -> None:
     for way in ("WebSocket", "pipelined"):
         assert every_way[way].up == 64 + 2 + 4  # the header and the mask: RFC 6455, 5.2
         assert every_way[way].down == 64 + 2
@@ -77,13 +87,13 @@ def test_websocket_bytes_are_those_of_the_rfc(every_way):
 
 
 @pytest.mark.parametrize(("size", "header"), [(126, 4), (65_536, 10)])
-def test_websocket_bytes_for_each_length_form(size, header):
+def test_websocket_bytes_for_each_length_form(size: int, header: int) -> None:
     way = requests(10, size=size, round_trip=0, ways=["WebSocket"])["WebSocket"]
     assert (way.up, way.down) == (size + header + 4, size + header)
     assert way.lost == 0
 
 
-def test_http_bytes_by_the_clients_headers(every_way):
+def test_http_bytes_by_the_clients_headers(every_way: RequestComparison) -> None:
     ways = ("new connection", "keep-alive", "WebSocket")
     least, browser = (
         requests(10, round_trip=0, ways=ways, headers=headers) for headers in ("least", "browser")
@@ -100,10 +110,10 @@ def test_http_bytes_by_the_clients_headers(every_way):
     assert browser.ratio("keep-alive", "WebSocket", of="bytes") > 5
 
 
-def test_the_browsers_request_is_what_chromium_sends():
+def test_the_browsers_request_is_what_chromium_sends() -> None:
     with news_server() as server, tapped(server) as tap:
 
-        async def ask():
+        async def ask() -> None:
             from helpers.experiments.children.http_client import HttpClient
 
             peer = HttpClient(tap.url, "browser")
@@ -116,7 +126,9 @@ def test_the_browsers_request_is_what_chromium_sends():
     assert request.size == recorded
 
 
-def test_a_round_trip_costs_the_same_on_an_open_connection_and_twice_on_a_new_one(every_way):
+def test_a_round_trip_costs_the_same_on_an_open_connection_and_twice_on_a_new_one(
+    every_way: RequestComparison,
+) -> None:
     assert 0.8 < every_way.ratio("keep-alive", "WebSocket", of="fastest") < 1.4
     assert 1.6 < every_way.ratio("new connection", "WebSocket", of="fastest") < 2.4
     under_way = {way.name: sum(way.times) / way.wall for way in every_way}  # at a time, on the average
@@ -129,12 +141,12 @@ def test_a_round_trip_costs_the_same_on_an_open_connection_and_twice_on_a_new_on
     assert every_way["keep-alive"].first > 0.08
 
 
-def test_nothing_is_lost_and_one_connection_keeps_the_order(every_way):
+def test_nothing_is_lost_and_one_connection_keeps_the_order(every_way: RequestComparison) -> None:
     assert all(way.lost == 0 for way in every_way)
     assert all(way.overtaken == 0 for way in every_way if way.name != "six connections")
 
 
-def test_figures_in_code_and_as_text(every_way):
+def test_figures_in_code_and_as_text(every_way: RequestComparison) -> None:
     assert [way.name for way in every_way] == list(ALL_WAYS)
     assert "pipelined" in repr(every_way)
     assert repr(every_way) == repr(every_way.table())
@@ -160,7 +172,7 @@ def test_figures_in_code_and_as_text(every_way):
         ({"headers": "large"}, "'least', 'library', 'browser', not 'large'"),
     ],
 )
-def test_wrong_arguments_are_told_before_anything_starts(options, words):
+def test_wrong_arguments_are_told_before_anything_starts(options: dict[str, Any], words: str) -> None:
     with nothing_left(0), pytest.raises(ValueError, match=words):
         requests(**options)
 
@@ -168,7 +180,7 @@ def test_wrong_arguments_are_told_before_anything_starts(options, words):
 # --- push
 
 
-def test_every_event_comes_once_and_in_order_in_all_ways(heard):
+def test_every_event_comes_once_and_in_order_in_all_ways(heard: PushComparison) -> None:
     assert [way.name for way in heard] == list(PUSH_WAYS)
     for way in heard:
         assert [arrival.number for arrival in way.arrivals] == list(range(12))
@@ -176,7 +188,7 @@ def test_every_event_comes_once_and_in_order_in_all_ways(heard):
         assert way.connections == 1
 
 
-def test_push_comes_within_one_network_delay_and_polling_later(heard):
+def test_push_comes_within_one_network_delay_and_polling_later(heard: PushComparison) -> None:
     for name in ("long polling", "SSE", "WebSocket"):
         assert 0.02 <= min(heard[name].delays) < 0.038
         assert heard[name].median < 0.02 + 0.1
@@ -185,7 +197,7 @@ def test_push_comes_within_one_network_delay_and_polling_later(heard):
     assert heard["polling"].p99 < 1 + 0.5
 
 
-def test_bytes_and_requests_of_push(heard):
+def test_bytes_and_requests_of_push(heard: PushComparison) -> None:
     assert (heard["SSE"].up, heard["WebSocket"].up) == (0, 0)
     assert heard["WebSocket"].down == 64 + 2
     assert heard["SSE"].down == len("data: ") + 64 + 2 + len("48\r\n") + 2  # in chunks: RFC 9112, 7.1
@@ -194,7 +206,7 @@ def test_bytes_and_requests_of_push(heard):
     assert heard["long polling"].bytes_per_message > 3 * heard["WebSocket"].bytes_per_message
 
 
-def test_long_polling_lags_in_a_burst():
+def test_long_polling_lags_in_a_burst() -> None:
     result = push(20, burst=10, gap=0.4, ways=["long polling", "WebSocket"])
     # A busy machine only adds to a lag: the slowest of one is compared with the quickest of the other.
     assert max(result["long polling"].delays) > 2 * min(result["WebSocket"].delays)
@@ -202,11 +214,12 @@ def test_long_polling_lags_in_a_burst():
     assert result["long polling"].lost == result["WebSocket"].lost == 0
 
 
-def test_a_broken_connection_loses_events_and_says_so():
+def test_a_broken_connection_loses_events_and_says_so() -> None:
     measuring = PushRun(6, gap=0.15, ways=["SSE", "WebSocket"], seed=1)
 
-    def cut(share):
+    def cut(share: float) -> None:
         if len(measuring.arrivals["WebSocket"]) >= 2:
+            assert measuring.taps is not None
             measuring.taps["WebSocket"].cut()
 
     result = asyncio.run(measuring.run(cut))
@@ -216,8 +229,8 @@ def test_a_broken_connection_loses_events_and_says_so():
     assert repr(result.counts()).splitlines()[-1].split()[-3:] == [str(result["WebSocket"].lost), "0", "0"]
 
 
-def test_lost_doubled_and_overtaken_events_are_counted():
-    def way(*numbers):
+def test_lost_doubled_and_overtaken_events_are_counted() -> None:
+    def way(*numbers: int) -> PushWay:
         arrivals = tuple(Arrival(number, 0.0, 0.1) for number in numbers)
         return PushWay("a", 1, 1, 0, 0.0, 0.0, events=5, arrivals=arrivals, trouble="")
 
@@ -238,12 +251,12 @@ def test_lost_doubled_and_overtaken_events_are_counted():
         ({"events": 1000, "gap": 1}, "would take 1,000 s"),
     ],
 )
-def test_wrong_arguments_for_push(options, words):
+def test_wrong_arguments_for_push(options: dict[str, Any], words: str) -> None:
     with nothing_left(0), pytest.raises(ValueError, match=words):
         push(**options)
 
 
-def test_moments_are_irregular_and_repeat_with_a_seed():
+def test_moments_are_irregular_and_repeat_with_a_seed() -> None:
     moments = irregular(50, 0.2, 1, begin=1, seed=3)
     gaps = [later - before for before, later in pairwise(moments)]
     assert moments[0] == 1
@@ -255,21 +268,21 @@ def test_moments_are_irregular_and_repeat_with_a_seed():
 # --- what it leaves, and what it says when something fails
 
 
-def test_it_leaves_nothing_and_tells_its_progress():
+def test_it_leaves_nothing_and_tells_its_progress() -> None:
     requests(10, round_trip=0, ways=["WebSocket"])
     for measuring in (
         RequestRun(10, round_trip=0.01, ways=ALL_WAYS),
         PushRun(3, gap=0.1, poll_every=0.1),
     ):
-        shares = []
+        shares: list[float] = []
         with nothing_left():
             asyncio.run(measuring.run(shares.append))
         assert shares == sorted(shares)
         assert shares[-1] == 1
 
 
-def test_a_server_that_dies_is_told_in_words():
-    def kill(share):
+def test_a_server_that_dies_is_told_in_words() -> None:
+    def kill(share: float) -> None:
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):  # it has been dying since the last report
                 if child.cmdline()[1:3] == ["-m", "apps.news"]:
@@ -282,8 +295,8 @@ def test_a_server_that_dies_is_told_in_words():
         asyncio.run(RequestRun(1000, ways=["keep-alive", "WebSocket"]).run(kill))
 
 
-def test_a_client_that_dies_is_told_in_words():
-    def kill(share):
+def test_a_client_that_dies_is_told_in_words() -> None:
+    def kill(share: float) -> None:
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if "helpers.background.parent" in " ".join(child.cmdline()):
@@ -296,27 +309,27 @@ def test_a_client_that_dies_is_told_in_words():
 class Measuring(run.Run[Any]):
     """A run of any function; what it reports is its progress."""
 
-    def __init__(self, function, seconds=10):
+    def __init__(self, function: Callable[..., Any], seconds: float = 10) -> None:
         super().__init__()
         self.function, self.seconds = function, seconds
 
-    async def run(self, progress=run.ignore):
+    async def run(self, progress: run.Progress = run.ignore) -> Any:
         async with self._measuring(self.function, seconds=self.seconds) as child:
             async for share in child.reports():
                 progress(share)
             return await asyncio.wrap_future(child.result)
 
 
-def half_way(parent):
+def half_way(parent: Parent) -> int:
     parent.report(0.5)
     return 7
 
 
-def refused(parent):
+def refused(parent: Parent) -> None:
     raise ConnectionRefusedError("nobody listens")
 
 
-def endless(parent):
+def endless(parent: Parent) -> None:
     parent.report(0.5)
     parent.order().result()
 
@@ -328,17 +341,17 @@ def endless(parent):
         (Measuring(refused), "the client gave up: ConnectionRefusedError: nobody listens"),
     ],
 )
-def test_a_client_that_gives_up_says_why(measuring, words):
+def test_a_client_that_gives_up_says_why(measuring: Measuring, words: str) -> None:
     with nothing_left(), pytest.raises(BackgroundError, match=words):
         asyncio.run(measuring.run())
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_run_that_was_stopped_says_so(early):
+def test_a_run_that_was_stopped_says_so(early: bool) -> None:
     measuring = Measuring(endless)
     told = []
 
-    def stop(share):
+    def stop(share: float) -> None:
         told.append(share)
         measuring.stop()
 
@@ -350,12 +363,12 @@ def test_a_run_that_was_stopped_says_so(early):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_server_and_client_end_with_a_killed_parent():
+def test_server_and_client_end_with_a_killed_parent() -> None:
     program = "import asyncio, helpers; asyncio.run(helpers.compare_requests(10_000))"
     parent = subprocess.Popen([sys.executable, "-c", program])
     family = psutil.Process(parent.pid)
 
-    def grown():
+    def grown() -> bool:
         commands = [" ".join(child.cmdline()) for child in family.children(recursive=True)]
         return all(any(program in words for words in commands) for program in ("apps.news", "parent"))
 
@@ -367,10 +380,10 @@ def test_server_and_client_end_with_a_killed_parent():
     assert alive == []
 
 
-def test_the_server_speaks_each_way_to_anybody():
+def test_the_server_speaks_each_way_to_anybody() -> None:
     with news_server() as server, tapped(server) as tap:
 
-        async def ask():
+        async def ask() -> tuple[str, str, bytes, list[str]]:
             import aiohttp
 
             async with aiohttp.ClientSession(tap.url) as session:
@@ -392,8 +405,8 @@ def test_the_server_speaks_each_way_to_anybody():
 # --- figures
 
 
-def test_what_a_message_costs_and_how_ways_compare():
-    def way(name, up, down, times, wall):
+def test_what_a_message_costs_and_how_ways_compare() -> None:
+    def way(name: str, up: float, down: float, times: tuple[float, ...], wall: float) -> RequestWay:
         return RequestWay(name, 1, 1, 0, up, down, 5, first=0.1, times=times, wall=wall, lost=0, overtaken=0)
 
     ways = [
@@ -414,8 +427,8 @@ def test_what_a_message_costs_and_how_ways_compare():
 # --- the race, without a browser
 
 
-def test_the_race_runs_from_a_cell_and_prints_what_came():
-    async def race():
+def test_the_race_runs_from_a_cell_and_prints_what_came() -> None:
+    async def race() -> tuple[Race, PushComparison]:
         race = Race(4, gap=0.15, poll_every=0.3, seed=1)
         assert repr(race).splitlines()[0] == "Race: not started"
         result = await race.run()
@@ -434,7 +447,7 @@ def test_the_race_runs_from_a_cell_and_prints_what_came():
     race.close()
 
 
-def test_closing_a_race_breaks_it_off():
+def test_closing_a_race_breaks_it_off() -> None:
     race = Race(100, gap=1)
     with nothing_left():
         race.start()
@@ -448,7 +461,7 @@ def test_closing_a_race_breaks_it_off():
         race.result  # noqa: B018
 
 
-def test_a_race_has_at_most_200_events():
+def test_a_race_has_at_most_200_events() -> None:
     with pytest.raises(ValueError, match="1 to 200"):
         Race(201)
 
@@ -457,9 +470,9 @@ def test_a_race_has_at_most_200_events():
 
 
 @pytest.fixture
-def shown(monkeypatch):
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What a notebook shows."""
-    shown = []
+    shown: list[object] = []
     monkeypatch.setattr(progress, "display", shown.append)
     monkeypatch.setattr(progress, "in_a_notebook", lambda: True)
     return shown
@@ -468,7 +481,9 @@ def shown(monkeypatch):
 measure = run.comparison("measure", Measuring)
 
 
-def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(shown, monkeypatch):
+def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(
+    shown: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = []
     monkeypatch.setattr(progress.ProgressBar, "close", lambda bar: values.append(bar.value))
     assert asyncio.run(measure(half_way)) == 7
@@ -479,13 +494,13 @@ def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(shown, monkeypat
     assert values == [50, 0]
 
 
-def test_outside_a_notebook_there_is_no_bar(shown, monkeypatch):
+def test_outside_a_notebook_there_is_no_bar(shown: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "in_a_notebook", lambda: False)
     assert asyncio.run(measure(half_way)) == 7
     assert shown == []
 
 
-def test_a_comparison_is_one_function_with_the_options_of_its_run():
+def test_a_comparison_is_one_function_with_the_options_of_its_run() -> None:
     assert helpers.compare_push is compare_push
     assert compare_push.__name__ == "compare_push"
     assert list(inspect.signature(compare_push).parameters) == list(inspect.signature(PushRun).parameters)

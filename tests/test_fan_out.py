@@ -10,19 +10,22 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from shared import nothing_left, takes_at_most, wait_until
-from websockets.asyncio.server import broadcast, serve
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from benchmarks.tagged_cells import run_tagged_cells
 from helpers import compare_fan_out, one_never_reads
 from helpers.background.lifetime import BackgroundError, HandlerFailedError
 from helpers.background.server import BackgroundServer
+from helpers.background.serving import Handler
 from helpers.clients.mute import mute
 from helpers.clients.raw_client import NotOpenedError, RawClient, named
 from helpers.experiments.children.reach_everybody import FanOut, _Listener
@@ -66,7 +69,7 @@ async def room(connection):
 """
 
 
-async def plain(connection):
+async def plain(connection: ServerConnection) -> None:
     members[connection] = None
     try:
         async for message in connection:
@@ -75,7 +78,7 @@ async def plain(connection):
         del members[connection]
 
 
-async def one_by_one(connection):
+async def one_by_one(connection: ServerConnection) -> None:
     members[connection] = None
     try:
         async for message in connection:
@@ -85,7 +88,7 @@ async def one_by_one(connection):
         del members[connection]
 
 
-async def skips_the_third(connection):
+async def skips_the_third(connection: ServerConnection) -> None:
     members[connection] = None
     try:
         async for message in connection:
@@ -94,7 +97,7 @@ async def skips_the_third(connection):
         del members[connection]
 
 
-async def forgets_the_speaker(connection):
+async def forgets_the_speaker(connection: ServerConnection) -> None:
     members[connection] = None
     try:
         async for message in connection:
@@ -103,18 +106,18 @@ async def forgets_the_speaker(connection):
         del members[connection]
 
 
-async def never_answers(connection):
+async def never_answers(connection: ServerConnection) -> None:
     async for _ in connection:
         pass
 
 
-async def never_stops_talking_nonsense(connection):
+async def never_stops_talking_nonsense(connection: ServerConnection) -> None:
     while True:
         await connection.send("tick")
         await asyncio.sleep(0.05)
 
 
-async def fails_on_the_fifth(connection):
+async def fails_on_the_fifth(connection: ServerConnection) -> None:
     members[connection] = 0
     try:
         async for message in connection:
@@ -126,7 +129,7 @@ async def fails_on_the_fifth(connection):
         del members[connection]
 
 
-async def closes_after_five(connection):
+async def closes_after_five(connection: ServerConnection) -> None:
     members[connection] = 0
     try:
         async for message in connection:
@@ -138,7 +141,7 @@ async def closes_after_five(connection):
         del members[connection]
 
 
-async def takes_four(connection):
+async def takes_four(connection: ServerConnection) -> None:
     if len(members) == 4:
         await connection.close(1013, "four are enough")
         return
@@ -146,7 +149,7 @@ async def takes_four(connection):
 
 
 @pytest.fixture
-def room(tmp_path):
+def room(tmp_path: Path) -> Handler:
     """The handler of a notebook with tagged cells, as chapter 05 has them."""
     cells = [(STAND_IN, ["room"]), ("raise SystemExit", []), (GUARD, ["fold", "room"]), (ROOM, ["room"])]
     notebook = {
@@ -160,21 +163,22 @@ def room(tmp_path):
     }
     path = tmp_path / "05_a_room.ipynb"
     path.write_text(json.dumps(notebook), "utf-8")
-    return run_tagged_cells(path, "room")["room"]
+    handler: Handler = run_tagged_cells(path, "room")["room"]
+    return handler
 
 
-def fan_out(served, **options):
+def fan_out(served: Mapping[str, Any], **options: Any) -> FanOutComparison:
     return asyncio.run(compare_fan_out(served, **{"clients": [5], "messages": 3, **options}))
 
 
-def watch(server, **options):
+def watch(server: Any, **options: Any) -> NeverReads:
     return asyncio.run(one_never_reads(server, **{"seconds": 1, **options}))
 
 
-def what_all_raise(measurements):
+def what_all_raise(measurements: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
     """Make measurements that wait, all at the same time; what each returns or raises."""
 
-    async def all_of_them():
+    async def all_of_them() -> list[Any]:
         return await asyncio.gather(*measurements, return_exceptions=True)
 
     return asyncio.run(all_of_them())
@@ -183,7 +187,7 @@ def what_all_raise(measurements):
 # --- fan-out
 
 
-def test_every_message_reaches_all_of_10_100_and_1000():
+def test_every_message_reaches_all_of_10_100_and_1000() -> None:
     with takes_at_most(60):  # 4 s alone on two cores
         result = fan_out({"one by one": one_by_one, "broadcast()": plain}, clients=[10, 100, 1000])
     assert result.clients == [10, 100, 1000]
@@ -196,12 +200,14 @@ def test_every_message_reaches_all_of_10_100_and_1000():
         "broadcast(): every message reached 10 of 10, 100 of 100, 1,000 of 1,000",
     ]
     slow, quick = result["broadcast()"][1000].median, result["broadcast()"][10].median
+    assert slow is not None
+    assert quick is not None
     assert slow > 5 * quick  # a hundred times as many, some twenty microseconds each
     assert result.ratio("broadcast()", "broadcast()") == 1
     assert (result.troubles, result.note) == ([], "")
 
 
-def test_a_skipped_client_and_a_speaker_that_hears_nothing_itself_are_told():
+def test_a_skipped_client_and_a_speaker_that_hears_nothing_itself_are_told() -> None:
     with takes_at_most(60):
         result = fan_out(
             {"skips": skips_the_third, "others": forgets_the_speaker, "plain": plain},
@@ -225,7 +231,7 @@ def test_a_skipped_client_and_a_speaker_that_hears_nothing_itself_are_told():
         result.ratio("skips", "plain", 8)
 
 
-def test_a_server_that_reaches_nobody_is_an_error_in_bounded_time():
+def test_a_server_that_reaches_nobody_is_an_error_in_bounded_time() -> None:
     silent = [never_answers, never_stops_talking_nonsense]
     with nothing_left(), takes_at_most(60):
         problems = what_all_raise(
@@ -237,13 +243,14 @@ def test_a_server_that_reaches_nobody_is_an_error_in_bounded_time():
         assert words in str(problem)
 
 
-def test_the_line_of_a_handler_that_fails_is_told():
+def test_the_line_of_a_handler_that_fails_is_told() -> None:
     with nothing_left(), pytest.raises(HandlerFailedError, match="LookupError: the fifth") as raised:
         fan_out({"fails": fails_on_the_fifth}, messages=10)
+    assert raised.value.__cause__ is not None
     assert 'raise LookupError("the fifth")' in "".join(raised.value.__cause__.__notes__)
 
 
-def test_a_server_that_closes_connections_is_told_with_code_and_reason():
+def test_a_server_that_closes_connections_is_told_with_code_and_reason() -> None:
     result = fan_out({"closes": closes_after_five, "takes four": takes_four}, clients=[3, 6], messages=10)
     assert result["closes"][3].trouble == "the server closed 1 of 3 connections (1013 five are enough)"
     assert 0 < len(result["closes"][3].times) < 10
@@ -252,10 +259,10 @@ def test_a_server_that_closes_connections_is_told_with_code_and_reason():
     assert f"takes four: {result['takes four'][6].trouble}" in result.troubles
 
 
-def test_a_refused_handshake_and_nobody_there_are_told():
+def test_a_refused_handshake_and_nobody_there_are_told() -> None:
     with nothing_left(), pytest.raises(BackgroundError, match=r"no more: .*HTTP 403"):
 
-        async def refused():
+        async def refused() -> None:
             async with serve(
                 plain, "127.0.0.1", 0, process_request=lambda connection, _: connection.respond(403, "no")
             ) as server:
@@ -269,7 +276,7 @@ def test_a_refused_handshake_and_nobody_there_are_told():
         fan_out({"nobody": f"ws://127.0.0.1:{port}"})
 
 
-def test_a_running_server_is_taken_by_its_address_or_itself():
+def test_a_running_server_is_taken_by_its_address_or_itself() -> None:
     with BackgroundServer(plain, where="process") as server:
         result = fan_out({"address": server.url, "server": server, "handler": plain})
         assert all(way.whole for way in result)
@@ -277,13 +284,13 @@ def test_a_running_server_is_taken_by_its_address_or_itself():
         wait_until(lambda: sum("closed: 1000" in entry.text for entry in server.log) == 10)  # politely
 
 
-def test_pings_are_answered_and_frames_are_told_apart():
+def test_pings_are_answered_and_frames_are_told_apart() -> None:
     class Client:
-        def answer_ping(self, payload):
+        def answer_ping(self, payload: bytes) -> None:
             ponged.append(payload)
 
     ponged: list[bytes] = []
-    listener = _Listener(Client())
+    listener = _Listener(Client())  # type: ignore[arg-type]
     assert listener.whole_frames(b"\x81\x02hi\x89\x01") == b"\x81\x02hi"
     assert listener.whole_frames(b"p\x81") == b"\x89\x01p"
     assert ponged == [b"p"]
@@ -308,12 +315,12 @@ def test_pings_are_answered_and_frames_are_told_apart():
         ({"against": "pigeon"}, "against must be one of 'plain', not 'pigeon'"),
     ],
 )
-def test_wrong_arguments_of_fan_out(options, words):
+def test_wrong_arguments_of_fan_out(options: dict[str, Any], words: str) -> None:
     with nothing_left(0), pytest.raises(ValueError, match=words):
         fan_out({"plain": plain}, **options)
 
 
-def test_wrong_servers():
+def test_wrong_servers() -> None:
     with nothing_left(0):
         with pytest.raises(ValueError, match="at least one"):
             fan_out({})
@@ -323,7 +330,7 @@ def test_wrong_servers():
             fan_out({"a": 3})
 
 
-def test_what_fits_under_a_limit_of_open_files():
+def test_what_fits_under_a_limit_of_open_files() -> None:
     assert affordable([1000, 10, 100], 4, 10_240) == ([10, 100, 1000], "")
     fits, words = affordable([10, 100, 1000], 4, 1024)
     assert fits == [10, 100, 240]
@@ -332,7 +339,7 @@ def test_what_fits_under_a_limit_of_open_files():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
-def test_the_limit_of_open_files_is_raised_or_kept_and_said():
+def test_the_limit_of_open_files_is_raised_or_kept_and_said() -> None:
     program = """
 import asyncio, resource
 from helpers import compare_fan_out
@@ -353,7 +360,7 @@ for limits in [(96, 512), (128, 128)]:  # both processes raise the soft limit, i
     ], done.stderr
 
 
-def test_figures_by_name_as_table_and_as_picture():
+def test_figures_by_name_as_table_and_as_picture() -> None:
     ways = {
         "a": FanOutWay("a", [FanOut(10, 10, (0.002, 0.004, 0.003)), FanOut(1000, 999, ())]),
         "b <i>": FanOutWay("b <i>", [FanOut(10, 10, (0.001, 0.001, 0.001))]),
@@ -372,12 +379,16 @@ def test_figures_by_name_as_table_and_as_picture():
         result["c"]
 
 
-def test_it_can_be_broken_off_and_leaves_nothing():
-    async def break_off():
+def test_it_can_be_broken_off_and_leaves_nothing() -> None:
+    async def break_off() -> None:
         begun = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def begins(share: float) -> None:
+            loop.call_soon_threadsafe(begun.set)
+
         run = FanOutRun({"plain": plain}, clients=[1000], messages=1000)  # a minute
-        measuring = asyncio.create_task(run.run(lambda _: loop.call_soon_threadsafe(begun.set)))
+        measuring = asyncio.create_task(run.run(begins))
         await asyncio.wait_for(begun.wait(), 30)
         measuring.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -391,7 +402,7 @@ def test_it_can_be_broken_off_and_leaves_nothing():
 # --- one never reads
 
 
-def test_a_loop_that_waits_stops_for_all():
+def test_a_loop_that_waits_stops_for_all() -> None:
     seen = watch(one_by_one, seconds=2)
     assert seen.stalled
     assert seen.silence > STALLED
@@ -404,22 +415,25 @@ def test_a_loop_that_waits_stops_for_all():
     assert "never, watched for" in repr(seen)
 
 
-def test_broadcast_goes_on_and_its_memory_grows():
+def test_broadcast_goes_on_and_its_memory_grows() -> None:
     seen = watch(plain, seconds=3, rate=400)
     assert seen.facts() == "the healthy clients got every message; the one that never reads was not cut"
     assert seen.got == (seen.sent,) * 3
+    assert seen.grown is not None
     assert seen.grown > 0.5 * seen.sent * 4000  # some goes into the socket, and noise
 
 
-def test_the_guard_cuts_the_mute_one_and_nobody_else(room):
+def test_the_guard_cuts_the_mute_one_and_nobody_else(room: Handler) -> None:
     seen = watch(room, seconds=2)
     assert seen.facts() == "the healthy clients got every message; the one that never reads was cut"
+    assert seen.cut_after is not None
     assert seen.cut_after > 0
     assert seen.gone == ()
+    assert seen.grown is not None
     assert seen.grown < 4 * 2**20
 
 
-async def cuts_the_third(connection):
+async def cuts_the_third(connection: ServerConnection) -> None:
     members[connection] = None
     try:
         async for message in connection:
@@ -430,14 +444,14 @@ async def cuts_the_third(connection):
         del members[connection]
 
 
-def test_a_healthy_client_that_is_disconnected_is_told():
+def test_a_healthy_client_that_is_disconnected_is_told() -> None:
     seen = watch(cuts_the_third)
     assert seen.facts().startswith("the server disconnected healthy clients; ")
     assert (len(seen.gone), seen.got[2] < 100, seen.got[0]) == (1, True, seen.sent)
     assert "a healthy client was disconnected: ConnectionClosedError" in repr(seen)
 
 
-def test_a_server_by_its_address_is_watched_and_left_running():
+def test_a_server_by_its_address_is_watched_and_left_running() -> None:
     with BackgroundServer(plain, where="process") as server:
         seen = watch(server.url)
         assert server.running
@@ -445,7 +459,7 @@ def test_a_server_by_its_address_is_watched_and_left_running():
     assert seen.grown is not None
 
 
-def test_clients_that_don_t_hear_each_other_are_an_error():
+def test_clients_that_don_t_hear_each_other_are_an_error() -> None:
     heard = {never_answers: "0 of 3", forgets_the_speaker: "2 of 3"}
     with nothing_left(), takes_at_most(30):
         problems = what_all_raise(one_never_reads(handler, seconds=1) for handler in heard)
@@ -454,8 +468,8 @@ def test_clients_that_don_t_hear_each_other_are_an_error():
         assert f"{words} healthy clients" in str(problem)
 
 
-def test_a_message_that_the_server_refuses_is_an_error_in_words():
-    async def refuses():
+def test_a_message_that_the_server_refuses_is_an_error_in_words() -> None:
+    async def refuses() -> None:
         async with serve(plain, "127.0.0.1", 0, max_size=1000) as server:
             port = server.sockets[0].getsockname()[1]
             await one_never_reads(f"ws://127.0.0.1:{port}", seconds=1)
@@ -464,14 +478,14 @@ def test_a_message_that_the_server_refuses_is_an_error_in_words():
         asyncio.run(refuses())
 
 
-def test_wrong_arguments_of_never_reads():
+def test_wrong_arguments_of_never_reads() -> None:
     with nothing_left(0):
         for options in ({"seconds": 0.1}, {"healthy": 0}, {"size": 1}, {"rate": 0}):
             with pytest.raises(ValueError, match=next(iter(options))):
                 watch(plain, **options)
 
 
-def test_what_cannot_be_known_is_said():
+def test_what_cannot_be_known_is_said() -> None:
     seen = NeverReads(3, False, 600, (600, 590), 0.2, (), None, None)
     assert seen.facts() == (
         "the healthy clients missed messages; the one that never reads may have been cut: "
@@ -484,19 +498,20 @@ def test_what_cannot_be_known_is_said():
 
 
 @pytest.mark.parametrize("pieces", [(1, 0), (2, 0), (-4, 0), (-1, 0), (0, 2)])
-def test_what_comes_with_the_answer_stays_in_the_socket(pieces):
+def test_what_comes_with_the_answer_stays_in_the_socket(pieces: tuple[int, int]) -> None:
     """However the answer and the first frame are cut: a negative cut is before the answer's end."""
     cut, beyond = pieces
     with socket.create_server(("127.0.0.1", 0)) as listening:
         answered = threading.Event()
 
-        def answer():
+        def answer() -> None:
             peer, _ = listening.accept()
             with peer:
                 request = peer.recv(4096)
                 protocol = ServerProtocol()
                 protocol.receive_data(request)
                 (upgrade,) = protocol.events_received()
+                assert isinstance(upgrade, Request)
                 protocol.send_response(protocol.accept(upgrade))
                 said = b"".join(protocol.data_to_send())
                 at = len(said) + beyond if cut == 0 else cut % len(said)
@@ -518,11 +533,11 @@ def test_what_comes_with_the_answer_stays_in_the_socket(pieces):
         thread.join(5)
 
 
-def test_a_mute_client_takes_little_and_its_rest_stays_with_the_server():
-    async def speak():
+def test_a_mute_client_takes_little_and_its_rest_stays_with_the_server() -> None:
+    async def speak() -> int:
         sizes = []
 
-        async def handler(connection):
+        async def handler(connection: ServerConnection) -> None:
             broadcast([connection], "x" * 500_000)
             while connection.transport.get_write_buffer_size() not in sizes:
                 sizes.append(connection.transport.get_write_buffer_size())
@@ -542,7 +557,7 @@ def test_a_mute_client_takes_little_and_its_rest_stays_with_the_server():
     assert asyncio.run(speak()) > 200_000
 
 
-def test_a_raw_client_says_why_it_was_not_opened():
+def test_a_raw_client_says_why_it_was_not_opened() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = RawClient(f"ws://127.0.0.1:{silent.getsockname()[1]}")
         peer, _ = silent.accept()
@@ -556,7 +571,7 @@ def test_a_raw_client_says_why_it_was_not_opened():
             client.complete()
 
 
-def test_names_go_into_the_query():
+def test_names_go_into_the_query() -> None:
     assert named("ws://a:1", "Ann") == "ws://a:1/?name=Ann"
     assert named("ws://a:1/ws?room=x&name=B", "A n") == "ws://a:1/ws?room=x&name=A+n"
 
@@ -564,7 +579,7 @@ def test_names_go_into_the_query():
 # --- the notebook's room
 
 
-def test_tagged_cells_run_in_order_and_only_they(room, tmp_path):
+def test_tagged_cells_run_in_order_and_only_they(room: Handler, tmp_path: Path) -> None:
     result = fan_out({"room": room})
     assert result["room"].whole
     with pytest.raises(ValueError, match=r"05_a_room.ipynb has no code cell with the tag 'hall'"):

@@ -8,11 +8,13 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from shared import (
     PLACES,
+    Place,
     echo,
     nothing_left,
     says,
@@ -21,22 +23,24 @@ from shared import (
     wait_until,
     ws_by_hand,
 )
+from websockets.asyncio.server import ServerConnection
 
 from helpers.background.lifetime import BlockedLoopWarning
 from helpers.background.server import BackgroundServer
+from helpers.background.serving import Handler
 
 
-async def spin(connection):
+async def spin(connection: ServerConnection) -> None:
     while True:
         pass
 
 
-async def doze(connection):
+async def doze(connection: ServerConnection) -> None:
     time.sleep(3)  # noqa: ASYNC251 - the mistake
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_a_handler_without_await_is_named_and_broken_off(where):
+def test_a_handler_without_await_is_named_and_broken_off(where: Place) -> None:
     with nothing_left():
         server = BackgroundServer(spin, where=where).start()
         peer = ws_by_hand(server.port)
@@ -47,7 +51,7 @@ def test_a_handler_without_await_is_named_and_broken_off(where):
 
 
 @pytest.fixture
-def over():
+def over() -> Iterator[threading.Event]:
     """Ends the loop that catches everything, so that no thread goes on beside the other tests."""
     over, before = threading.Event(), set(threading.enumerate())
     yield over
@@ -57,14 +61,14 @@ def over():
         assert not thread.is_alive()
 
 
-def catches_everything(over):
-    """A handler that nothing ends; `while not over.is_set()` would have a gap, with Python 3.13."""
+def catches_everything(over: Callable[[], bool]) -> Handler:
+    """A handler that nothing ends; `while not over()` would have a gap, with Python 3.13."""
 
-    async def catch_everything(connection):
+    async def catch_everything(connection: ServerConnection) -> None:
         while True:
             try:
                 while True:
-                    if over.is_set():
+                    if over():
                         return
             except BaseException:
                 pass
@@ -73,8 +77,10 @@ def catches_everything(over):
 
 
 @pytest.mark.parametrize("where", ["shared", "own"])
-def test_a_handler_that_catches_everything_is_left_behind_and_the_reader_told(over, where):
-    server = BackgroundServer(catches_everything(over), where=where).start()
+def test_a_handler_that_catches_everything_is_left_behind_and_the_reader_told(
+    over: threading.Event, where: Place
+) -> None:
+    server = BackgroundServer(catches_everything(over.is_set), where=where).start()
     peer = ws_by_hand(server.port)
     wait_until(lambda: says(server, "blocked at line"))
     with takes_at_most(5), pytest.warns(BlockedLoopWarning, match="catch_everything.*restart the kernel"):
@@ -84,8 +90,8 @@ def test_a_handler_that_catches_everything_is_left_behind_and_the_reader_told(ov
     peer.close()
 
 
-def test_that_is_told_as_well_when_the_cell_is_run_again(over):
-    first = BackgroundServer(catches_everything(over), name="clings").start()
+def test_that_is_told_as_well_when_the_cell_is_run_again(over: threading.Event) -> None:
+    first = BackgroundServer(catches_everything(over.is_set), name="clings").start()
     peer = ws_by_hand(first.port)
     wait_until(lambda: says(first, "blocked at line"))
     second = BackgroundServer(echo, name="clings").start()
@@ -96,13 +102,9 @@ def test_that_is_told_as_well_when_the_cell_is_run_again(over):
     peer.close()
 
 
-def test_a_process_takes_what_catches_everything_with_it():
-    class Never:
-        def is_set(self):
-            return False
-
+def test_a_process_takes_what_catches_everything_with_it() -> None:
     with nothing_left():
-        server = BackgroundServer(catches_everything(Never()), where="process").start()
+        server = BackgroundServer(catches_everything(lambda: False), where="process").start()
         peer = ws_by_hand(server.port)
         wait_until(lambda: says(server, "blocked at line"))
         with pytest.warns(BlockedLoopWarning, match="catch_everything") as warned, takes_at_most(5):
@@ -111,7 +113,7 @@ def test_a_process_takes_what_catches_everything_with_it():
     assert "restart" not in str(warned[0].message)
 
 
-def test_a_thread_that_is_left_behind_does_not_keep_the_kernel_from_ending(tmp_path):
+def test_a_thread_that_is_left_behind_does_not_keep_the_kernel_from_ending(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
@@ -148,7 +150,7 @@ def test_a_thread_that_is_left_behind_does_not_keep_the_kernel_from_ending(tmp_p
     assert "restart the kernel" in done.stderr
 
 
-def test_breaking_off_one_server_leaves_the_others_on_its_loop():
+def test_breaking_off_one_server_leaves_the_others_on_its_loop() -> None:
     with BackgroundServer(echo) as other:
         server = BackgroundServer(spin).start()
         peer = ws_by_hand(server.port)
@@ -162,7 +164,7 @@ def test_breaking_off_one_server_leaves_the_others_on_its_loop():
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_a_handler_that_sleeps_in_c_frees_its_port_at_once(where):
+def test_a_handler_that_sleeps_in_c_frees_its_port_at_once(where: Place) -> None:
     server = BackgroundServer(doze, where=where).start()
     peer = ws_by_hand(server.port)
     wait_until(lambda: says(server, "blocked at line"))
@@ -174,7 +176,7 @@ def test_a_handler_that_sleeps_in_c_frees_its_port_at_once(where):
     wait_until(lambda: not any("watchdog" in thread.name for thread in threading.enumerate()))
 
 
-def test_blocking_is_warned_about_each_time():
+def test_blocking_is_warned_about_each_time() -> None:
     """Python shows a warning once a line; a cell that is run again must show it again."""
     program = """if True:
         from helpers.background.server import BackgroundServer

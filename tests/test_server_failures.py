@@ -8,10 +8,12 @@ import socket
 import threading
 import traceback
 import warnings
+from typing import Any
 
 import pytest
 from shared import (
     PLACES,
+    Place,
     echo,
     rubbish_in_a_frame,
     says,
@@ -22,32 +24,34 @@ from shared import (
     ws_by_hand,
 )
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from helpers.background.lifetime import HandlerFailedError
 from helpers.background.server import BackgroundServer
+from helpers.background.serving import Handler
 
 # --- what a handler raises
 
 
-async def fails(connection):
+async def fails(connection: ServerConnection) -> None:
     await connection.recv()
     raise ValueError("no such room")
 
 
 @pytest.mark.parametrize("where", ["shared", "process"])
 @pytest.mark.parametrize("show", ["url", "check", "stop", "with", "async with"])
-def test_a_failure_is_shown_once_with_its_line(where, show):
+def test_a_failure_is_shown_once_with_its_line(where: Place, show: str) -> None:
     server = BackgroundServer(fails, where=where)
 
-    def go_wrong():
+    def go_wrong() -> None:
         with sync_connect(server.url) as client:
             client.send("x")
             with pytest.raises(ConnectionClosed, match="1011"):
                 client.recv(timeout=5)
         wait_until(lambda: says(server, "the handler failed"))
 
-    async def beside():
+    async def beside() -> None:
         async with server:
             await asyncio.to_thread(go_wrong)
 
@@ -67,7 +71,7 @@ def test_a_failure_is_shown_once_with_its_line(where, show):
     server.stop()
 
 
-def test_several_failures_are_counted_and_a_failure_beside_another_is_noted():
+def test_several_failures_are_counted_and_a_failure_beside_another_is_noted() -> None:
     server = BackgroundServer(fails)
     with pytest.raises(KeyError) as caught, server:
         url = server.url
@@ -82,23 +86,18 @@ def test_several_failures_are_counted_and_a_failure_beside_another_is_noted():
     server.check()
 
 
-async def wait_in_a_group(connection):
+async def wait_in_a_group(connection: ServerConnection) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(connection.recv())
-        group.create_task(connection.recv_streaming().__anext__())
 
 
-async def read_once(connection):
+async def read_once(connection: ServerConnection) -> None:
     await connection.recv()
 
 
 @pytest.mark.parametrize("handler", [read_once, echo, wait_in_a_group])
-def test_the_end_of_its_own_connection_is_no_failure(handler):
-    async def in_a_group(connection):
-        async with asyncio.TaskGroup() as group:
-            group.create_task(connection.recv())
-
-    with BackgroundServer(in_a_group if handler is wait_in_a_group else handler) as server:
+def test_the_end_of_its_own_connection_is_no_failure(handler: Handler) -> None:
+    with BackgroundServer(handler) as server:
         tcp_peer = ws_by_hand(server.port)
         with sync_connect(server.url):
             pass
@@ -107,10 +106,10 @@ def test_the_end_of_its_own_connection_is_no_failure(handler):
         server.check()
 
 
-def test_the_end_of_another_connection_is_a_failure():
+def test_the_end_of_another_connection_is_a_failure() -> None:
     with BackgroundServer(echo, name="other") as other:
 
-        async def relays(connection):
+        async def relays(connection: ServerConnection) -> None:
             async with connect(other.url, proxy=None) as upstream:
                 await upstream.close()
                 await upstream.recv()
@@ -122,27 +121,27 @@ def test_the_end_of_another_connection_is_a_failure():
             server.stop()
 
 
-async def exits(connection):
+async def exits(connection: ServerConnection) -> None:
     raise SystemExit(3)
 
 
-async def interrupts(connection):
+async def interrupts(connection: ServerConnection) -> None:
     raise KeyboardInterrupt
 
 
-async def is_cancelled(connection):
+async def is_cancelled(connection: ServerConnection) -> None:
     raise asyncio.CancelledError("by myself")
 
 
-async def gives_up(connection):
+async def gives_up(connection: ServerConnection) -> None:
     raise GeneratorExit
 
 
-async def fails_in_a_group(connection):
+async def fails_in_a_group(connection: ServerConnection) -> None:
     raise BaseExceptionGroup("two", [ValueError("one"), GeneratorExit()])
 
 
-RAISES = {
+RAISES: dict[Handler, str] = {
     exits: "SystemExit: 3, which would end the loop",
     interrupts: "KeyboardInterrupt, which would end the loop",
     is_cancelled: "CancelledError: by myself",
@@ -153,7 +152,7 @@ RAISES = {
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("handler", RAISES)
-def test_whatever_a_handler_raises_is_a_failure_and_the_loop_lives(where, handler):
+def test_whatever_a_handler_raises_is_a_failure_and_the_loop_lives(where: Place, handler: Handler) -> None:
     server = BackgroundServer(handler, where=where).start()
     url = server.url
     for _ in range(2):
@@ -166,16 +165,16 @@ def test_whatever_a_handler_raises_is_a_failure_and_the_loop_lives(where, handle
 
 
 class Unspeakable(Exception):
-    def __init__(self, one, two):
+    def __init__(self, one: object, two: object) -> None:
         self.lock = threading.Lock()
 
-    def __str__(self):
+    def __str__(self) -> str:
         raise RuntimeError("not even my words")
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_an_exception_that_can_not_be_spoken_or_copied_is_kept(where):
-    async def handler(connection):
+def test_an_exception_that_can_not_be_spoken_or_copied_is_kept(where: Place) -> None:
+    async def handler(connection: ServerConnection) -> None:
         raise Unspeakable(1, 2)
 
     server = BackgroundServer(handler, where=where).start()
@@ -186,7 +185,7 @@ def test_an_exception_that_can_not_be_spoken_or_copied_is_kept(where):
         server.stop()
 
 
-def test_a_failure_of_a_replaced_server_is_told_by_the_next():
+def test_a_failure_of_a_replaced_server_is_told_by_the_next() -> None:
     server = BackgroundServer(fails).start()
     with sync_connect(server.url) as client:
         client.send("x")
@@ -201,19 +200,19 @@ def test_a_failure_of_a_replaced_server_is_told_by_the_next():
 # --- how connections end
 
 
-async def one_is_enough(connection):
+async def one_is_enough(connection: ServerConnection) -> None:
     await connection.recv()
     await connection.close(4001, "one message is enough")
 
 
-def close_frame(code, reason=b""):
+def close_frame(code: int, reason: bytes = b"") -> bytes:
     return bytes([0x88, 0x80 | (2 + len(reason)), 0, 0, 0, 0]) + code.to_bytes(2, "big") + reason
 
 
 HELLO = b"\x81\x80\x00\x00\x00\x00"  # an empty message
 
 
-def next_opcode(peer):
+def next_opcode(peer: socket.socket) -> int:
     """The opcode of the next frame, which is short and whole."""
     with peer.makefile("rb", buffering=0) as stream:
         first, length = stream.read(1), stream.read(1)
@@ -232,8 +231,10 @@ def next_opcode(peer):
         (one_is_enough, HELLO, close_frame(4003, b"bye"), "4003 (bye); sent 4001 (one message is enough)"),
     ],
 )
-def test_a_close_is_told_as_both_sides_saw_it(handler, sends, answers, words):
-    keepalive = {} if sends else {"ping_interval": 0.1, "ping_timeout": 0.1}
+def test_a_close_is_told_as_both_sides_saw_it(
+    handler: Handler, sends: bytes, answers: bytes, words: str
+) -> None:
+    keepalive: dict[str, Any] = {} if sends else {"ping_interval": 0.1, "ping_timeout": 0.1}
     with BackgroundServer(handler, close_timeout=5 if answers else 0.2, **keepalive) as server:
         with ws_by_hand(server.port) as peer:
             peer.sendall(sends)
@@ -260,7 +261,9 @@ def test_a_close_is_told_as_both_sides_saw_it(handler, sends, answers, words):
         (b"", "a peer did not complete the handshake"),
     ],
 )
-def test_rubbish_becomes_an_event_and_nothing_red(where, rubbish, words, capfd):
+def test_rubbish_becomes_an_event_and_nothing_red(
+    where: Place, rubbish: bytes, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with BackgroundServer(echo, where=where) as server:
         with tcp(server.port) as peer:
             peer.sendall(rubbish)
@@ -274,7 +277,7 @@ def test_rubbish_becomes_an_event_and_nothing_red(where, rubbish, words, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_rubbish_after_the_handshake_is_an_event(capfd):
+def test_rubbish_after_the_handshake_is_an_event(capfd: pytest.CaptureFixture[str]) -> None:
     with BackgroundServer(echo) as server:
         peer = rubbish_in_a_frame(server)
         peer.close()
@@ -282,8 +285,8 @@ def test_rubbish_after_the_handshake_is_an_event(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_task_that_nobody_awaits_is_an_event_and_no_blocked_loop(capfd):
-    async def handler(connection):
+def test_a_task_that_nobody_awaits_is_an_event_and_no_blocked_loop(capfd: pytest.CaptureFixture[str]) -> None:
+    async def handler(connection: ServerConnection) -> None:
         asyncio.get_running_loop().call_soon(lambda: 1 / 0)
         await connection.send("done")
 

@@ -7,11 +7,14 @@ import contextlib
 import functools
 import socket
 import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import websockets.sync.client
 from shared import (
     PLACES,
+    Place,
     echo,
     nothing_left,
     says,
@@ -20,16 +23,19 @@ from shared import (
     ws_by_hand,
 )
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from helpers.background.lifetime import BackgroundError
 from helpers.background.server import BackgroundServer
+from helpers.background.serving import Handler
 
 # --- start and stop
 
 
 @pytest.mark.parametrize(("where", "times"), [("shared", 100), ("own", 100), ("process", 4)])
-def test_start_and_stop_many_times_leaves_nothing(where, times):
+def test_start_and_stop_many_times_leaves_nothing(where: Place, times: int) -> None:
     server = BackgroundServer(echo, where=where)
     talk(server.start().url)
     server.stop()
@@ -45,8 +51,8 @@ def test_start_and_stop_many_times_leaves_nothing(where, times):
     assert ports == {server.port}
 
 
-def test_a_shared_loop_that_somebody_else_holds_keeps_no_task():
-    async def tasks():
+def test_a_shared_loop_that_somebody_else_holds_keeps_no_task() -> None:
+    async def tasks() -> int:
         return len(asyncio.all_tasks())
 
     with BackgroundServer(echo, name="holder") as holder:
@@ -61,14 +67,14 @@ def test_a_shared_loop_that_somebody_else_holds_keeps_no_task():
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_with_and_async_with(where):
+def test_with_and_async_with(where: Place) -> None:
     with nothing_left():
         with BackgroundServer(echo, where=where) as server:
             assert server.running
             assert talk(server.url) == "hi"
         assert not server.running
 
-        async def inside():
+        async def inside() -> None:
             async with (
                 BackgroundServer(echo, where=where) as server,
                 connect(server.url, proxy=None) as client,
@@ -80,8 +86,8 @@ def test_with_and_async_with(where):
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_small_messages_do_not_wait_for_the_acknowledgement_of_others(where):
-    async def tell(connection):
+def test_small_messages_do_not_wait_for_the_acknowledgement_of_others(where: Place) -> None:
+    async def tell(connection: ServerConnection) -> None:
         option = connection.transport.get_extra_info("socket").getsockopt(6, 1)  # IPPROTO_TCP, TCP_NODELAY
         await connection.send("at once" if option else "after the acknowledgement")
 
@@ -89,15 +95,15 @@ def test_small_messages_do_not_wait_for_the_acknowledgement_of_others(where):
         assert client.recv(timeout=10) == "at once"
 
 
-def test_a_burst_of_small_messages_is_decoded_in_pieces():
-    async def count(connection):
+def test_a_burst_of_small_messages_is_decoded_in_pieces() -> None:
+    async def count(connection: ServerConnection) -> None:
         queued = 0
         async for message in connection:
             queued = max(queued, len(connection.recv_messages.frames))
             if message == "how many at once?":
                 await connection.send(str(queued))
 
-    async def burst(url):
+    async def burst(url: str) -> int:
         async with connect(url, proxy=None, compression=None) as client:
             client.transport.write((b"\x81\x81" + bytes(4) + b"!") * 30_000)
             await client.send("x" * 500_000)
@@ -108,8 +114,8 @@ def test_a_burst_of_small_messages_is_decoded_in_pieces():
         assert 0 < asyncio.run(burst(server.url)) < 2000  # asyncio would read 36,000 at once
 
 
-def test_an_idle_connection_keeps_no_read_buffer():
-    async def kept(connection):
+def test_an_idle_connection_keeps_no_read_buffer() -> None:
+    async def kept(connection: ServerConnection) -> None:
         async for _ in connection:
             buffers = [value for value in vars(connection).values() if isinstance(value, bytearray)]
             await connection.send(str(sum(map(len, buffers))))
@@ -119,8 +125,8 @@ def test_an_idle_connection_keeps_no_read_buffer():
         assert client.recv(timeout=10) == "0"
 
 
-def test_async_with_gives_clients_on_the_callers_loop_their_time():
-    async def inside():
+def test_async_with_gives_clients_on_the_callers_loop_their_time() -> None:
+    async def inside() -> tuple[BackgroundServer, int | None]:
         async with BackgroundServer(echo) as server:
             client = await connect(server.url, proxy=None)
         await client.wait_closed()
@@ -132,7 +138,7 @@ def test_async_with_gives_clients_on_the_callers_loop_their_time():
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_the_same_name_takes_over_the_port_and_tells_the_clients(where):
+def test_the_same_name_takes_over_the_port_and_tells_the_clients(where: Place) -> None:
     first = BackgroundServer(echo, where=where, name="chat").start()
     clients = [sync_connect(first.url) for _ in range(3)]
     second = BackgroundServer(echo, where=where, name="chat").start()
@@ -151,7 +157,7 @@ def test_the_same_name_takes_over_the_port_and_tells_the_clients(where):
     third.stop()
 
 
-def test_the_same_name_on_a_fixed_port(unused_port):
+def test_the_same_name_on_a_fixed_port(unused_port: int) -> None:
     with contextlib.ExitStack() as peers:
         for _ in range(3):
             server = BackgroundServer(echo, port=unused_port).start()
@@ -161,13 +167,13 @@ def test_the_same_name_on_a_fixed_port(unused_port):
 
 
 @pytest.fixture
-def unused_port():
+def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+        return int(sock.getsockname()[1])
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_a_port_that_a_stranger_holds(where):
+def test_a_port_that_a_stranger_holds(where: Place) -> None:
     with nothing_left(), socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
         server = BackgroundServer(echo, where=where, port=port)
@@ -179,7 +185,7 @@ def test_a_port_that_a_stranger_holds(where):
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_a_port_that_one_of_ours_holds(where):
+def test_a_port_that_one_of_ours_holds(where: Place) -> None:
     with nothing_left(), BackgroundServer(echo, name="mine") as mine:
         with pytest.raises(BackgroundError, match=rf"port {mine.port} .*your own 'mine' holds it"):
             BackgroundServer(echo, where=where, name="other", port=mine.port).start()
@@ -187,26 +193,31 @@ def test_a_port_that_one_of_ours_holds(where):
 
 
 @pytest.mark.parametrize("where", ["shared", "process"])
-def test_a_host_that_is_not_here(where):
+def test_a_host_that_is_not_here(where: Place) -> None:
     with nothing_left(), pytest.raises(BackgroundError, match="must be an address of this machine") as caught:
         BackgroundServer(echo, where=where, host="192.0.2.1", port=4711).start()
     assert "while" not in str(caught.value)
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_an_option_that_does_not_exist_leaves_nothing(where):
+def test_an_option_that_does_not_exist_leaves_nothing(where: Place) -> None:
     with nothing_left(), pytest.raises((TypeError, BackgroundError), match="colour"):
         BackgroundServer(echo, where=where, colour="blue").start()
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_options_pass_through(where):
-    options = {"origins": ["https://a.example"], "subprotocols": ["chat"], "max_size": 10, "backlog": 5}
+def test_options_pass_through(where: Place) -> None:
+    options: dict[str, Any] = {
+        "origins": ["https://a.example"],
+        "subprotocols": ["chat"],
+        "max_size": 10,
+        "backlog": 5,
+    }
     with BackgroundServer(echo, where=where, **options) as server:
         with pytest.raises(InvalidStatus, match="403"):
             sync_connect(server.url)
         with websockets.sync.client.connect(
-            server.url, proxy=None, origin="https://a.example", subprotocols=["chat"]
+            server.url, proxy=None, origin=Origin("https://a.example"), subprotocols=[Subprotocol("chat")]
         ) as client:
             assert client.subprotocol == "chat"
             client.send("x" * 11)
@@ -214,7 +225,7 @@ def test_options_pass_through(where):
                 client.recv(timeout=5)
 
 
-def test_a_socket_of_ones_own_is_refused_in_words():
+def test_a_socket_of_ones_own_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match="host= and port= instead of sock="):
         BackgroundServer(echo, sock=None)
 
@@ -222,14 +233,14 @@ def test_a_socket_of_ones_own_is_refused_in_words():
 @pytest.mark.parametrize(
     ("host", "shown"), [("::1", "[::1]"), ("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")]
 )
-def test_the_url_can_be_connected_to(host, shown):
+def test_the_url_can_be_connected_to(host: str, shown: str) -> None:
     with BackgroundServer(echo, host=host) as server:
         assert server.url == f"ws://{shown}:{server.port}"
         assert talk(server.url) == "hi"
         assert server.url in repr(server)
 
 
-def test_start_twice_stop_twice_and_with_after_start():
+def test_start_twice_stop_twice_and_with_after_start() -> None:
     server = BackgroundServer(echo)
     assert server.start() is server.start()
     with pytest.raises(BackgroundError, match="is already running"), server:
@@ -240,14 +251,14 @@ def test_start_twice_stop_twice_and_with_after_start():
         _ = server.url
 
 
-def test_stop_from_many_threads_at_once():
+def test_stop_from_many_threads_at_once() -> None:
     with nothing_left():
         for where in ("shared", "own"):
             server = BackgroundServer(echo, where=where).start()
             peer = ws_by_hand(server.port)
-            failed = []
+            failed: list[BaseException] = []
 
-            def stop(server=server, failed=failed):
+            def stop(server: BackgroundServer = server, failed: list[BaseException] = failed) -> None:
                 try:
                     server.stop()
                 except BaseException as error:
@@ -267,35 +278,35 @@ def test_stop_from_many_threads_at_once():
 
 
 class Room:
-    async def __call__(self, connection):
+    async def __call__(self, connection: ServerConnection) -> None:
         await connection.send("room")
 
-    async def method(self, connection):
+    async def method(self, connection: ServerConnection) -> None:
         await connection.send("method")
 
 
-async def greets(greeting, connection):
+async def greets(greeting: str, connection: ServerConnection) -> None:
     await connection.send(greeting)
 
 
 class Handing:
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., Awaitable[None]]) -> None:
         self.function = function
 
-    def __call__(self, connection):
+    def __call__(self, connection: ServerConnection) -> Awaitable[None]:
         return self.function(connection)
 
 
-def with_a_greeting(function):
+def with_a_greeting(function: Callable[..., Awaitable[None]]) -> Handler:
     @functools.wraps(function)
-    async def inner(connection):
+    async def inner(connection: ServerConnection) -> None:
         await function("decorated", connection)
 
     return inner
 
 
-def handing_on(function):
-    def inner(connection, *arguments):
+def handing_on(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def inner(connection: ServerConnection, *arguments: object) -> Awaitable[None]:
         return function("handed on", connection)
 
     return inner
@@ -310,7 +321,7 @@ def handing_on(function):
         (Handing(Room()), "room"),
     ],
 )
-def test_handlers_that_hand_on_to_another_function(handler, answer):
+def test_handlers_that_hand_on_to_another_function(handler: Handler, answer: str) -> None:
     """`functools.wraps` tells the other function's arguments, which aren't the handler's."""
     with BackgroundServer(handler) as server, sync_connect(server.url) as client:
         assert client.recv(timeout=5) == answer
@@ -327,25 +338,25 @@ def test_handlers_that_hand_on_to_another_function(handler, answer):
         (functools.partial(Room()), "room", "Room"),
     ],
 )
-def test_handlers_of_every_shape(where, handler, answer, name):
+def test_handlers_of_every_shape(where: Place, handler: Handler, answer: str, name: str) -> None:
     with BackgroundServer(handler, where=where) as server, sync_connect(server.url) as client:
         assert client.recv(timeout=5) == answer
         assert server.name == name
 
 
-def plain(connection):
+def plain(connection: ServerConnection) -> None:
     pass
 
 
-async def two(connection, path):
+async def two(connection: ServerConnection, path: str) -> None:
     pass
 
 
-async def none():
+async def none() -> None:
     pass
 
 
-async def yields(connection):
+async def yields(connection: ServerConnection) -> AsyncIterator[ServerConnection]:
     yield connection
 
 
@@ -356,7 +367,7 @@ async def yields(connection):
         (lambda connection: None, "must be a coroutine function"),
         (functools.partial(plain), r"write `async def plain\(connection\)`"),
         (two, "one argument, the connection: missing a required argument: 'path'"),
-        (functools.partial(greets, "x", "y"), "one argument"),
+        (functools.partial(greets, "x", "y"), "one argument"),  # type: ignore[arg-type]
         (none, "one argument, the connection: too many"),
         (yields, "without `yield`"),
         (Room, "must be a coroutine function"),
@@ -365,11 +376,11 @@ async def yields(connection):
         ("echo", "must be a function"),
     ],
 )
-def test_what_can_not_be_a_handler_is_refused_in_words(handler, words):
+def test_what_can_not_be_a_handler_is_refused_in_words(handler: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         BackgroundServer(handler)
 
 
-def test_an_unknown_place_is_refused():
+def test_an_unknown_place_is_refused() -> None:
     with pytest.raises(ValueError, match='"shared", "own" or "process", not \'thread\''):
-        BackgroundServer(echo, where="thread")
+        BackgroundServer(echo, where="thread")  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+from functools import partial
 
 import psutil
 import pytest
@@ -20,21 +21,23 @@ from shared import (
     wait_until,
     ws_by_hand,
 )
+from websockets.asyncio.server import ServerConnection
 
+from helpers.background.child_server import ChildServer
 from helpers.background.lifetime import BackgroundError
 from helpers.background.server import BackgroundServer
 
 
-def test_a_process_takes_along_what_the_handler_refers_to():
+def test_a_process_takes_along_what_the_handler_refers_to() -> None:
     greeting = "hello"
 
     class Answer:
-        def __init__(self, text):
+        def __init__(self, text: str) -> None:
             self.text = f"{greeting} {text}"
 
-    async def handler(connection):
+    async def handler(connection: ServerConnection) -> None:
         async for text in connection:
-            await connection.send(Answer(re.sub("a", "o", text)).text)
+            await connection.send(Answer(re.sub("a", "o", str(text))).text)
 
     with BackgroundServer(handler, where="process") as server:
         assert talk(server.url, "world, ah") == "hello world, oh"
@@ -44,10 +47,10 @@ def test_a_process_takes_along_what_the_handler_refers_to():
             _ = server.connections
 
 
-def test_a_handler_that_can_not_be_copied_gives_a_clear_error():
+def test_a_handler_that_can_not_be_copied_gives_a_clear_error() -> None:
     lock = threading.Lock()
 
-    async def handler(connection):
+    async def handler(connection: ServerConnection) -> None:
         with lock:
             pass
 
@@ -59,14 +62,14 @@ def test_a_handler_that_can_not_be_copied_gives_a_clear_error():
 
 
 class LoadsBadly:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
         return int, ("not a number",)
 
-    async def __call__(self, connection):
+    async def __call__(self, connection: ServerConnection) -> None:
         pass
 
 
-def test_a_handler_that_can_not_be_unpacked_says_why():
+def test_a_handler_that_can_not_be_unpacked_says_why() -> None:
     with (
         nothing_left(),
         pytest.raises(BackgroundError, match=r"can't be unpacked in the child.*not a number"),
@@ -74,8 +77,8 @@ def test_a_handler_that_can_not_be_unpacked_says_why():
         BackgroundServer(LoadsBadly(), where="process").start()
 
 
-def test_prints_of_a_process_are_events_whatever_they_look_like(capfd):
-    async def handler(connection):
+def test_prints_of_a_process_are_events_whatever_they_look_like(capfd: pytest.CaptureFixture[str]) -> None:
+    async def handler(connection: ServerConnection) -> None:
         print("half a line", end="")
         await connection.send("one")
         print(", the rest")
@@ -97,19 +100,20 @@ def test_prints_of_a_process_are_events_whatever_they_look_like(capfd):
             "in red",
             "past python",
         ):
-            wait_until(lambda text=text: says(server, f"printed: {text}"), what=text)
+            wait_until(partial(says, server, f"printed: {text}"), what=text)
         assert server.port == port
         server.check()
     assert capfd.readouterr() == ("", "")
 
 
-def child_of(server):
+def child_of(server: BackgroundServer) -> psutil.Process:
+    assert isinstance(server._served, ChildServer)
     return psutil.Process(server._served._child.pid)
 
 
-def test_a_killed_process_is_noticed_at_the_next_call():
+def test_a_killed_process_is_noticed_at_the_next_call() -> None:
 
-    async def handler(connection):
+    async def handler(connection: ServerConnection) -> None:
         print("my last words")
         os._exit(7)
 
@@ -126,7 +130,7 @@ def test_a_killed_process_is_noticed_at_the_next_call():
 
 
 @pytest.mark.parametrize("show", ["url", "stop", "with"])
-def test_a_killed_process_is_told_once_and_can_be_started_again(show):
+def test_a_killed_process_is_told_once_and_can_be_started_again(show: str) -> None:
     with nothing_left():
         server = BackgroundServer(echo, where="process")
         with pytest.raises(BackgroundError, match=r"status -9"):
@@ -138,12 +142,15 @@ def test_a_killed_process_is_told_once_and_can_be_started_again(show):
                 server.start()
                 child_of(server).kill()
                 wait_until(lambda: not server.running)
-                _ = server.url if show == "url" else server.stop()
+                if show == "url":
+                    _ = server.url
+                else:
+                    server.stop()
         assert talk(server.start().url) == "hi"
         server.stop()
 
 
-def test_an_interrupt_is_not_for_the_process():
+def test_an_interrupt_is_not_for_the_process() -> None:
     with BackgroundServer(echo, where="process") as server:
         child_of(server).send_signal(signal.SIGINT)
         assert talk(server.url) == "hi"

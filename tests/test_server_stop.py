@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from shared import (
     PLACES,
+    Place,
     echo,
     full_buffer,
     nothing_left,
@@ -23,27 +26,28 @@ from shared import (
     ws_by_hand,
 )
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
 
 from helpers.background.lifetime import HandlerFailedError
 from helpers.background.server import BackgroundServer
 
 
-async def flood(connection):
+async def flood(connection: ServerConnection) -> None:
     while True:
         await connection.send(bytes(1_000_000))
 
 
-async def sleep_for_an_hour(connection):
+async def sleep_for_an_hour(connection: ServerConnection) -> None:
     await asyncio.sleep(3600)
 
 
-async def swallow_every_cancel(connection):
+async def swallow_every_cancel(connection: ServerConnection) -> None:
     while True:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
 
 
-async def cling_to_life(connection):
+async def cling_to_life(connection: ServerConnection) -> None:
     try:
         await asyncio.sleep(3600)
     finally:
@@ -52,13 +56,13 @@ async def cling_to_life(connection):
                 await asyncio.sleep(3600)
 
 
-def half_a_handshake(server):
+def half_a_handshake(server: BackgroundServer) -> socket.socket:
     peer = tcp(server.port)
     peer.sendall(b"GET / HTTP/1.1\r\nHost:")
     return peer
 
 
-def half_a_frame(server):
+def half_a_frame(server: BackgroundServer) -> socket.socket:
     peer = ws_by_hand(server.port)
     peer.sendall(b"\x82\xfe\xff")
     return peer
@@ -77,17 +81,17 @@ PEERS = {
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_stop_ends_whatever_the_peers_do(where):
+def test_stop_ends_whatever_the_peers_do(where: Place) -> None:
     """All of them at once, each on its own server, so that it takes a second and not ten."""
     with nothing_left():
         servers, peers = [], []
-        for name, (handler, peer) in PEERS.items():
+        for name, (handler, connects) in PEERS.items():
             server = BackgroundServer(handler, where=where, name=name, close_timeout=0.5).start()
             servers.append(server)
-            peers.append(peer(server))
+            peers.append(connects(server))
         took = {}
 
-        def stop(server):
+        def stop(server: BackgroundServer) -> None:
             with takes_at_most(3):
                 server.stop()
             took[server.name] = True
@@ -102,7 +106,7 @@ def test_stop_ends_whatever_the_peers_do(where):
             peer.close()
 
 
-def test_stop_takes_about_a_second_by_default():
+def test_stop_takes_about_a_second_by_default() -> None:
     with nothing_left():
         server = BackgroundServer(echo).start()
         peer = ws_by_hand(server.port)
@@ -111,8 +115,8 @@ def test_stop_takes_about_a_second_by_default():
         peer.close()
 
 
-def test_a_handler_that_swallows_every_cancel_leaves_no_task():
-    async def tasks():
+def test_a_handler_that_swallows_every_cancel_leaves_no_task() -> None:
+    async def tasks() -> int:
         return len(asyncio.all_tasks())
 
     with BackgroundServer(echo, name="holder") as holder:
@@ -124,7 +128,7 @@ def test_a_handler_that_swallows_every_cancel_leaves_no_task():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_handler_that_clings_to_life_is_a_failure():
+def test_a_handler_that_clings_to_life_is_a_failure() -> None:
     server = BackgroundServer(cling_to_life, close_timeout=0.2).start()
     peer = full_buffer(server)
     with takes_at_most(3), pytest.raises(HandlerFailedError, match="ignored GeneratorExit"):
@@ -132,7 +136,7 @@ def test_a_handler_that_clings_to_life_is_a_failure():
     peer.close()
 
 
-def test_tls_peer_that_sent_nothing(tls):
+def test_tls_peer_that_sent_nothing(tls: ssl.SSLContext) -> None:
     with BackgroundServer(echo, ssl=tls, close_timeout=0.3) as server:
         assert server.url.startswith("wss://")
         peer = tcp(server.port)
@@ -145,7 +149,7 @@ def test_tls_peer_that_sent_nothing(tls):
 
 
 @pytest.fixture
-def tls(tmp_path):
+def tls(tmp_path: Path) -> ssl.SSLContext:
 
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -161,8 +165,8 @@ def tls(tmp_path):
 
 
 @pytest.mark.parametrize("where", PLACES)
-def test_stop_from_the_loop_where_the_clients_live(where):
-    async def cell():
+def test_stop_from_the_loop_where_the_clients_live(where: Place) -> None:
+    async def cell() -> list[int | None]:
         server = BackgroundServer(echo, where=where).start()
         clients = [await connect(server.url, proxy=None) for _ in range(3)]
         await clients[0].send("unread by anybody")
@@ -177,8 +181,8 @@ def test_stop_from_the_loop_where_the_clients_live(where):
 
 
 @pytest.mark.parametrize("method", ["stop", "start"])
-def test_stop_and_start_on_the_servers_own_loop_are_refused_in_words(method):
-    async def handler(connection):
+def test_stop_and_start_on_the_servers_own_loop_are_refused_in_words(method: str) -> None:
+    async def handler(connection: ServerConnection) -> None:
         getattr(server, method)()
 
     server = BackgroundServer(handler, where="own").start()
