@@ -8,10 +8,11 @@ import json
 import os
 import signal
 import urllib.request
+from collections.abc import Iterator
 
 import psutil
 import pytest
-from chat_peers import in_one_write, itself, joined, mute, uvicorn
+from chat_peers import Peer, in_one_write, itself, joined, mute, uvicorn
 from extras import needs
 from shared import open_here, takes_at_most, wait_until
 from websockets.exceptions import ConnectionClosedError
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosedError
 from apps.chat import server as chat_server
 from helpers.background.app import BackgroundApp
 from helpers.background.lifetime import BackgroundError
+from helpers.background.process import BackgroundProcess
 
 TEXT = "x" * 4000
 MANY = 1500  # times TEXT is more than all buffers between two processes hold
@@ -28,12 +30,12 @@ IMPLEMENTATIONS = [DEFAULT, "wsproto", "websockets"]
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[BackgroundApp]:
     with BackgroundApp(chat_server.app) as server:
         yield server
 
 
-async def say_all(peer, count: int = MANY) -> None:
+async def say_all(peer: Peer, count: int = MANY) -> None:
     for number in range(count):
         await peer.say(f"{number:04}{TEXT}")
 
@@ -44,16 +46,16 @@ def servers_end(address: tuple[str, int]) -> list[object]:
     return [end for end in connections if end.raddr and tuple(end.raddr) == address]
 
 
-def numbers(peer) -> list[int]:
+def numbers(peer: Peer) -> list[int]:
     return [int(text[:4]) for text in peer.said() if TEXT in text]
 
 
 @pytest.mark.filterwarnings("ignore:The `websockets` implementation", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("ws", IMPLEMENTATIONS)
-def test_one_that_never_reads_is_cut_and_the_others_do_not_wait(ws):
+def test_one_that_never_reads_is_cut_and_the_others_do_not_wait(ws: str) -> None:
     needs(ws.partition("-")[0])
 
-    async def chat(url):
+    async def chat(url: str) -> None:
         async with joined(url, "Ann") as (ann,), mute(url) as silent, joined(url, "Bob") as (bob,):
             await ann.until({"type": "joined", "who": "Bob"})
             address = silent.transport.get_extra_info("sockname")
@@ -72,10 +74,12 @@ def test_one_that_never_reads_is_cut_and_the_others_do_not_wait(ws):
         asyncio.run(chat(server.url))
 
 
-def test_one_that_reads_slowly_is_told_why_it_must_go(server, monkeypatch):
+def test_one_that_reads_slowly_is_told_why_it_must_go(
+    server: BackgroundApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chat_server, "FAREWELL_SECONDS", 10)  # for a machine that is busy
 
-    async def chat(url):
+    async def chat(url: str) -> None:
         async with joined(url, "Ann") as (ann,), mute(url, "Slow") as slow:
             talk = asyncio.create_task(say_all(ann))
             await ann.until({"type": "left", "who": "Slow"})
@@ -92,8 +96,8 @@ def test_one_that_reads_slowly_is_told_why_it_must_go(server, monkeypatch):
     asyncio.run(chat(server.url))
 
 
-def test_those_that_leave_while_others_speak_cost_nobody_a_message(server):
-    async def chat(url):
+def test_those_that_leave_while_others_speak_cost_nobody_a_message(server: BackgroundApp) -> None:
+    async def chat(url: str) -> None:
         async with joined(url, *(f"L{i}" for i in range(5))) as leaving, joined(url, "Bob", "Cat") as staying:
             talk = asyncio.create_task(say_all(staying[0], 300))
             for peer in leaving:
@@ -109,8 +113,8 @@ def test_those_that_leave_while_others_speak_cost_nobody_a_message(server):
     asyncio.run(chat(server.url))
 
 
-def test_last_words_reach_everybody(server):
-    async def chat(url):
+def test_last_words_reach_everybody(server: BackgroundApp) -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann", "Dan", "Bob") as (ann, dan, bob):
             await in_one_write(dan.connection, "the door code is 1234")
             for peer in (ann, bob):
@@ -121,8 +125,8 @@ def test_last_words_reach_everybody(server):
     asyncio.run(chat(server.url))
 
 
-def test_one_that_dies_is_gone_and_the_others_talk_on(server):
-    async def chat(url):
+def test_one_that_dies_is_gone_and_the_others_talk_on(server: BackgroundApp) -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann", "Dan", "Bob") as (ann, dan, bob):
             await dan.until({"type": "joined", "who": "Bob"})
             dan.connection.transport.abort()
@@ -138,8 +142,10 @@ def test_one_that_dies_is_gone_and_the_others_talk_on(server):
 
 
 @pytest.mark.parametrize(("count", "text"), [(5_000, ""), (MANY, TEXT)])
-def test_a_flood_from_one_slows_down_its_sender_and_throws_nobody_out(server, count, text):
-    async def chat(url):
+def test_a_flood_from_one_slows_down_its_sender_and_throws_nobody_out(
+    server: BackgroundApp, count: int, text: str
+) -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann", "Bob") as (ann, bob):
             for number in range(count):
                 ann.connection.protocol.send_text(f"{number}{text}".encode())
@@ -150,13 +156,15 @@ def test_a_flood_from_one_slows_down_its_sender_and_throws_nobody_out(server, co
     asyncio.run(chat(server.url))
 
 
-def test_one_that_reads_more_slowly_than_another_sends_is_waited_for(server, monkeypatch):
+def test_one_that_reads_more_slowly_than_another_sends_is_waited_for(
+    server: BackgroundApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chat_server, "PAUSE_SECONDS", 0.2)  # on a busy machine Slow reads very slowly
 
-    async def chat(url):
+    async def chat(url: str) -> None:
         async with joined(url, "Ann") as (ann,), mute(url, "Slow") as slow:
             talk = asyncio.create_task(say_all(ann))
-            said = []
+            said: list[str] = []
             while len(said) < MANY:
                 event = json.loads(await slow.recv())
                 said += [event["text"]] if event["type"] == "said" else []
@@ -167,8 +175,8 @@ def test_one_that_reads_more_slowly_than_another_sends_is_waited_for(server, mon
     asyncio.run(chat(server.url))
 
 
-def test_the_command_of_the_chapter():
-    async def chat(url):
+def test_the_command_of_the_chapter() -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann", "Bob") as (ann, bob):
             await bob.say("hi")
             await ann.until({"type": "said", "who": "Bob", "text": "hi"})
@@ -189,10 +197,10 @@ def test_the_command_of_the_chapter():
 @pytest.mark.parametrize(
     "ws", [ws if ws == DEFAULT else pytest.param(ws, marks=pytest.mark.nightly) for ws in IMPLEMENTATIONS]
 )
-def test_a_signal_ends_it_in_a_moment_with_a_word_to_everybody(ws, number):
+def test_a_signal_ends_it_in_a_moment_with_a_word_to_everybody(ws: str, number: signal.Signals) -> None:
     needs(ws.partition("-")[0])
 
-    async def chat(server):
+    async def chat(server: BackgroundProcess) -> None:
         async with joined(server.url, "Ann", "Bob") as (ann, bob), mute(server.url):
             await say_all(ann, 700)  # fewer than would have Mute thrown out
             await ann.until({"type": "said", "who": "Ann", "text": f"0699{TEXT}"})

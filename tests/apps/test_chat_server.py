@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from apps.chat import room as chat_room
@@ -11,20 +15,22 @@ from apps.chat.server import app, manager
 
 
 @pytest.fixture
-def web():
+def web() -> Iterator[TestClient]:
     with TestClient(app) as client:  # one event loop for all connections, as in the server
         yield client
 
 
-def enter(web, name="Ann", room="lobby", more="", **headers):
+def enter(
+    web: TestClient, name: str = "Ann", room: str = "lobby", more: str = "", **headers: str
+) -> WebSocketTestSession:
     return web.websocket_connect(f"/ws?name={name}&room={room}{more}", headers=headers)
 
 
-def events(session, count):
+def events(session: WebSocketTestSession, count: int) -> list[Any]:
     return [session.receive_json() for _ in range(count)]
 
 
-def test_a_conversation(web):
+def test_a_conversation(web: TestClient) -> None:
     with enter(web, "Ann") as ann:
         assert ann.receive_json() == {
             "type": "welcome",
@@ -55,19 +61,19 @@ def test_a_conversation(web):
         assert ann.receive_json() == {"type": "left", "who": "Bob"}
 
 
-def test_without_name_and_room(web):
+def test_without_name_and_room(web: TestClient) -> None:
     with web.websocket_connect("/ws") as guest:
         welcome = guest.receive_json()
     assert (welcome["name"], welcome["room"]) == ("guest", "lobby")
 
 
-def refused(web, **options):
+def refused(web: TestClient, **options: str) -> tuple[int, str]:
     with pytest.raises(WebSocketDisconnect) as caught, enter(web, **options):
         pass
     return caught.value.code, caught.value.reason
 
 
-def test_the_token(web, monkeypatch):
+def test_the_token(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAT_TOKEN", "open sesame")
     wrong = (1008, "the token is missing or wrong")
     assert refused(web) == refused(web, more="&token=x") == refused(web, more="&token=") == wrong
@@ -86,7 +92,9 @@ def test_the_token(web, monkeypatch):
         *["chrome-extension://localhost", "http://[::1", "http://localhost:x"],
     ],
 )
-def test_pages_from_elsewhere_stay_out_and_the_operator_learns_why(web, origin, caplog):
+def test_pages_from_elsewhere_stay_out_and_the_operator_learns_why(
+    web: TestClient, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
     code, reason = refused(web, origin=origin)
     assert code == 1008
     assert reason == f"pages from {origin} may not connect"
@@ -95,7 +103,7 @@ def test_pages_from_elsewhere_stay_out_and_the_operator_learns_why(web, origin, 
     assert (answer.status_code, answer.json()["detail"]) == (403, reason)
 
 
-def test_a_page_from_nowhere_stays_out_and_a_long_origin_is_told_in_short(web):
+def test_a_page_from_nowhere_stays_out_and_a_long_origin_is_told_in_short(web: TestClient) -> None:
     assert refused(web, origin="") == (1008, "pages from nowhere may not connect")
     assert len(refused(web, origin="https://" + "x" * 60_000)[1]) < 300
 
@@ -116,7 +124,9 @@ def test_a_page_from_nowhere_stays_out_and_a_long_origin_is_told_in_short(web):
         {"origin": "moz-extension://0af5-9b"},
     ],
 )
-def test_pages_that_may_connect(web, monkeypatch, headers):
+def test_pages_that_may_connect(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
     monkeypatch.setenv(
         "CHAT_ORIGINS",
         " https://other.example, HTTPS://Friend.example ,https://slash.example/,,"
@@ -127,13 +137,15 @@ def test_pages_that_may_connect(web, monkeypatch, headers):
 
 
 @pytest.mark.parametrize("entry", ["*", "friend.example", "null", "https://a.example/chat", "https://a b"])
-def test_an_entry_that_is_no_origin_is_an_error_at_the_start(monkeypatch, entry):
+def test_an_entry_that_is_no_origin_is_an_error_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
     monkeypatch.setenv("CHAT_ORIGINS", f"https://other.example, {entry}")
     with pytest.raises(ValueError, match=r"CHAT_ORIGINS: .* is no origin, such as https://"), TestClient(app):
         pass
 
 
-def test_tell_and_health(web):
+def test_tell_and_health(web: TestClient) -> None:
     assert web.post("/tell", json={"text": "hi"}).status_code == 404
     with enter(web, "Ann") as ann:
         assert web.post("/tell", json={"text": "the shop closes"}).json() == {"members": 1}
@@ -150,13 +162,13 @@ def test_tell_and_health(web):
     assert web.post("/tell", content=b"x" * 70_000).status_code == 413
 
 
-def test_a_notice_finds_its_room_by_any_spelling(web):
+def test_a_notice_finds_its_room_by_any_spelling(web: TestClient) -> None:
     with enter(web, "Ann", "The%20Attic") as ann:
         assert web.post("/tell", json={"text": "dinner", "room": " the  attic"}).json() == {"members": 1}
         assert [event["type"] for event in events(ann, 2)] == ["welcome", "said"]
 
 
-def test_names_are_one_in_every_spelling(web):
+def test_names_are_one_in_every_spelling(web: TestClient) -> None:
     with enter(web, "%20Ann%20%20Lee%20") as ann, enter(web, "ann%20lee", "LOBBY%20") as second:
         assert ann.receive_json()["name"] == "Ann Lee"
         assert second.receive_json()["name"] == "ann lee-2"
@@ -171,7 +183,7 @@ def test_names_are_one_in_every_spelling(web):
             assert last(session) == (1008, "names have 1 to 32 printable characters")
 
 
-def last(session):
+def last(session: WebSocketTestSession) -> tuple[int, str]:
     """What a client gets at the end: `bye`, then the close code and its reason."""
     while (event := session.receive_json())["type"] != "bye":
         pass
@@ -181,7 +193,7 @@ def last(session):
     return caught.value.code, event["text"]
 
 
-def test_a_text_that_is_too_long(web):
+def test_a_text_that_is_too_long(web: TestClient) -> None:
     with enter(web, "Ann") as ann, enter(web, "Bob") as bob:
         bob.send_text("ü" * 4096)
         bob.send_text("x" * 4097)
@@ -192,13 +204,15 @@ def test_a_text_that_is_too_long(web):
         assert ann.receive_json()["text"] == "still here"
 
 
-def test_bytes(web):
+def test_bytes(web: TestClient) -> None:
     with enter(web) as ann:
         ann.send_bytes(b"hi")
         assert last(ann) == (1003, "send text, not bytes")
 
 
-def test_where_there_is_no_place_the_reason_comes_before_the_close(web, monkeypatch):
+def test_where_there_is_no_place_the_reason_comes_before_the_close(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with enter(web, room="") as session:
         assert last(session) == (1008, "names have 1 to 32 printable characters")
     assert manager.rooms == {}

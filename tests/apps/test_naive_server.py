@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
-from chat_peers import in_one_write, joined, mute
+from chat_peers import Peer, in_one_write, joined, mute
 from shared import says, wait_until
+from websockets.asyncio.client import ClientConnection
 
 from apps.chat import naive_server
 from helpers.background.app import BackgroundApp
@@ -18,7 +20,7 @@ PRESENT = naive_server.manager.active_connections
 pytestmark = pytest.mark.nightly  # chapters 05 and 13 show the same faults, and assert them
 
 
-def open_connections(server):
+def open_connections(server: BackgroundApp) -> Any:
     return server._server.server_state.connections
 
 
@@ -30,13 +32,13 @@ def numbers(got: list[str]) -> list[str]:
     return [text.split()[1][:4] for text in got if BIG in text]
 
 
-async def say_all(peer) -> None:
+async def say_all(peer: Peer) -> None:
     for number in range(MANY):
         await peer.say(big(number))
 
 
-def test_everybody_gets_what_one_says():
-    async def chat(url):
+def test_everybody_gets_what_one_says() -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann", "Bob") as (ann, bob):
             await bob.say("hi")
             assert await ann.until("Bob: hi") == await bob.until("Bob: hi")
@@ -47,8 +49,8 @@ def test_everybody_gets_what_one_says():
         asyncio.run(chat(server.url))
 
 
-def test_anybody_gets_in_from_any_page_with_any_length_of_text():
-    async def chat(url):
+def test_anybody_gets_in_from_any_page_with_any_length_of_text() -> None:
+    async def chat(url: str) -> None:
         async with (
             joined(url, "Ann") as (ann,),
             joined(url, "Eve", origin="https://evil.example.org") as (eve,),
@@ -60,8 +62,8 @@ def test_anybody_gets_in_from_any_page_with_any_length_of_text():
         asyncio.run(chat(server.url))
 
 
-def test_one_that_never_reads_stalls_everybody():
-    async def chat(url):
+def test_one_that_never_reads_stalls_everybody() -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann") as (ann,), mute(url) as silent, joined(url, "Bob") as (bob,):
             talk = asyncio.create_task(say_all(ann))
             await bob.until_quiet()
@@ -80,13 +82,13 @@ def test_one_that_never_reads_stalls_everybody():
         asyncio.run(chat(server.url))
 
 
-async def drain(connection) -> None:
+async def drain(connection: ClientConnection) -> None:
     async for _ in connection:
         pass
 
 
-def test_one_that_leaves_while_the_loop_waits_makes_the_next_in_the_list_miss_a_message():
-    async def chat(url):
+def test_one_that_leaves_while_the_loop_waits_makes_the_next_in_the_list_miss_a_message() -> None:
+    async def chat(url: str) -> None:
         async with (
             joined(url, "Ann") as (ann,),
             mute(url) as silent,
@@ -110,8 +112,8 @@ def test_one_that_leaves_while_the_loop_waits_makes_the_next_in_the_list_miss_a_
         asyncio.run(chat(server.url))
 
 
-def test_last_words_of_one_that_leaves_stop_at_its_own_place_in_the_list():
-    async def chat(url):
+def test_last_words_of_one_that_leaves_stop_at_its_own_place_in_the_list() -> None:
+    async def chat(url: str) -> None:
         async with joined(url, "Ann", "Dan", "Bob") as (ann, dan, bob):
             await in_one_write(dan.connection, "the door code is 1234")
             assert await ann.until("Dan left") == await bob.until("Dan left")
@@ -122,8 +124,8 @@ def test_last_words_of_one_that_leaves_stop_at_its_own_place_in_the_list():
         asyncio.run(chat(server.url))
 
 
-def test_a_dead_peer_stops_the_rest_and_the_one_who_speaks_is_thrown_out():
-    async def chat(server):
+def test_a_dead_peer_stops_the_rest_and_the_one_who_speaks_is_thrown_out() -> None:
+    async def chat(server: BackgroundApp) -> None:
         async with (
             joined(server.url, "Ann", "Dan") as (ann, dan),
             mute(server.url),

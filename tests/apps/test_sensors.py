@@ -11,14 +11,16 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
 import pytest
 from shared import wait_until
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -26,13 +28,13 @@ from apps.sensors import collector as module
 from apps.sensors import device as devices
 from apps.sensors.collector import Collector, serve_until
 from apps.sensors.device import Device, fleet
-from apps.sensors.store import Store
+from apps.sensors.store import Row, Store
 
 ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def collecting(path, **options):
+async def collecting(path: Path, **options: Any) -> AsyncIterator[tuple[Collector, str]]:
     """A collector in this process; yields it and its address."""
     store, stop = Store(path), asyncio.Event()
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -46,15 +48,15 @@ async def collecting(path, **options):
         store.close()
 
 
-async def until(condition):
+async def until(condition: Callable[[], object]) -> None:
     await asyncio.to_thread(wait_until, condition, 20)
 
 
-def readings(*numbers):
+def readings(*numbers: int) -> str:
     return json.dumps([{"number": number, "at": time.time(), "value": 20.0} for number in numbers])
 
 
-async def answers_until(connection, ack):
+async def answers_until(connection: ClientConnection, ack: int) -> list[dict[str, Any]]:
     """What the collector answers, up to an acknowledgement."""
     seen = []
     async with asyncio.timeout(10):
@@ -65,10 +67,16 @@ async def answers_until(connection, ack):
     return seen
 
 
-def test_rubbish_is_refused_in_words_and_stops_nobody_else(tmp_path):
-    rubbish = ["no JSON", b"bytes", "[]", '[{"number": 1, "at": 1, "value": NaN}]', readings(-1)]
+def test_rubbish_is_refused_in_words_and_stops_nobody_else(tmp_path: Path) -> None:
+    rubbish: list[str | bytes] = [
+        "no JSON",
+        b"bytes",
+        "[]",
+        '[{"number": 1, "at": 1, "value": NaN}]',
+        readings(-1),
+    ]
 
-    async def talk():
+    async def talk() -> None:
         async with (
             collecting(tmp_path / "a.sqlite") as (collector, url),
             connect(f"{url}/device?name=good", proxy=None) as good,
@@ -98,8 +106,8 @@ def test_rubbish_is_refused_in_words_and_stops_nobody_else(tmp_path):
     asyncio.run(talk())
 
 
-def test_who_is_turned_away_is_told_why_and_the_page_is_served(tmp_path):
-    async def ask():
+def test_who_is_turned_away_is_told_why_and_the_page_is_served(tmp_path: Path) -> None:
+    async def ask() -> None:
         async with collecting(tmp_path / "a.sqlite") as (_, url), aiohttp.ClientSession() as session:
             for path in ("/device", "/device?name=Ann", "/device?name=" + "a" * 33, "/nowhere"):
                 with pytest.raises(InvalidStatus) as refused:
@@ -116,10 +124,10 @@ def test_who_is_turned_away_is_told_why_and_the_page_is_served(tmp_path):
     asyncio.run(ask())
 
 
-def test_a_client_that_somebody_else_wrote_sends_and_watches(tmp_path):
+def test_a_client_that_somebody_else_wrote_sends_and_watches(tmp_path: Path) -> None:
     """With aiohttp."""
 
-    async def talk():
+    async def talk() -> None:
         async with (
             collecting(tmp_path / "a.sqlite") as (_, url),
             aiohttp.ClientSession(url) as session,
@@ -135,7 +143,7 @@ def test_a_client_that_somebody_else_wrote_sends_and_watches(tmp_path):
                 await watching.send_str(nonsense)
             await watching.send_json({"show": "attic"})
             await watching.send_json({"alarm": 19.5})
-            told = []
+            told: list[dict[str, Any]] = []
             async with asyncio.timeout(10):
                 while not told or told[-1].get("alarm") != 19.5:
                     told.append(await watching.receive_json())
@@ -150,14 +158,14 @@ def test_a_client_that_somebody_else_wrote_sends_and_watches(tmp_path):
     asyncio.run(talk())
 
 
-def test_a_burst_of_questions_stops_nobody_and_drowns_nobody(tmp_path):
-    async def talk():
+def test_a_burst_of_questions_stops_nobody_and_drowns_nobody(tmp_path: Path) -> None:
+    async def talk() -> None:
         async with collecting(tmp_path / "a.sqlite") as (_, url):
             device = await connect(f"{url}/device?name=attic", proxy=None)
             honest = await connect(f"{url}/watch", proxy=None)
             loud = await connect(f"{url}/watch", proxy=None)
             burst = asyncio.create_task(ask_often(loud))
-            number = longest = 0
+            number, longest = 0, 0.0
             while not burst.done():
                 number += 1
                 began = time.monotonic()
@@ -172,7 +180,7 @@ def test_a_burst_of_questions_stops_nobody_and_drowns_nobody(tmp_path):
             assert number > 5
             assert longest < 2
 
-    async def ask_often(loud):
+    async def ask_often(loud: ClientConnection) -> None:
         for _ in range(200):
             for _ in range(100):
                 await loud.send('{"alarm": 2}')
@@ -182,8 +190,8 @@ def test_a_burst_of_questions_stops_nobody_and_drowns_nobody(tmp_path):
     asyncio.run(talk())
 
 
-def test_a_device_that_comes_again_takes_over_and_goes_on_after_what_is_stored(tmp_path):
-    async def talk():
+def test_a_device_that_comes_again_takes_over_and_goes_on_after_what_is_stored(tmp_path: Path) -> None:
+    async def talk() -> None:
         async with collecting(tmp_path / "a.sqlite") as (_, url):
             first = await connect(f"{url}/device?name=attic", proxy=None)
             await first.send(readings(1, 2))
@@ -201,16 +209,19 @@ def test_a_device_that_comes_again_takes_over_and_goes_on_after_what_is_stored(t
     store.close()
 
 
-def test_a_device_that_is_restarted_while_the_disk_fails_gets_no_number_twice(tmp_path, monkeypatch):
+def test_a_device_that_is_restarted_while_the_disk_fails_gets_no_number_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "DISK_PAUSE", 0.01)
-    asked, add, last = [], Store.add, Store.last
+    add, last = Store.add, Store.last
+    asked: list[str] = []
 
-    def fail_until_asked_again(store, rows):
+    def fail_until_asked_again(store: Store, rows: Iterable[Row]) -> int:
         if len(asked) < 2:
             raise sqlite3.OperationalError("database or disk is full")
         return add(store, rows)
 
-    def note(store, device):
+    def note(store: Store, device: str) -> int:
         number = last(store, device)
         asked.append(device)
         return number
@@ -218,7 +229,7 @@ def test_a_device_that_is_restarted_while_the_disk_fails_gets_no_number_twice(tm
     monkeypatch.setattr(Store, "add", fail_until_asked_again)
     monkeypatch.setattr(Store, "last", note)
 
-    async def talk():
+    async def talk() -> Any:
         async with collecting(tmp_path / "a.sqlite") as (collector, url):
             old = await connect(f"{url}/device?name=attic", proxy=None)
             await answers_until(old, 0)
@@ -231,10 +242,12 @@ def test_a_device_that_is_restarted_while_the_disk_fails_gets_no_number_twice(tm
     assert asyncio.run(talk()) == {"ack": 2}
 
 
-def test_a_slow_disk_stops_the_devices_and_not_the_memory(tmp_path, monkeypatch):
+def test_a_slow_disk_stops_the_devices_and_not_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "WAITING_MESSAGES", 5)
 
-    async def talk():
+    async def talk() -> tuple[int, list[str]]:
         async with collecting(tmp_path / "a.sqlite", slow=60) as (collector, url):
             devices = [await connect(f"{url}/device?name=d{n}", proxy=None) for n in range(10)]
             for device in devices:
@@ -249,11 +262,13 @@ def test_a_slow_disk_stops_the_devices_and_not_the_memory(tmp_path, monkeypatch)
     assert asyncio.run(talk()) == (5, ["OPEN"] * 10)
 
 
-def test_a_disk_that_fails_acknowledges_nothing_until_it_works_again(tmp_path, monkeypatch, caplog):
+def test_a_disk_that_fails_acknowledges_nothing_until_it_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(module, "DISK_PAUSE", 0.01)
     full = [True, True, False]
 
-    def add(store, rows):
+    def add(store: Store, rows: Iterable[Row]) -> int:
         if full.pop(0):
             raise sqlite3.OperationalError("database or disk is full")
         return add_really(store, rows)
@@ -261,7 +276,7 @@ def test_a_disk_that_fails_acknowledges_nothing_until_it_works_again(tmp_path, m
     add_really = Store.add
     monkeypatch.setattr(Store, "add", add)
 
-    async def talk():
+    async def talk() -> list[dict[str, Any]]:
         async with (
             collecting(tmp_path / "a.sqlite") as (_, url),
             connect(f"{url}/device?name=attic", proxy=None) as device,
@@ -274,7 +289,7 @@ def test_a_disk_that_fails_acknowledges_nothing_until_it_works_again(tmp_path, m
 
 
 @contextmanager
-def program(*arguments):
+def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-u", "-m", *arguments]
     alone = {name: value for name, value in os.environ.items() if not name.startswith("WEBSOCKETS_")}
     with subprocess.Popen(command, cwd=ROOT, env=alone, stdout=subprocess.PIPE, text=True) as process:
@@ -285,20 +300,25 @@ def program(*arguments):
 
 
 @contextmanager
-def collector_program(path, port=0, slow=0):
+def collector_program(
+    path: Path, port: int = 0, slow: float = 0
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     with program("apps.sensors.collector", f"--port={port}", f"--file={path}", f"--slow={slow}") as process:
+        assert process.stdout is not None
         line = process.stdout.readline()
         assert "collecting into" in line
         yield process, int(line.rpartition(":")[2])
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.nightly)])
-def test_a_collector_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path, kills, monkeypatch):
+def test_a_collector_that_is_killed_loses_nothing_that_it_acknowledged(
+    tmp_path: Path, kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGKILL at random moments under load; the devices send again what was not acknowledged."""
     monkeypatch.setattr("apps.sensors.device.LONGEST_PAUSE", 0.5)  # it is about losses, not about waiting
     path, chance = tmp_path / "a.sqlite", random.Random(7)
 
-    async def live():
+    async def live() -> dict[str, int]:
         with collector_program(path, slow=0.05) as (process, port):
             devices = fleet(f"ws://127.0.0.1:{port}", 5, 200)
             running = [asyncio.create_task(device.run()) for device in devices]
@@ -317,7 +337,7 @@ def test_a_collector_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path,
         for task in running:
             task.cancel()
         await asyncio.wait(running)
-        assert not any(device.outbox.lost for device in devices)
+        assert all(device.outbox is not None and device.outbox.lost == 0 for device in devices)
         return measured
 
     measured = asyncio.run(live())
@@ -328,14 +348,16 @@ def test_a_collector_that_is_killed_loses_nothing_that_it_acknowledged(tmp_path,
     store.close()
 
 
-async def all_connected(devices):
+async def all_connected(devices: list[Device]) -> None:
     await until(lambda: all(device.connected for device in devices))
 
 
-def test_a_collector_that_is_asked_to_end_stores_and_acknowledges_what_it_has_received(tmp_path):
+def test_a_collector_that_is_asked_to_end_stores_and_acknowledges_what_it_has_received(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "a.sqlite"
 
-    async def live():
+    async def live() -> int:
         with collector_program(path) as (process, port):
             async with connect(f"ws://127.0.0.1:{port}/device?name=attic", proxy=None) as device:
                 for number in range(1, 300):
@@ -345,7 +367,7 @@ def test_a_collector_that_is_asked_to_end_stores_and_acknowledges_what_it_has_re
                 with pytest.raises(ConnectionClosedError, match="1012"):
                     async with asyncio.timeout(5):
                         while True:
-                            acked = json.loads(await device.recv())["ack"]
+                            acked: int = json.loads(await device.recv())["ack"]
             assert await asyncio.to_thread(process.wait, 5) == 0
         return acked
 
@@ -355,12 +377,13 @@ def test_a_collector_that_is_asked_to_end_stores_and_acknowledges_what_it_has_re
     store.close()
 
 
-def test_everything_starts_with_one_command_and_ends_with_a_signal():
+def test_everything_starts_with_one_command_and_ends_with_a_signal() -> None:
     with program("apps.sensors", "--port=0", "--count=20", "--rate=20") as process:
+        assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         path = Path(process.stdout.readline().split()[-1])
 
-        async def watch():
+        async def watch() -> Any:
             cookies = {"Cookie": "; ".join(f"port-{n}={'x' * 260}" for n in range(36))}
             watch = url.replace("http", "ws") + "/watch"
             async with connect(watch, proxy=None, additional_headers=cookies) as watching:
@@ -375,10 +398,12 @@ def test_everything_starts_with_one_command_and_ends_with_a_signal():
         assert not path.exists()
 
 
-def test_a_clock_that_is_set_back_refuses_no_honest_reading(tmp_path, monkeypatch):
+def test_a_clock_that_is_set_back_refuses_no_honest_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = time.time
 
-    async def talk():
+    async def talk() -> None:
         async with collecting(tmp_path / "r.sqlite") as (collector, url):
             async with connect(f"{url}/device?name=attic-1", proxy=None) as attic:
                 await answers_until(attic, 0)
@@ -391,8 +416,8 @@ def test_a_clock_that_is_set_back_refuses_no_honest_reading(tmp_path, monkeypatc
     asyncio.run(talk())
 
 
-def test_a_name_under_which_nothing_was_sent_is_forgotten(tmp_path):
-    async def talk():
+def test_a_name_under_which_nothing_was_sent_is_forgotten(tmp_path: Path) -> None:
+    async def talk() -> None:
         async with collecting(tmp_path / "r.sqlite") as (collector, url):
             for name in ("attic-1", "attic-2"):
                 async with connect(f"{url}/device?name={name}", proxy=None) as device:
@@ -405,8 +430,8 @@ def test_a_name_under_which_nothing_was_sent_is_forgotten(tmp_path):
     asyncio.run(talk())
 
 
-def test_a_device_at_an_address_that_is_no_collector_goes_on():
-    async def talk():
+def test_a_device_at_an_address_that_is_no_collector_goes_on() -> None:
+    async def talk() -> None:
         async with serve(lambda connection: connection.send("who are you?"), "127.0.0.1", 0) as server:
             device = Device("attic-1", f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", rate=10)
             running = asyncio.create_task(device.run())
@@ -430,7 +455,9 @@ def test_a_device_at_an_address_that_is_no_collector_goes_on():
         ("name", "\ud800"),
     ],
 )
-def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(what, text, monkeypatch, capsys):
+def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(
+    what: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.argv", ["device", f"--{what}={text}"])
     with pytest.raises(SystemExit):
         devices.main()
@@ -438,7 +465,9 @@ def test_a_fleet_that_cannot_be_is_refused_on_the_command_line(what, text, monke
 
 
 @pytest.mark.parametrize(("unread", "cut"), [(module.UNREAD, False), (module.UNREAD + 1, True)])
-def test_who_leaves_too_much_unread_is_cut_off_but_not_for_one_long_state(unread, cut, monkeypatch):
+def test_who_leaves_too_much_unread_is_cut_off_but_not_for_one_long_state(
+    unread: int, cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "broadcast", lambda connections, text: None)
     watcher, text = Mock(), "x" * (2 * module.UNREAD)  # as of 5,000 devices
     watcher.transport.get_write_buffer_size.return_value = unread + len(text)

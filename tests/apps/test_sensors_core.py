@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,15 @@ from apps.sensors.store import Store
 NOW = 1_800_000_000.0
 
 
-def look(message, after=0):
+def look(message: Any, after: int = 0) -> list[Reading | Refused]:
     return list(checked(message, after=after, now=NOW))
 
 
-def reading(number=1, at=NOW, value=21.5, **more):
+def reading(number: Any = 1, at: float = NOW, value: Any = 21.5, **more: Any) -> dict[str, Any]:
     return {"number": number, "at": at, "value": value, **more}
 
 
-def test_good_readings_are_taken_with_integers_and_a_clock_that_is_a_little_fast():
+def test_good_readings_are_taken_with_integers_and_a_clock_that_is_a_little_fast() -> None:
     message = json.dumps([reading(3, value=21), reading(4, at=NOW + FAST_CLOCK)])
     assert look(message, after=2) == [Reading(3, NOW, 21.0), Reading(4, NOW + FAST_CLOCK, 21.5)]
 
@@ -51,21 +52,21 @@ def test_good_readings_are_taken_with_integers_and_a_clock_that_is_a_little_fast
         (json.dumps([reading(5)]), "number 5 came after 5: numbers must rise"),
     ],
 )
-def test_what_is_wrong_is_refused_in_words(message, words):
+def test_what_is_wrong_is_refused_in_words(message: Any, words: str) -> None:
     (refused,) = look(message, after=5 if "5" in words[:10] else 0)
     assert isinstance(refused, Refused)
     with pytest.raises(Refused, match=words):
         raise refused
 
 
-def test_one_bad_reading_is_named_and_does_not_spoil_the_others():
+def test_one_bad_reading_is_named_and_does_not_spoil_the_others() -> None:
     first, bad, third = look(json.dumps([reading(1), reading(2, value=None), reading(3)]))
     assert (first.number, bad.number, third.number) == (1, 2, 3)
     assert isinstance(bad, Refused)
     assert look('[{"number": "x"}]')[0].number is None
 
 
-def test_an_outbox_keeps_what_is_not_acknowledged_and_sends_it_again():
+def test_an_outbox_keeps_what_is_not_acknowledged_and_sends_it_again() -> None:
     outbox = Outbox(after=7)
     for _ in range(5):
         outbox.add(NOW, 20.0)
@@ -87,7 +88,7 @@ def test_an_outbox_keeps_what_is_not_acknowledged_and_sends_it_again():
     assert (len(outbox), outbox.lost) == (0, 1)
 
 
-def test_a_full_outbox_loses_the_oldest_and_says_how_many():
+def test_a_full_outbox_loses_the_oldest_and_says_how_many() -> None:
     outbox = Outbox(limit=3)
     for _ in range(2):
         outbox.add(NOW, 20.0)
@@ -98,7 +99,7 @@ def test_a_full_outbox_loses_the_oldest_and_says_how_many():
     assert [each.number for each in outbox.take()] == [3, 4, 5]
 
 
-def test_a_reading_is_stored_once_and_outlives_the_process_that_stored_it(tmp_path):
+def test_a_reading_is_stored_once_and_outlives_the_process_that_stored_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.sqlite")
     rows = [("attic", 1, NOW, 20.0), ("attic", 2, NOW + 1, 22.0), ("cellar", 1, NOW + 1.5, 10.0)]
     assert store.add(rows) == 3
@@ -115,10 +116,10 @@ def test_a_reading_is_stored_once_and_outlives_the_process_that_stored_it(tmp_pa
     store.close()
 
 
-def test_a_batch_that_fails_stores_nothing(tmp_path):
+def test_a_batch_that_fails_stores_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.sqlite")
     with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
-        store.add([("attic", 1, NOW, 20.0), ("attic", 2, None, 20.0)])
+        store.add([("attic", 1, NOW, 20.0), ("attic", 2, None, 20.0)])  # type: ignore[list-item]
     assert store.count() == 0
     store.close()
 
