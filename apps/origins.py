@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 
 from websockets.datastructures import Headers
 
-ORIGIN = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 PORTS = {"http": "80", "https": "443"}
 
 
@@ -45,10 +45,11 @@ def is_ours(origin: str, host: str, allowed: Collection[str] = ()) -> bool:
         return False
     if page in map(with_port, allowed):
         return True
-    return page == with_port(f"{page.partition(':')[0]}://{host.lower()}")
+    scheme = page.partition(":")[0]
+    return scheme in PORTS and page == with_port(f"{scheme}://{host.lower()}")
 
 
 def with_port(origin: str) -> str | None:
     """Return the origin with its port, even if that is the usual one; None if it is no origin."""
     parts = ORIGIN.fullmatch(origin)
-    return parts and f"{parts[1]}://{parts[2]}:{int(parts[3] or PORTS[parts[1]])}"
+    return parts and f"{parts[1]}://{parts[2]}:{int(parts[3]) if parts[3] else PORTS.get(parts[1], '')}"

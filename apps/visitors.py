@@ -5,6 +5,7 @@
 - A connection is read a little at a time, so that a burst of tiny frames never keeps the others waiting.
 - One that has us answer its pings, or its errors, and doesn't read the answers, is cut off.
 - An answer to HEAD has no body (RFC 9110 §9.3.2).
+- A header may be as long as the cookies of all ports of a machine: a browser sends them to each of these.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from websockets import http11
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+
+http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, 2**16)
 
 READ_BYTES = 4096
 """How much of a connection is read at once: some 700 of the smallest frames."""

@@ -61,7 +61,7 @@ STALLED_SECONDS = 20.0  # for a client to take one message
 BODY_BYTES = 16 * TEXT_CHARACTERS  # JSON may write a character in 12 bytes
 BODY_SECONDS = 5.0  # for a client to send it
 RETURNS_PER_SECOND = 100  # after a restart
-END_SECONDS = 1.0  # for uvicorn to end connections politely
+CLOSE_SECONDS = 1.0  # for uvicorn to close connections politely
 LEAVING = {1000, 1001}  # RFC 6455 §7.4.1
 GOING_DOWN = "the server is going down: connect again in a moment"
 
@@ -260,7 +260,7 @@ def say_bye_first(loop: asyncio.AbstractEventLoop) -> None:
     async def leave(number: int) -> None:
         await manager.close()
         signal.raise_signal(number)
-        await asyncio.sleep(END_SECONDS)
+        await asyncio.sleep(CLOSE_SECONDS)
         for transport in list(manager.transports):
             transport.abort()  # uvicorn would wait for what this client sends or reads
 

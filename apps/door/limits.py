@@ -93,10 +93,7 @@ class Visitor(visitors.Visitor):
         super().connection_made(transport)
         self.address = str((transport.get_extra_info("peername") or ["?"])[0])
         self._addresses.add(self)
-        if (
-            self._addresses[self.address] > 2 * ADDRESS_CONNECTIONS
-            or self._addresses.total() > 2 * CONNECTIONS
-        ):
+        if self._addresses.crowded(self.address, times=2):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import secrets
-import signal
 import sys
 
 from apps.game.bots import play_all
@@ -15,16 +14,14 @@ from apps.game.gate import invitation, new_code, own_address
 from apps.game.server import GameServer
 from apps.game.world import MOST_PLAYERS
 from apps.options import between
+from apps.signals import stopped_by_signals
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 
 
 async def run(server: GameServer, host: str, port: int, bots: int) -> None:
     """Serve until Ctrl+C or SIGTERM, and print the address."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(task.cancel))
+    stop = stopped_by_signals()
     async with server.serving(host, port) as url, asyncio.TaskGroup() as tasks:
         bound = int(url.rpartition(":")[2])
         query = f"?code={server.gate.code}" if server.gate.code else ""
@@ -39,8 +36,11 @@ async def run(server: GameServer, host: str, port: int, bots: int) -> None:
                 coloured = sys.stdout.isatty() and sys.platform != "win32"
                 print(invitation(url, coloured=coloured), end="", flush=True)
         print(f"Game at {url}", flush=True)
-        tasks.create_task(play_all(f"ws://{LOOPBACK}:{bound}/{query}", bots))
-        tasks.create_task(server.ended())
+        playing = play_all(f"ws://{LOOPBACK}:{bound}/{query}", bots)
+        running = [tasks.create_task(playing), tasks.create_task(server.ended())]
+        await stop.wait()
+        for task in running:
+            task.cancel()
 
 
 def main() -> None:
@@ -58,8 +58,6 @@ def main() -> None:
     server = GameServer(Game(given.seed), code=new_code() if given.lan else "")
     try:
         asyncio.run(run(server, EVERYWHERE if given.lan else LOOPBACK, given.port, given.bots))
-    except asyncio.CancelledError:
-        pass  # asked to end
     except (OSError, OverflowError) as error:
         sys.exit(f"can't listen on port {given.port}: {getattr(error, 'strerror', error)}")
 

@@ -2,8 +2,3 @@
 
 python -m apps.video --port 8000
 """
-
-from websockets import http11
-
-http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, 2**16)
-"""Bytes of a header: a browser sends the cookies of all ports of a machine to each of them."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -115,3 +118,10 @@ def test_a_broken_connection_does_not_fill_the_log(caplog: pytest.LogCaptureFixt
     asyncio_log.warning("socket.send() raised exception.")
     asyncio_log.warning("something else")
     assert caplog.messages == ["something else"]
+
+
+def test_a_header_may_hold_the_cookies_of_all_ports_of_a_machine() -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("WEBSOCKETS_")}
+    code = "import apps.visitors; from websockets import http11; print(http11.MAX_LINE_LENGTH)"
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True)
+    assert done.stdout == "65536\n"
