@@ -17,14 +17,14 @@ from websockets.frames import Opcode
 
 from helpers import BackgroundServer, WireTimeline, tapped
 from helpers.widgets.timeline import BYTES_PER_SECOND, DRAWN, KEPT, KEPT_BYTES
-from helpers.widgets.timeline_rows import Row, Scribe, as_table, excerpt, in_words, text_excerpt
+from helpers.widgets.timeline_rows import Row, RowMaker, as_table, excerpt, in_words, text_excerpt
 from helpers.wire.events import TO_CLIENT, TO_SERVER, Event, Frame, TcpClosed, TcpOpened
 
 Talk = Callable[[ClientConnection], Awaitable[object]]
 
 
 def table_of(events: list[Event]) -> str:
-    return as_table(Scribe().rows(events))
+    return as_table(RowMaker().rows(events))
 
 
 def text_frame() -> Frame:

@@ -277,7 +277,6 @@ def main(arguments: list[str]) -> int:
         return 1
     for path in written:
         print(f"wrote {path.relative_to(ROOT)}")
-    sys.path.insert(0, str(Path(__file__).parent))
     import record
 
     status = record.main([arguments[0]])

@@ -8,7 +8,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Response
 
 from helpers.background.app import served_here
-from helpers.background.serving import REFUSED, with_causes
+from helpers.background.journal import Refusal
+from helpers.background.serving import with_causes
 
 
 class TellingProtocol(WebSocketsSansIOProtocol):
@@ -45,4 +46,4 @@ class TellingProtocol(WebSocketsSansIOProtocol):
     def _say(self, why: str) -> None:
         app = served_here.get(None)
         if app is not None:
-            app._journal.say(f"{REFUSED}{why}")
+            app._journal.say(Refusal.because(why))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from helpers.background.break_off import RESTART
 from helpers.background.child import Child
-from helpers.background.journal import Reporter
+from helpers.background.journal import LeftBehind, Reporter
 from helpers.background.lifetime import BackgroundError
 from helpers.background.loop_server import LoopServer
 from helpers.background.parcel import packed_error, unpacked_error
@@ -70,7 +69,7 @@ class ChildServer:
         elif kind == "say":
             self._reporter.say(content)
         elif kind == "block":
-            if RESTART not in content:  # what is left behind ends with the child
+            if not isinstance(content, LeftBehind):  # that code ends with the child
                 self._reporter.block(content)
         else:
             self._reporter.fail(unpacked_error(content))

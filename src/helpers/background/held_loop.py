@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from helpers.background.journal import Reporter
-from helpers.background.loops import BackgroundLoop, LoopBlockedError, hold_shared_loop
-
-T = TypeVar("T")
+from helpers.background.loops import BackgroundLoop, LoopBlockedError, T, hold_shared_loop
 
 
 class HeldLoop:

@@ -23,6 +23,18 @@ class LogEntry:
         return f"{self.seconds:8.3f} s  {self.text}"
 
 
+class Refusal(str):
+    """Says that a peer did not complete the handshake, so that it never became a connection."""
+
+    @classmethod
+    def because(cls, why: str) -> Refusal:
+        return cls(f"a peer did not complete the handshake{why}")
+
+
+class LeftBehind(str):
+    """Says that code could not be broken off, and runs on until the kernel is restarted."""
+
+
 class Reporter(Protocol):
     """Takes, from any thread, what there is to say."""
 

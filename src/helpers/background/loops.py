@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from helpers.background.break_off import BREAKING_OFF, RESTART, Abandoned, BreakableThread, end_by_force
+from helpers.background.journal import LeftBehind
 from helpers.readers_code import readers_line
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class BackgroundLoop:
         self._ending = False
         self._gone = threading.Event()
         self.blocked_at: str | None = None
-        self.left_behind: str | None = None
+        self.left_behind: LeftBehind | None = None
         self._blocked_since = 0.0
         self.thread = BreakableThread(self._run, self._close, name)
         self._watchdog = threading.Thread(target=self._watch, name=f"{name} watchdog", daemon=True)
@@ -176,7 +177,7 @@ class BackgroundLoop:
 
     def _give_up(self) -> None:
         if self.blocked_at and self.thread.was_reached and (where := self._where_it_is()):
-            self.left_behind = (
+            self.left_behind = LeftBehind(
                 f"the code at {where} catches every exception, so it can't be ended, and runs on "
                 f"in the background: {RESTART}"
             )

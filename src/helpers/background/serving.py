@@ -14,16 +14,13 @@ from websockets.protocol import State
 
 from helpers.background.break_off import Abandoned, end_by_force
 from helpers.background.closed import how_it_ended
-from helpers.background.journal import Reporter
+from helpers.background.journal import Refusal, Reporter
 from helpers.background.page import wants_websocket
 from helpers.readers_code import in_words
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
 SMALL_READ, LARGE_READ, LARGE_FRAME = 2**13, 2**16, 2**10  # bytes; asyncio reads 2**18 at once
-
-REFUSED = "a peer did not complete the handshake"
-"""What a server says of somebody who never became a connection; the reason follows."""
 
 
 class Serving:
@@ -101,7 +98,7 @@ class Serving:
             self._say("the handler blocked its loop and was broken off")
         except BaseException as error:
             ended = isinstance(error, asyncio.CancelledError | GeneratorExit)
-            if ended and (self._ending or not _is_running(me)):  # from outside
+            if ended and (self._ending or not _is_running(me)):  # whoever ends the server wants it
                 raise
             # Closed itself, it is no failure; still open, it talked to another one that was closed.
             if not _is_connection_closed(error) or connection.state is State.OPEN:
@@ -123,7 +120,7 @@ class Serving:
             self._say(f"GET {request.path}: {status}")
         else:
             answered = f" ({status})" if status else ""
-            self._say(f"{REFUSED}{answered}{with_causes(error)}")
+            self._say(Refusal.because(answered + with_causes(error)))
 
 
 class _InPieces(ServerConnection, asyncio.BufferedProtocol):
@@ -185,7 +182,7 @@ class _WebsocketsLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text in _SAID_BY_EVENTS or text.startswith(_SAID_BEGINNINGS):
+        if text in _SAID_ALREADY or text.startswith(_SAID_BEGINNINGS):
             return
         self._say(text + with_causes(record.exc_info[1] if record.exc_info else None))
 
@@ -196,11 +193,11 @@ def with_causes(error: BaseException | None) -> str:
 
 
 _SAID_BEGINNINGS = ("server listening", "connection rejected", "HTTP response sent")
-_SAID_BY_EVENTS = {"connection open", "connection closed", "server closing", "server closed"}
+_SAID_ALREADY = {"connection open", "connection closed", "server closing", "server closed"}
 
 
 def _logger_that_tells(say: Callable[[str], None]) -> logging.Logger:
-    """A logger of its own, so that what `websockets` logs becomes an event and not red text in a cell."""
+    """A logger of its own, so that what `websockets` logs is in the log, and not red text in a cell."""
     logger = logging.Logger("helpers.background", logging.INFO)
     logger.addHandler(_WebsocketsLog(say))
     return logger

@@ -46,7 +46,7 @@ class BackgroundTap(Background):
     def __init__(
         self, server: str | HasUrl, *, name: str | None = None, **options: Unpack[TapOptions]
     ) -> None:
-        known = isinstance(server, str) or not hasattr(type(server), "url")  # another one may not run yet
+        known = isinstance(server, str) or not hasattr(type(server), "url")  # a server may not run yet
         port = options.get("listen_port", 0)
         Tap.before(address(server) if known else "ws://127.0.0.1", **options)  # refuses what makes no sense
         super().__init__(name or f"tap of {getattr(server, 'name', server)}", "127.0.0.1", port)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from helpers.background.break_off import RESTART
+from helpers.background.journal import LeftBehind
 from helpers.background.loops import BackgroundLoop
 from helpers.checks.patience import in_time
 from helpers.checks.peers import ANSWER_WITHIN
@@ -157,7 +158,7 @@ def hint_for_blocked(code: object, blocked: str) -> str:
         blocked: a sentence that names the line.
     """
     line = blocked.partition("(): ")[2].partition("; nobody")[0]
-    if RESTART in blocked:
+    if isinstance(blocked, LeftBehind):
         return f"{RESTART}, and catch only what you expect: `except ConnectionClosed`, never a bare `except`"
     if not may_give_coroutine(code):
         return "a plain function has to return at once: what does that line wait for, or what ends the loop?"

@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 
 from helpers.checks.answer import Answer
 from helpers.checks.chance import chance
-from helpers.checks.choices import unfit
+from helpers.checks.choices import why_unfit
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.whose import check
@@ -67,7 +67,7 @@ def frame_size(function: Any) -> Verdict:
 @check
 def right_way(answer: Any) -> Verdict:
     """Check which way was chosen for each of the five products."""
-    lacking = unfit(answer, "right_way", FITTING, WAYS, wanted="one of the five ways")
+    lacking = why_unfit(answer, "right_way", FITTING, WAYS, wanted="one of the five ways")
     if lacking is not None:
         return lacking
     wrong = [product for product in FITTING if answer[product] not in FITTING[product]]

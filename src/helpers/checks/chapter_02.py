@@ -12,7 +12,7 @@ from websockets.utils import accept_key as right_accept_key
 
 from helpers.checks.answer import Answer
 from helpers.checks.chance import a_sentence, a_word, chance
-from helpers.checks.choices import unfit
+from helpers.checks.choices import why_unfit
 from helpers.checks.trial import try_function
 from helpers.checks.verdict import NotYet, Verdict, shown
 from helpers.checks.whose import check
@@ -153,7 +153,7 @@ def decode(function: Any) -> Verdict:
 @check
 def faults(answer: Any) -> Verdict:
     """Check what is wrong with the three captured frames of the chapter."""
-    lacking = unfit(answer, "faults", FAULTS, RULES, wanted="your own words")
+    lacking = why_unfit(answer, "faults", FAULTS, RULES, wanted="your own words")
     if lacking is not None:
         return lacking
     wrong = [name for name in FAULTS if answer[name] != FAULTS[name]]

@@ -297,9 +297,8 @@ async def _room(answer: Answer) -> AsyncIterator[tuple[str, dict[str, _WebSocket
                 pass
 
     listening = socket.create_server(("127.0.0.1", 0))
-    listening.setsockopt(
-        socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16
-    )  # of each connection, so that it fills soon
+    # Every accepted connection inherits the small buffer, so one that isn't read blocks its sender soon.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
 
     async def begin() -> Server:
         return await serve(join, sock=listening, compression=None, close_timeout=0.2)

@@ -8,7 +8,7 @@ from typing import Any
 from helpers.checks.verdict import UNFINISHED, Verdict, shown
 
 
-def unfit(
+def why_unfit(
     answer: Any, name: str, keys: Collection[str], words: Collection[str], *, wanted: str
 ) -> Verdict | None:
     """What an answer lacks before it can be right or wrong.

@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from helpers.background.break_off import RESTART
+from helpers.background.journal import LeftBehind
 from helpers.background.loops import BackgroundLoop
 from helpers.background.server import BackgroundServer
 from helpers.checks.answer import (
@@ -164,7 +164,7 @@ def _explained(
     swallowed: bool = False,
 ) -> Verdict:
     """A verdict with the deeper reason, where one is known."""
-    if blocked and (RESTART in blocked or not (verdict or sure or errors)):
+    if blocked and (isinstance(blocked, LeftBehind) or not (verdict or sure or errors)):
         verdict = Verdict(False, blocked, SWALLOWED if swallowed else hint_for_blocked(code, blocked))
     elif errors and not sure:
         verdict = Verdict(False, how_it_raised(name_of(code), errors[0]), hint_for(errors[0]))

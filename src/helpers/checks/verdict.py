@@ -56,13 +56,12 @@ class NotYet(Exception):
         said: what was expected and what came.
         hint: which way to look.
         sure: whether this is the reason; otherwise what raised or blocked elsewhere explains it better.
-        points: what belongs to the sentence, one below the other.
     """
 
-    def __init__(self, said: str, hint: str, *, sure: bool = False, points: tuple[str, ...] = ()) -> None:
+    def __init__(self, said: str, hint: str, *, sure: bool = False) -> None:
         super().__init__(said)
         self.sure = sure
-        self.verdict = Verdict(False, said, hint, points)
+        self.verdict = Verdict(False, said, hint)
 
 
 class _Short(reprlib.Repr):

@@ -19,9 +19,9 @@ from websockets.uri import parse_uri
 
 from helpers.arguments import address
 from helpers.background.closed import how_it_ended
+from helpers.background.journal import Refusal
 from helpers.background.lifetime import Background
 from helpers.background.loops import BackgroundLoop, hold_shared_loop
-from helpers.background.serving import REFUSED
 from helpers.clients.conversation import Conversation, Data, NotConnectedError
 from helpers.readers_code import in_words
 from helpers.sockets import somebody_listens
@@ -316,7 +316,8 @@ def why_refused(url: str, since: float) -> str:
     if server is None:
         return "" if somebody_listens(url) else _nothing_listens(url)
     since = since - 1 - server.started_at  # the browser's word may be late
-    said = [entry.text for entry in server.log if entry.seconds > since and entry.text.startswith(REFUSED)]
+    refusals = [entry for entry in server.log if isinstance(entry.text, Refusal)]
+    said = [entry.text for entry in refusals if entry.seconds > since]
     return f"{server.name!r} says: {said[-1]}" if said else ""
 
 
@@ -334,6 +335,6 @@ def _said_with(error: InvalidHandshake) -> str:
 
 def _silent() -> logging.Logger:
     """A logger that keeps quiet: what happens is in the log of the conversation."""
-    logger = logging.Logger("helpers.widgets", logging.CRITICAL)
+    logger = logging.Logger("helpers.clients", logging.CRITICAL)
     logger.addHandler(logging.NullHandler())
     return logger

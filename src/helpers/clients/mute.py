@@ -13,7 +13,7 @@ from helpers.wire.tap import HasUrl
 
 
 @asynccontextmanager
-async def mute(server: str | HasUrl, name: str = "Mute") -> AsyncIterator[socket.socket]:
+async def mute(server: str | HasUrl) -> AsyncIterator[socket.socket]:
     """Connect a client that does the handshake and then never reads, nor answers a ping.
 
         async with mute(server):
@@ -24,7 +24,6 @@ async def mute(server: str | HasUrl, name: str = "Mute") -> AsyncIterator[socket
 
     Args:
         server: a `ws://` address, or a server that has a `url`.
-        name: what it puts into the query as `name=`.
 
     Yields:
         The socket; who reads from it after all gets the bytes that lie there.
@@ -32,7 +31,7 @@ async def mute(server: str | HasUrl, name: str = "Mute") -> AsyncIterator[socket
     Raises:
         OSError: nobody listens there, or the server refused it.
     """
-    client = await asyncio.to_thread(_connected, named(address(server), name))
+    client = await asyncio.to_thread(_connected, named(address(server), "Mute"))
     try:
         yield client.socket
     finally:

@@ -88,7 +88,8 @@ class ServersRun(Run[Result]):
         return {name: urls[name] for name in self._order}
 
     def _check(self) -> None:
-        """
+        """Raise what went wrong on the servers.
+
         Raises:
             HandlerFailedError: one of the handlers failed, with the line that raised it.
             BackgroundError: the process of one has ended.

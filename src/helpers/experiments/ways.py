@@ -133,7 +133,8 @@ async def _follow(child: Child, taps: Taps, heard: Callable[[Any], object]) -> N
 
 
 def _check(server: BackgroundProcess) -> None:
-    """
+    """Raise if the server has ended, or ends within a second.
+
     Raises:
         BackgroundError: the server has ended. Its client may learn of that first.
     """

@@ -60,7 +60,7 @@ def overtaken(numbers: Sequence[int]) -> int:
 
 
 def in_ms(seconds: float | None) -> str:
-    """A duration, three digits of it; `-` for None."""
+    """A duration, three digits of it; `–` for None."""
     if seconds is None:
         return "–"
     ms = 1000 * seconds
@@ -68,12 +68,12 @@ def in_ms(seconds: float | None) -> str:
 
 
 def in_bytes(count: float | None) -> str:
-    """A number of bytes, rounded; `-` for None."""
+    """A number of bytes, rounded; `–` for None."""
     return "–" if count is None else f"{count:,.0f}"
 
 
 def times(ratio: float | None) -> str:
-    """A ratio like `×2.0`; `-` for None."""
+    """A ratio like `×2.0`; `–` for None."""
     return "–" if ratio is None else f"×{ratio:.1f}" if ratio >= 1.95 else f"×{ratio:.2f}"
 
 

@@ -16,8 +16,8 @@ import numpy
 
 from helpers.arguments import kind, number
 from helpers.figures.table import Table
+from helpers.widgets.pages import UPDATES_PER_SECOND
 
-UPDATES_PER_SECOND = 20
 POINTS = 300
 """How many of them a line has at most: one per update."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+UPDATES_PER_SECOND = 20
+"""How often a widget tells its pages what is new, at most."""
+
 ANSWER_WITHIN = 1.0
 """Seconds in which the page that acts has to answer when another one comes; a page that was closed can't."""
 

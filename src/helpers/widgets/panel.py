@@ -18,11 +18,10 @@ from helpers.arguments import address
 from helpers.background.loops import BackgroundLoop
 from helpers.clients.client import Client, why_refused
 from helpers.clients.conversation import Conversation, Data, Message, NotConnectedError, State, Wanted
-from helpers.widgets.pages import Pages
+from helpers.widgets.pages import UPDATES_PER_SECOND, Pages
 from helpers.widgets.scripts import script, style
 from helpers.wire.tap import HasUrl
 
-UPDATES_PER_SECOND = 20
 LONGEST_LINE = 400
 
 

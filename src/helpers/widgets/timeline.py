@@ -18,8 +18,9 @@ import anywidget
 import traitlets
 
 from helpers.arguments import number
+from helpers.widgets.pages import UPDATES_PER_SECOND
 from helpers.widgets.scripts import script, style
-from helpers.widgets.timeline_rows import Row, Scribe, as_table
+from helpers.widgets.timeline_rows import Row, RowMaker, as_table
 from helpers.wire.events import TO_SERVER, Event, Frame
 
 DRAWN = 300
@@ -28,7 +29,6 @@ DRAWN = 300
 KEPT = 10_000
 KEPT_BYTES = 2**24
 PRINTED = 50
-UPDATES_PER_SECOND = 20
 BYTES_PER_SECOND = 400_000
 """Jupyter drops what a kernel sends beyond 1,000,000 bytes per second."""
 
@@ -76,7 +76,7 @@ class WireTimeline(anywidget.AnyWidget):
         self._frames = [0, 0]
         self._bytes = [0, 0]
         self._connections = 0
-        self._scribe = Scribe()
+        self._row_maker = RowMaker()
         self._waiting: set[concurrent.futures.Future[None]] = set()
         self._armed = False
         self._next_update = 0.0
@@ -168,14 +168,14 @@ class WireTimeline(anywidget.AnyWidget):
         self._catch_up()
         with self._lock:
             rows = [row for row in self._rows if connection in (None, row.event.connection)]
-            gone = self._scribe.count - self._cleared - len(self._rows)
+            gone = self._row_maker.count - self._cleared - len(self._rows)
             begin = self._cleared, self._zero or 0.0
         return as_table(rows[-last:], times=times, left_out=gone + max(0, len(rows) - last), begin=begin)
 
     def clear(self) -> None:
         """Forget what was shown, and count and time from the next event on."""
         self._catch_up()
-        self._clear(self._scribe.count)
+        self._clear(self._row_maker.count)
 
     def close(self) -> None:
         """Listen to the tap no longer, and take the timeline off the page."""
@@ -199,7 +199,7 @@ class WireTimeline(anywidget.AnyWidget):
 
     def _take(self, events: list[Event]) -> None:
         with self._lock:
-            for row in self._scribe.rows(events):
+            for row in self._row_maker.rows(events):
                 self._rows.append(row)
                 self._zero = row.event.at if self._zero is None else self._zero
                 self._kept += row.event.kept
@@ -261,8 +261,8 @@ class WireTimeline(anywidget.AnyWidget):
         ready.extend((row.number, row.for_page()) for row in reversed_until(self._rows, known, DRAWN))
         rows = ",".join(text for _, text in ready)
         figures = {
-            "count": self._scribe.count,
-            "first": self._rows[0].number if self._rows else self._scribe.count + 1,
+            "count": self._row_maker.count,
+            "first": self._rows[0].number if self._rows else self._row_maker.count + 1,
             "cleared": self._cleared,
             "zero": round(1000 * (self._zero or 0.0), 3),
             "frames": self._frames,
@@ -273,7 +273,7 @@ class WireTimeline(anywidget.AnyWidget):
 
     def _from_the_page(self, widget: object, content: dict[str, Any], buffers: list[memoryview]) -> None:
         if content["do"] == "clear":
-            self._clear(min(int(content["until"]), self._scribe.count))
+            self._clear(min(int(content["until"]), self._row_maker.count))
             return
         with self._lock:
             earlier = [row for row in self._rows if row.number < content["before"]][-DRAWN:]

@@ -86,7 +86,7 @@ class Row:
         return json.dumps(data)
 
 
-class Scribe:
+class RowMaker:
     """Numbers the events that become a row; what says the same twice does not become one."""
 
     def __init__(self) -> None:

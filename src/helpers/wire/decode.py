@@ -273,7 +273,7 @@ class _Request:
 
     method: str
     upgrade: bool
-    headers: Headers  # of an upgrade, else empty
+    headers: Headers  # kept only when it asks for an upgrade
     answer: Literal["websocket", "tunnel", "http"] | None = None
 
 

@@ -65,7 +65,8 @@ class Listeners:
         self.tell_all()
 
     def raise_failure(self) -> None:
-        """
+        """Raise what a listener has raised.
+
         Raises:
             Exception: what a listener has raised, once.
         """

@@ -21,6 +21,8 @@ from helpers.wire.recorder import Recorder
 from helpers.wire.relay import Relay
 
 BACKLOG = 512
+RECORDED_BYTES = 1 << 24
+"""Most bytes that wait to be decoded, and most bytes that the events hold."""
 CHANGED_WITHIN = 10.0
 """Seconds that another thread waits until the tap's loop has made a change."""
 
@@ -44,7 +46,6 @@ class TapOptions(ShapeOptions, total=False):
     window: int
     socket_buffer: int | None
     record_chunks: int
-    record_bytes: int
     record_events: int
     keep: int
     seed: int | None
@@ -95,7 +96,6 @@ class Tap:
             including those on their way in the delay. The sockets' buffers come on top.
         socket_buffer: bytes of the sockets' send and receive buffers, or None to leave them to the system.
         record_chunks: most chunks of bytes that wait to be decoded.
-        record_bytes: most bytes that wait to be decoded, and most bytes that the events hold.
         record_events: most events that are kept.
         keep: bytes that are kept of each payload and message.
         seed: makes the jitter repeat itself.
@@ -114,14 +114,13 @@ class Tap:
         window: int = 1 << 20,
         socket_buffer: int | None = None,
         record_chunks: int = 20_000,
-        record_bytes: int = 16 << 20,
         record_events: int = 20_000,
         keep: int = 4096,
         seed: int | None = None,
         **shape: Unpack[ShapeOptions],
     ) -> None:
         number(window, "window (bytes)", least=1, whole=True)
-        self._recorder = Recorder(chunks=record_chunks, size=record_bytes, events=record_events, keep=keep)
+        self._recorder = Recorder(chunks=record_chunks, size=RECORDED_BYTES, events=record_events, keep=keep)
         self._listeners = Listeners(self._recorder)
         self._relay = Relay(
             (host, port),

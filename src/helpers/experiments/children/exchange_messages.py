@@ -81,7 +81,7 @@ ONE_AT_A_TIME: dict[str, Callable[[str, HeaderSet], AbstractAsyncContextManager[
 """Ways in which a message waits for the reply to the one before."""
 
 
-class Lane:
+class Timings:
     """What was measured of one way."""
 
     def __init__(self) -> None:
@@ -127,14 +127,14 @@ async def exchange_messages(
     """
     urls, _ = await asyncio.wrap_future(parent.order())
     texts = [message_text(number, size) for number in range(messages)]
-    lanes = {way: Lane() for way in urls}
+    by_way = {way: Timings() for way in urls}
     single = [way for way in urls if way in ONE_AT_A_TIME]
     async with AsyncExitStack() as stack:
         exchanges: dict[str, Exchange] = {}
         for way in single:
             begin = time.perf_counter()
             exchanges[way] = await stack.enter_async_context(ONE_AT_A_TIME[way](urls[way], headers))
-            lanes[way].opening = time.perf_counter() - begin
+            by_way[way].opening = time.perf_counter() - begin
         crowd: Any = None
         six = HttpClient(urls.get("six connections", ""), headers, connections=SIX)
         stack.push_async_callback(six.close)
@@ -143,60 +143,60 @@ async def exchange_messages(
             stack.push_async_callback(peer.close)
             begin = time.perf_counter()
             crowd = await stack.enter_async_context(peer.websocket("/echo"))
-            lanes["pipelined"].opening = time.perf_counter() - begin
+            by_way["pipelined"].opening = time.perf_counter() - begin
         parent.report("opened")
         await asyncio.wrap_future(parent.order())
         shown = 0.0
         for number, text in enumerate(texts):
             for way in single:
                 begin = time.perf_counter()
-                lanes[way].replies.append(await exchanges[way](text))
+                by_way[way].replies.append(await exchanges[way](text))
                 took = time.perf_counter() - begin
                 if number:
-                    lanes[way].times.append(took)
-                    lanes[way].wall += took
+                    by_way[way].times.append(took)
+                    by_way[way].wall += took
                 else:
-                    lanes[way].first = took
+                    by_way[way].first = took
             if time.perf_counter() - shown > 0.05:
                 shown = time.perf_counter()
                 parent.report((number + 1) / len(texts))
         if "six connections" in urls:
-            await _six_connections(six, texts, lanes["six connections"])
+            await _six_connections(six, texts, by_way["six connections"])
         if crowd is not None:
-            await _pipelined(crowd, texts, lanes["pipelined"])
+            await _pipelined(crowd, texts, by_way["pipelined"])
         parent.report("done")
         await asyncio.wrap_future(parent.order())
-    return {way: lane.measured(texts) for way, lane in lanes.items()}
+    return {way: timings.measured(texts) for way, timings in by_way.items()}
 
 
-async def _six_connections(peer: HttpClient, texts: list[str], lane: Lane) -> None:
+async def _six_connections(peer: HttpClient, texts: list[str], timings: Timings) -> None:
     begin = time.perf_counter()
-    lane.replies += await asyncio.gather(*(peer.post("/echo", text) for text in texts[:SIX]))
-    lane.first = time.perf_counter() - begin
+    timings.replies += await asyncio.gather(*(peer.post("/echo", text) for text in texts[:SIX]))
+    timings.first = time.perf_counter() - begin
     waiting = iter(texts[SIX:])
 
     async def worker() -> None:
         for text in waiting:
             begin = time.perf_counter()
-            lane.replies.append(await peer.post("/echo", text))
-            lane.times.append(time.perf_counter() - begin)
+            timings.replies.append(await peer.post("/echo", text))
+            timings.times.append(time.perf_counter() - begin)
 
     begin = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(SIX)))
-    lane.wall = time.perf_counter() - begin
+    timings.wall = time.perf_counter() - begin
 
 
-async def _pipelined(websocket: Any, texts: list[str], lane: Lane) -> None:
+async def _pipelined(websocket: Any, texts: list[str], timings: Timings) -> None:
     begin = time.perf_counter()
     await websocket.send_str(texts[0])
-    lane.replies.append(await websocket.receive_str())
-    lane.first = time.perf_counter() - begin
+    timings.replies.append(await websocket.receive_str())
+    timings.first = time.perf_counter() - begin
     sent: list[float] = []
 
     async def receive() -> None:
         for number in range(len(texts) - 1):
-            lane.replies.append(await websocket.receive_str())
-            lane.times.append(time.perf_counter() - sent[number])
+            timings.replies.append(await websocket.receive_str())
+            timings.times.append(time.perf_counter() - sent[number])
 
     begin = time.perf_counter()
     receiving = asyncio.create_task(receive())
@@ -204,4 +204,4 @@ async def _pipelined(websocket: Any, texts: list[str], lane: Lane) -> None:
         sent.append(time.perf_counter())
         await websocket.send_str(text)
     await receiving
-    lane.wall = time.perf_counter() - begin
+    timings.wall = time.perf_counter() - begin

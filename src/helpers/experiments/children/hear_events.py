@@ -32,7 +32,7 @@ class Heard(NamedTuple):
     arrived: float
 
 
-class Ear:
+class Arrivals:
     """What one way has heard: the events' numbers, when they were published and when they came."""
 
     def __init__(self, way: str, events: int) -> None:
@@ -46,7 +46,7 @@ class Ear:
     def finished(self) -> bool:
         return not self._missing
 
-    def hear(self, text: str) -> None:
+    def note(self, text: str) -> None:
         arrived = time.perf_counter()
         number, published = text.split(" ", 2)[:2]
         self.seen += 1
@@ -54,31 +54,31 @@ class Ear:
         self._missing.discard(int(number))
 
 
-async def _polling(peer: HttpClient, ear: Ear, every: float) -> None:
+async def _polling(peer: HttpClient, got: Arrivals, every: float) -> None:
     due = time.perf_counter()
-    while not ear.finished:
-        for text in (await peer.get(f"/poll?after={ear.seen}")).splitlines():
-            ear.hear(text)
+    while not got.finished:
+        for text in (await peer.get(f"/poll?after={got.seen}")).splitlines():
+            got.note(text)
         due = max(due + every, time.perf_counter())
         await asyncio.sleep(due - time.perf_counter())
 
 
-async def _long_polling(peer: HttpClient, ear: Ear) -> None:
-    while not ear.finished:
-        for text in (await peer.get(f"/long-poll?after={ear.seen}")).splitlines():
-            ear.hear(text)
+async def _long_polling(peer: HttpClient, got: Arrivals) -> None:
+    while not got.finished:
+        for text in (await peer.get(f"/long-poll?after={got.seen}")).splitlines():
+            got.note(text)
 
 
-async def _events(events: Any, ear: Ear) -> None:
+async def _events(events: Any, got: Arrivals) -> None:
     async for text in events:
-        ear.hear(text)
-        if ear.finished:
+        got.note(text)
+        if got.finished:
             return
 
 
-async def _websocket(websocket: Any, ear: Ear) -> None:
-    while not ear.finished:
-        ear.hear(await websocket.receive_str())
+async def _websocket(websocket: Any, got: Arrivals) -> None:
+    while not got.finished:
+        got.note(await websocket.receive_str())
 
 
 async def hear_events(
@@ -99,7 +99,7 @@ async def hear_events(
         For each way, in words, why it heard no more; empty if it heard all.
     """
     urls, server = await asyncio.wrap_future(parent.order())
-    ears = {way: Ear(way, len(moments)) for way in urls}
+    by_way = {way: Arrivals(way, len(moments)) for way in urls}
     async with AsyncExitStack() as stack:
         peers = {way: HttpClient(url, headers) for way, url in urls.items()}
         for peer in peers.values():
@@ -108,29 +108,29 @@ async def hear_events(
         for way, peer in peers.items():
             if way == "SSE":
                 events = await stack.enter_async_context(peer.events("/events"))
-                hear[way] = partial(_events, events, ears[way])
+                hear[way] = partial(_events, events, by_way[way])
             elif way == "WebSocket":
                 websocket = await stack.enter_async_context(peer.websocket("/websocket"))
-                hear[way] = partial(_websocket, websocket, ears[way])
+                hear[way] = partial(_websocket, websocket, by_way[way])
             elif way == "polling":
-                hear[way] = partial(_polling, peer, ears[way], poll_every)
+                hear[way] = partial(_polling, peer, by_way[way], poll_every)
             else:
-                hear[way] = partial(_long_polling, peer, ears[way])
+                hear[way] = partial(_long_polling, peer, by_way[way])
         parent.report("opened")
         await asyncio.wrap_future(parent.order())
         publisher = HttpClient(server, "least")
         stack.push_async_callback(publisher.close)
-        telling = asyncio.create_task(_tell(ears, parent))
-        tasks = [asyncio.create_task(_until_broken(hear[way], ears[way])) for way in urls]
+        telling = asyncio.create_task(_tell(by_way, parent))
+        tasks = [asyncio.create_task(_until_broken(hear[way], by_way[way])) for way in urls]
         await _publish(publisher, moments, size)
         _, late = await asyncio.wait(tasks, timeout=poll_every + LATE_BY)
         for task in late:
             task.cancel()
         telling.cancel()
-        _tell_once(ears, parent)
+        _tell_once(by_way, parent)
         parent.report("done")
         await asyncio.wrap_future(parent.order())
-    return {way: ear.broken or ("" if ear.finished else "no more came") for way, ear in ears.items()}
+    return {way: got.broken or ("" if got.finished else "no more came") for way, got in by_way.items()}
 
 
 async def _publish(server: HttpClient, moments: list[float], size: int) -> None:
@@ -142,21 +142,21 @@ async def _publish(server: HttpClient, moments: list[float], size: int) -> None:
         await server.post("/say", text.ljust(size, "x"))
 
 
-async def _until_broken(hear: Callable[[], Awaitable[None]], ear: Ear) -> None:
+async def _until_broken(hear: Callable[[], Awaitable[None]], got: Arrivals) -> None:
     try:
         await hear()
     except (aiohttp.ClientError, aiohttp.WSMessageTypeError, OSError) as error:
-        ear.broken = in_words(error)
+        got.broken = in_words(error)
 
 
-async def _tell(ears: dict[str, Ear], parent: Parent) -> None:
+async def _tell(by_way: dict[str, Arrivals], parent: Parent) -> None:
     while True:
         await asyncio.sleep(0.05)
-        _tell_once(ears, parent)
+        _tell_once(by_way, parent)
 
 
-def _tell_once(ears: dict[str, Ear], parent: Parent) -> None:
-    fresh = {way: ear.fresh for way, ear in ears.items() if ear.fresh}
-    for ear in ears.values():
-        ear.fresh = []
+def _tell_once(by_way: dict[str, Arrivals], parent: Parent) -> None:
+    fresh = {way: got.fresh for way, got in by_way.items() if got.fresh}
+    for got in by_way.values():
+        got.fresh = []
     parent.report((time.perf_counter(), fresh))

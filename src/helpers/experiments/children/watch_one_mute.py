@@ -29,7 +29,7 @@ STALLED = 1.5
 _LOOK_EVERY = 0.05
 
 
-class Ear:
+class HealthyClient:
     """A healthy client, and when it got which message."""
 
     def __init__(self, connection: ClientConnection, pattern: re.Pattern[str]) -> None:
@@ -59,7 +59,7 @@ class Ear:
             await self._came.wait()
 
 
-class Look:
+class ServerProcess:
     """The server's process from outside: its memory, and whether it still holds the mute one's connection.
 
     Args:
@@ -110,12 +110,12 @@ class Talk:
     """What the first of the healthy clients says.
 
     Args:
-        ears: the healthy clients.
+        peers: the healthy clients.
         size: bytes of each message.
     """
 
-    def __init__(self, ears: list[Ear], size: int, token: str) -> None:
-        self._ears = ears
+    def __init__(self, peers: list[HealthyClient], size: int, token: str) -> None:
+        self._peers = peers
         self._size = size
         self._token = token
         self.sent = 0
@@ -133,12 +133,12 @@ class Talk:
                 continue
             lost += 1
             if lost == WARM_UPS:
-                got = sum(number in ear.arrivals for ear in self._ears)
+                got = sum(number in peer.arrivals for peer in self._peers)
                 gone = "".join(
-                    {f"; the server closed a connection: {ear.gone}" for ear in self._ears if ear.gone}
+                    {f"; the server closed a connection: {peer.gone}" for peer in self._peers if peer.gone}
                 )
                 raise BackgroundError(
-                    f"{got} of {len(self._ears)} healthy clients got what one of them said, {self._size:,} "
+                    f"{got} of {len(self._peers)} healthy clients got what one of them said, {self._size:,} "
                     "characters, with nobody mute: does the server send each message to all of them, and "
                     f"does it take messages of this size{gone}?"
                 )
@@ -154,8 +154,8 @@ class Talk:
     async def last_arrives(self) -> bool:
         """Wait for the last message while any come; whether all healthy clients have got it."""
         begin = time.perf_counter()
-        while any(self.sent - 1 not in ear.arrivals for ear in self._ears):
-            latest = max(moment for ear in self._ears for moment in ear.arrivals.values())
+        while any(self.sent - 1 not in peer.arrivals for peer in self._peers):
+            latest = max(moment for peer in self._peers for moment in peer.arrivals.values())
             if time.perf_counter() > max(begin, latest) + STALLED:
                 return False
             await asyncio.sleep(0.05)
@@ -165,12 +165,12 @@ class Talk:
         """Wait so long until all healthy clients have a message; whether they have."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*(ear.has(number) for ear in self._ears))
-        return all(number in ear.arrivals for ear in self._ears)
+                await asyncio.gather(*(peer.has(number) for peer in self._peers))
+        return all(number in peer.arrivals for peer in self._peers)
 
     async def _say(self, number: int) -> None:
-        with contextlib.suppress(ConnectionClosed):  # its ear tells
-            await self._ears[0].connection.send(f"{self._token}-{number}-".ljust(self._size, "."))
+        with contextlib.suppress(ConnectionClosed):  # its `gone` says so
+            await self._peers[0].connection.send(f"{self._token}-{number}-".ljust(self._size, "."))
 
 
 async def watch_one_mute(
@@ -199,18 +199,18 @@ async def watch_one_mute(
     token = secrets.token_hex(4)
     pattern = re.compile(rf"{token}-(-?\d+)-")
     async with contextlib.AsyncExitStack() as stack:
-        ears: list[Ear] = []
+        peers: list[HealthyClient] = []
         for number in range(healthy):
             connecting = connect(
                 named(url, f"healthy-{number + 1}"), proxy=None, compression=None, close_timeout=0.3
             )
-            ears.append(Ear(await stack.enter_async_context(connecting), pattern))
-            stack.callback(asyncio.create_task(ears[-1].listen()).cancel)
-        talk = Talk(ears, size, token)
+            peers.append(HealthyClient(await stack.enter_async_context(connecting), pattern))
+            stack.callback(asyncio.create_task(peers[-1].listen()).cancel)
+        talk = Talk(peers, size, token)
         await talk.warm_up()
-        look = Look(port)
+        process = ServerProcess(port)
         dumb = await stack.enter_async_context(mute(url))
-        stack.callback(asyncio.create_task(look.watch(dumb.getsockname()[1])).cancel)
+        stack.callback(asyncio.create_task(process.watch(dumb.getsockname()[1])).cancel)
         begin = time.perf_counter()
         talking = asyncio.create_task(talk.go_on(rate, seconds))
         stack.callback(talking.cancel)
@@ -224,18 +224,18 @@ async def watch_one_mute(
             "watched": end - begin,
             "stalled": stalled,
             "sent": talk.sent,
-            "got": tuple(sum(0 <= number < talk.sent for number in ear.arrivals) for ear in ears),
-            "silence": max(longest_silence(ear, begin, end) for ear in ears),
-            "gone": tuple(ear.gone for ear in ears if ear.gone),
-            "cut_after": None if look.cut_at is None else look.cut_at - begin,
-            "grown": look.grown,
+            "got": tuple(sum(0 <= number < talk.sent for number in peer.arrivals) for peer in peers),
+            "silence": max(longest_silence(peer, begin, end) for peer in peers),
+            "gone": tuple(peer.gone for peer in peers if peer.gone),
+            "cut_after": None if process.cut_at is None else process.cut_at - begin,
+            "grown": process.grown,
         }
         parent.report("done")
         await asyncio.wrap_future(parent.order())
     return result
 
 
-def longest_silence(ear: Ear, begin: float, end: float) -> float:
+def longest_silence(peer: HealthyClient, begin: float, end: float) -> float:
     """The longest time without a message between two moments, in seconds."""
-    moments = [begin, *sorted(moment for moment in ear.arrivals.values() if begin < moment < end), end]
+    moments = [begin, *sorted(moment for moment in peer.arrivals.values() if begin < moment < end), end]
     return max(later - before for before, later in pairwise(moments))
