@@ -11,14 +11,17 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import psutil
 import websockets.sync.client
 from websockets.asyncio.server import ServerConnection
 from websockets.sync.client import ClientConnection
 
+from helpers.background.lifetime import Background
 from helpers.background.server import BackgroundServer
+
+Result = TypeVar("Result")
 
 Place = Literal["shared", "own", "process"]
 """Where a handler can run."""
@@ -34,8 +37,8 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, what: str =
         time.sleep(0.02)
 
 
-def says(background: object, text: str) -> bool:
-    return any(text in entry.text for entry in background.log)  # type: ignore[attr-defined]
+def says(background: Background, text: str) -> bool:
+    return any(text in entry.text for entry in background.log)
 
 
 def descriptors() -> int:
@@ -93,7 +96,7 @@ async def echo(connection: ServerConnection) -> None:
         await connection.send(message)
 
 
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
     return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 

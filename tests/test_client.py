@@ -481,7 +481,7 @@ def ending(send: Callable[[Any], None], **options: Any) -> tuple[str, list[Messa
         return ann.detail, ann.log
 
     with BackgroundServer(handler, compression=None) as server:
-        return run(main(server.url))  # type: ignore[no-any-return]
+        return run(main(server.url))
 
 
 def test_a_peer_that_sends_rubbish() -> None:

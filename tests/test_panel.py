@@ -503,13 +503,13 @@ def test_a_browser_learns_from_the_kernel_why_it_was_refused(tap: bool) -> None:
         page.state("connecting")
         with pytest.raises(InvalidStatus):
             await connect(url, proxy=None)  # as Jupyter's proxy does it for the page
-        await until(lambda: says(server, "403"))
+        await until(lambda: says(refusing, "403"))
         page.says("state", state="closed", detail="1006: broken off", route="", asks=url)
         assert web.detail == "1006: 'echo' says: a peer did not complete the handshake (403 Forbidden)"
         assert page.told == [{"do": "explain", "detail": web.detail, "buffers": []}]
 
-    with BackgroundServer(echo, process_request=refuse) as server, tapped(server) as before_it:
-        run(main(before_it.url if tap else server.url))
+    with BackgroundServer(echo, process_request=refuse) as refusing, tapped(refusing) as before_it:
+        run(main(before_it.url if tap else refusing.url))
 
 
 @pytest.mark.parametrize(

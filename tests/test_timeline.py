@@ -18,7 +18,7 @@ from websockets.frames import Opcode
 from helpers import BackgroundServer, WireTimeline, tapped
 from helpers.widgets.timeline import BYTES_PER_SECOND, DRAWN, KEPT, KEPT_BYTES
 from helpers.widgets.timeline_rows import Row, RowMaker, as_table, excerpt, in_words, text_excerpt
-from helpers.wire.events import TO_CLIENT, TO_SERVER, Event, Frame, TcpClosed, TcpOpened
+from helpers.wire.events import TO_CLIENT, TO_SERVER, Direction, Event, Frame, TcpClosed, TcpOpened
 
 Talk = Callable[[ClientConnection], Awaitable[object]]
 
@@ -165,7 +165,7 @@ class TestWords:
 
     def test_server_sent_events_without_their_chunks(self) -> None:
         stream = b"event: tick\ndata: 1\n\n"
-        said = [
+        said: list[tuple[Direction, bytes]] = [
             (TO_SERVER, b"GET /news HTTP/1.1\r\nHost: x\r\n\r\n"),
             (
                 TO_CLIENT,
@@ -173,23 +173,23 @@ class TestWords:
             ),
             (TO_CLIENT, b"%x\r\n%s\r\n0\r\n\r\n" % (len(stream), stream)),
         ]
-        table = table_of(decode(said))  # type: ignore[arg-type]
+        table = table_of(decode(said))
         assert ' 4  ←  event         21  tick: "1"' in table
         assert "chunk" not in table
         assert "text/event-stream" in table
         plain = [(way, data.replace(b"event-stream", b"plain")) for way, data in said]
-        assert "chunk" in table_of(decode(plain))  # type: ignore[arg-type]
+        assert "chunk" in table_of(decode(plain))
         unknown = [
             (way, data.replace(b"chunked\r\n", b"chunked\r\nContent-Encoding: br\r\n")) for way, data in said
         ]
-        assert "chunk" in table_of(decode(unknown))  # type: ignore[arg-type]
+        assert "chunk" in table_of(decode(unknown))
 
     def test_a_plain_answer(self) -> None:
-        said = [
+        said: list[tuple[Direction, bytes]] = [
             (TO_SERVER, b"GET / HTTP/1.1\r\n\r\n"),
             (TO_CLIENT, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnews!"),
         ]
-        lines = table_of(decode(said)).splitlines()  # type: ignore[arg-type]
+        lines = table_of(decode(said)).splitlines()
         assert lines[3] == "  3  ←  200 OK"
         assert lines[4] == '  4  ←  body           5  "news!"'
 
