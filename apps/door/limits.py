@@ -40,27 +40,13 @@ LOG_CHARACTERS = 100
 
 
 class Addresses(Counter[str]):
-    """How many connections each address has, those without a handshake included; the total is `total()`.
+    """How many connections each address has, those without a handshake included; the total is `total()`."""
 
-    Attributes:
-        visitors: these connections.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.visitors: set[Visitor] = set()
-
-    def add(self, visitor: Visitor) -> None:
-        """Count one more."""
-        self[visitor.address] += 1
-        self.visitors.add(visitor)
-
-    def remove(self, visitor: Visitor) -> None:
+    def remove(self, address: str) -> None:
         """Count one less, and forget an address that has none."""
-        self.visitors.remove(visitor)
-        self[visitor.address] -= 1
-        if not self[visitor.address]:
-            del self[visitor.address]
+        self[address] -= 1
+        if not self[address]:
+            del self[address]
 
     def crowded(self, address: str, times: int = 1) -> bool:
         """Whether there are more connections than may be, or so many times as many."""
@@ -92,11 +78,11 @@ class Visitor(visitors.Visitor):
         """Count it. Twice as many as may be are cut off before they have asked for anything."""
         super().connection_made(transport)
         self.address = str((transport.get_extra_info("peername") or ["?"])[0])
-        self._addresses.add(self)
+        self._addresses[self.address] += 1
         if self._addresses.crowded(self.address, times=2):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""
-        self._addresses.remove(self)
+        self._addresses.remove(self.address)
         super().connection_lost(exc)

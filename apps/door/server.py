@@ -24,10 +24,11 @@ from collections.abc import AsyncIterator, Collection
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps import visitors
 from apps.bucket import Bucket
 from apps.door import limits
 from apps.door.guest import Guest
@@ -38,10 +39,9 @@ from apps.door.people import People, Right
 from apps.door.tickets import Pass, Passes, Refused
 from apps.origins import objection
 from apps.signals import stopped_by_signals
-from apps.visitors import wants_websocket, without_body
+from apps.visitors import wants_websocket
 
 SESSION_SECONDS = 3600.0
-FAREWELL_SECONDS = 1.0
 POLICY, RESTART, TRY_LATER = 1008, 1012, 1013  # RFC 6455 §7.4.1, and the registry that it opened
 
 log = logging.getLogger("door")
@@ -92,34 +92,22 @@ class Door:
     @contextlib.asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[str]:
         """Serve, in an `async with` block, whose value is the address of the page."""
-        server = await serve(
+        async with visitors.serving(
             self.handle,
             host,
             port,
             process_request=self.answer,
-            process_response=without_body,
-            create_connection=functools.partial(Visitor, self.addresses),  # type: ignore[arg-type]
+            create_connection=functools.partial(Visitor, self.addresses),
             open_timeout=limits.HEAD_SECONDS,
-            close_timeout=FAREWELL_SECONDS,
             compression=None,  # lengths give a secret away when a stranger's text is compressed next to it
             max_size=MESSAGE_BYTES,
             server_header=None,
             ssl=self.context,
             ssl_handshake_timeout=limits.HEAD_SECONDS if self.context else None,
-        )
-        try:
-            scheme = "https" if self.context else "http"
-            yield "{}://{}:{}".format(scheme, *server.sockets[0].getsockname()[:2])
-        finally:
-            await self._close(server)
-
-    async def _close(self, server: Server) -> None:
-        server.close(code=RESTART, reason="restarting")
-        closed = asyncio.create_task(server.wait_closed())
-        await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
-        for visitor in list(self.addresses.visitors):
-            visitor.transport.abort()
-        await closed
+            code=RESTART,
+            reason="restarting",
+        ) as url:
+            yield url
 
     def note(self, connection: Visitor, words: str, *theirs: object) -> None:
         """Write a line into the log; what a stranger sent has little room in it, and makes no second line."""

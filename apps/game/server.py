@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
+from apps import visitors
 from apps.bucket import Bucket
 from apps.game.game import Game, Seat
 from apps.game.gate import Gate, Refused
@@ -43,7 +44,7 @@ from apps.game.messages import (
 )
 from apps.game.world import TICKS, Event, Full
 from apps.origins import objection
-from apps.visitors import Visitor, wants_websocket, without_body
+from apps.visitors import FAREWELL_SECONDS, wants_websocket
 
 PERIOD = 1 / TICKS
 """Seconds from one tick to the next."""
@@ -67,7 +68,6 @@ PATIENCE = 10
 """A client that has read nothing for so many seconds is cut off."""
 
 HEAD_SECONDS = 10
-FAREWELL_SECONDS = 1
 
 POLICY, ELSEWHERE, IDLE, BUSY = 1008, 4001, 4002, 1013
 """Close codes: it broke a rule; its player is elsewhere now; it didn't move; there are too many."""
@@ -152,25 +152,21 @@ class GameServer:
     @contextlib.asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[str]:
         """Serve, in an `async with` block, whose value is the address of the page."""
-        server = await serve(
+        async with visitors.serving(
             self.handle,
             host,
             port,
             process_request=self.answer,
-            process_response=without_body,
-            create_connection=Visitor,
             open_timeout=HEAD_SECONDS,
-            close_timeout=FAREWELL_SECONDS,
             compression=None,  # small messages, and each millisecond counts
             max_size=LONGEST_MESSAGE,
-        )
-        self._playing = asyncio.create_task(self.play())
-        try:
-            yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-        finally:
-            self._playing.cancel()
-            await self._close(server)
-            await asyncio.wait([self._playing])
+        ) as url:
+            self._playing = asyncio.create_task(self.play())
+            try:
+                yield url
+            finally:
+                self._playing.cancel()
+                await asyncio.wait([self._playing])
 
     async def ended(self) -> None:
         """Wait until the game ends, which it does when something is wrong with it.
@@ -179,16 +175,6 @@ class GameServer:
             Exception: what is wrong.
         """
         await asyncio.shield(self._playing)
-
-    async def _close(self, server: Server) -> None:
-        server.close(reason="the server is going down")
-        closed = asyncio.create_task(server.wait_closed())
-        await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
-        for client in self.clients:
-            client.connection.transport.abort()
-        for task in list(server.handler_tasks):  # unfinished handshakes too
-            task.cancel()
-        await closed
 
     def figures(self) -> bytes:
         """Ticks, players, and the longest tick since the last question."""

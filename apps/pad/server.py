@@ -23,12 +23,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from pycrdt import merge_updates
-from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from apps import visitors
 from apps.bucket import Bucket
 from apps.origins import objection
 from apps.pad.document import UPDATE, Rubbish, write
@@ -36,7 +37,7 @@ from apps.pad.room import LARGEST, Full, Member, Outgoing, Room
 from apps.pad.seat import Join, Refused, read_request
 from apps.pad.store import Row, Store, reserve
 from apps.signals import stopped_by_signals
-from apps.visitors import Visitor, wants_websocket, without_body
+from apps.visitors import Visitor, wants_websocket
 
 ROOM_NAME = re.compile(r"[a-z0-9-]{1,40}")
 MOST_ROOMS = 1000
@@ -62,7 +63,6 @@ JOIN_SECONDS = 10.0
 """Seconds in which a page has to say who it is."""
 DISK_PAUSE = 1.0
 LOOK_PAUSE = 5.0
-FAREWELL_SECONDS = 1.0
 INVALID, TOO_BIG, POLICY, TRY_AGAIN = 1007, 1009, 1008, 1013
 
 HERE = Path(__file__).parent
@@ -113,25 +113,16 @@ class PadServer:
             self._store = await self._on_disk(Store, self._path)
             self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._look())]
             try:
-                async with serve(
+                async with visitors.serving(
                     self._handle,
                     host,
                     port,
                     process_request=self._answer,
-                    process_response=without_body,
                     create_connection=Writer,
-                    close_timeout=FAREWELL_SECONDS,
                     compression=None,  # updates are too small for it to save anything
                     max_size=LARGEST + 1024,
-                ) as server:
-                    try:
-                        yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-                    finally:
-                        server.close()
-                        closed = asyncio.create_task(server.wait_closed())
-                        await asyncio.wait([closed], timeout=2 * FAREWELL_SECONDS)
-                        for task in list(server.handler_tasks):  # unfinished handshakes too
-                            task.cancel()
+                ) as url:
+                    yield url
             finally:
                 await self._end()
 

@@ -19,11 +19,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps import visitors
 from apps.origins import objection
 from apps.prices.feed import Market
 from apps.prices.follower import Follower
@@ -41,7 +42,7 @@ from apps.prices.messages import (
     snapshot_message,
 )
 from apps.signals import stopped_by_signals
-from apps.visitors import Visitor, wants_websocket, without_body
+from apps.visitors import Visitor, wants_websocket
 
 PERIOD = 0.05
 """Seconds from one message to the next."""
@@ -63,7 +64,6 @@ MOST_WAITING = 2**16
 
 MOST_CLIENTS = 500
 HEAD_SECONDS = 10
-FAREWELL_SECONDS = 1
 
 HERE = Path(__file__).parent
 FILES = {"/": ("page.html", "text/html"), "/page.js": ("page.js", "text/javascript")}
@@ -173,39 +173,26 @@ class PriceServer:
     @contextlib.asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[str]:
         """Serve, in an `async with` block, whose value is the address of the page."""
-        server = await serve(
+        async with visitors.serving(
             self.handle,
             host,
             port,
             process_request=self.answer,
             create_connection=Caller,
-            process_response=without_body,
             open_timeout=None,  # a stream of events is a handshake that goes on
-            close_timeout=FAREWELL_SECONDS,
             compression=None,  # chapter 06 measures what it saves, and what it costs
             max_size=2**16,
-        )
-        self._publishing = asyncio.create_task(self.publish())
-        try:
-            yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-        finally:
-            self._publishing.cancel()
-            await self._close(server)
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._publishing  # raises what has ended it before
-
-    async def _close(self, server: Server) -> None:
-        server.close(reason="the server is going down")
-        for client in self.clients:
-            if client.is_stream:
-                client.connection.transport.close()
-        closed = asyncio.create_task(server.wait_closed())
-        await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
-        for client in self.clients:
-            client.connection.transport.abort()
-        for task in list(server.handler_tasks):  # unfinished handshakes too
-            task.cancel()
-        await closed
+        ) as url:
+            self._publishing = asyncio.create_task(self.publish())
+            try:
+                yield url
+            finally:
+                self._publishing.cancel()
+                for client in self.clients:
+                    if client.is_stream:
+                        client.connection.transport.close()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._publishing  # raises what has ended it before
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for a file, or with a stream of events; a WebSocket's handshake passes."""

@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from apps import visitors
 from apps.origins import objection
 from apps.signals import stopped_by_signals
 from apps.video.inbox import MOST_CHUNK, Inbox, Refused, announced
@@ -40,7 +41,7 @@ from apps.video.messages import (
 from apps.video.source import NoPicture, load_background
 from apps.video.studio import Studio, ended
 from apps.video.watcher import Watcher
-from apps.visitors import Visitor, wants_websocket, without_body
+from apps.visitors import wants_websocket
 
 MOST_WATCHERS = 1_000
 MOST_ERRORS = 20
@@ -49,7 +50,6 @@ MOST_ERRORS = 20
 MOST_WAITING = 2**16
 """Bytes that may wait for a watcher; one for whom more wait gets no sound and no counts."""
 
-FAREWELL_SECONDS = 1.0
 POLICY, TRY_AGAIN = 1008, 1013
 
 HERE = Path(__file__).parent
@@ -96,34 +96,20 @@ class VideoServer:
             self.studio = await stack.enter_async_context(Studio(rate=self.rate))
             playing = asyncio.create_task(self._play())
             self._tasks = [self.studio.task, playing]
-            server = await serve(
+            async with visitors.serving(
                 self.handle,
                 host,
                 port,
                 process_request=self.answer,
-                process_response=without_body,
-                create_connection=Visitor,
                 compression=None,  # a JPEG is compressed already
-                close_timeout=FAREWELL_SECONDS,
                 max_size=MOST_CHUNK,
                 max_queue=4,
-            )
-            try:
-                yield "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-            finally:
-                playing.cancel()
-                await self._close(server)
-                await ended(playing)
-
-    async def _close(self, server: Server) -> None:
-        server.close(reason="the server is going down")
-        closed = asyncio.create_task(server.wait_closed())
-        await asyncio.wait([closed], timeout=FAREWELL_SECONDS)
-        for connection in server.connections:
-            connection.transport.abort()
-        for task in list(server.handler_tasks):  # unfinished handshakes too
-            task.cancel()
-        await closed
+            ) as url:
+                try:
+                    yield url
+                finally:
+                    playing.cancel()
+                    await ended(playing)
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request for a file; the handshake of a WebSocket passes, if it can be served."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from apps import visitors
 from apps.visitors import READ_BYTES, Visitor, wants_websocket, without_body
 
 UPGRADE = (
@@ -31,7 +32,7 @@ def page(connection: ServerConnection, request: Request) -> Response | None:
     return None if wants_websocket(request.headers) else connection.respond(200, "a page\n")
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def asking(head: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Somebody who has sent the head of a request."""
 
@@ -118,6 +119,32 @@ def test_a_broken_connection_does_not_fill_the_log(caplog: pytest.LogCaptureFixt
     asyncio_log.warning("socket.send() raised exception.")
     asyncio_log.warning("something else")
     assert caplog.messages == ["something else"]
+
+
+def test_the_end_waits_neither_for_an_unfinished_handshake_nor_for_a_handler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(visitors, "FAREWELL_SECONDS", 0.1)
+
+    async def never(connection: ServerConnection) -> None:
+        await asyncio.Event().wait()
+
+    async def leave() -> None:
+        async with visitors.serving(never, "127.0.0.1", 0, reason="bye") as url:
+            port = int(url.rpartition(":")[2])
+            (one, inside), (other, outside) = [
+                await asyncio.open_connection("127.0.0.1", port) for _ in range(2)
+            ]
+            inside.write(b"GET / HTTP/1.1\r\n" + UPGRADE)
+            await one.readuntil(b"\r\n\r\n")
+            outside.write(b"GET / HTTP")
+        assert await one.read() == b"\x88\x05\x03\xe9bye"
+        with contextlib.suppress(ConnectionResetError):
+            assert not await other.read()
+        inside.close()
+        outside.close()
+
+    asyncio.run(asyncio.wait_for(leave(), 20))
 
 
 def test_a_header_may_hold_the_cookies_of_all_ports_of_a_machine() -> None:
