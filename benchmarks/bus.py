@@ -21,10 +21,10 @@ from websockets.asyncio.server import ServerConnection
 from apps.bus.bus import KEPT, connect
 from benchmarks.room import uvicorn
 from benchmarks.tagged_cells import NOTEBOOKS, run_tagged_cells
+from helpers import compare_fan_out
 from helpers.background.process import BackgroundProcess
 from helpers.background.server import BackgroundServer
 from helpers.experiments.children.reach_everybody import Audience
-from helpers.experiments.fan_out import compare_fan_out
 from helpers.sockets import raise_file_limit
 
 ROOT = Path(__file__).resolve().parents[1]

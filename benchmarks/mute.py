@@ -9,7 +9,8 @@ from websockets.asyncio.server import ServerConnection
 
 from benchmarks.room import NAIVE_APP, OUR_APP, uvicorn
 from benchmarks.tagged_cells import the_room
-from helpers.experiments.never_reads import NeverReads, one_never_reads
+from helpers import one_never_reads
+from helpers.experiments.never_reads import NeverReads
 from helpers.experiments.servers import Served
 
 SECONDS = 5

@@ -14,8 +14,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, broadcast
 
 from benchmarks.tagged_cells import the_room
+from helpers import compare_fan_out
 from helpers.background.process import BackgroundProcess
-from helpers.experiments.fan_out import compare_fan_out
 from helpers.experiments.servers import Served
 from helpers.sockets import raise_file_limit
 

@@ -28,7 +28,6 @@ from helpers.experiments.push import (
     PushComparison,
     PushRun,
     PushWay,
-    compare_push,
     irregular,
 )
 from helpers.experiments.request_reply import (
@@ -36,10 +35,10 @@ from helpers.experiments.request_reply import (
     RequestComparison,
     RequestRun,
     RequestWay,
-    compare_requests,
 )
 from helpers.experiments.ways import news_server
 from helpers.widgets import progress
+from helpers.widgets.compare_ways import compare_push, compare_requests
 from helpers.widgets.race import Race
 from helpers.wire.events import HttpRequest, HttpResponse
 
@@ -478,7 +477,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return shown
 
 
-measure = run.comparison("measure", Measuring)
+measure = progress.comparison("measure", Measuring)
 
 
 def test_in_a_notebook_a_bar_is_shown_and_taken_away_at_the_end(

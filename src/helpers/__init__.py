@@ -27,11 +27,11 @@ _HOMES = {
     "Source": "figures.source",
     "Claims": "figures.claims",
     "check_guess": "figures.guess",
-    # experiments
-    "compare_fan_out": "experiments.fan_out",
-    "compare_push": "experiments.push",
-    "compare_requests": "experiments.request_reply",
-    "one_never_reads": "experiments.never_reads",
+    # measured comparisons, each with a progress bar
+    "compare_fan_out": "widgets.compare_servers",
+    "compare_push": "widgets.compare_ways",
+    "compare_requests": "widgets.compare_ways",
+    "one_never_reads": "widgets.compare_servers",
     # widgets
     "AppPage": "widgets.app_page",
     "BrowserClient": "widgets.panel",
@@ -55,16 +55,16 @@ if TYPE_CHECKING:
     from helpers.background.tap import tapped as tapped
     from helpers.clients.probe import Probe as Probe
     from helpers.environment import check_environment as check_environment
-    from helpers.experiments.fan_out import compare_fan_out as compare_fan_out
-    from helpers.experiments.never_reads import one_never_reads as one_never_reads
-    from helpers.experiments.push import compare_push as compare_push
-    from helpers.experiments.request_reply import compare_requests as compare_requests
     from helpers.figures.bars import Bars as Bars
     from helpers.figures.claims import Claims as Claims
     from helpers.figures.guess import check_guess as check_guess
     from helpers.figures.lines import Lines as Lines
     from helpers.figures.source import Source as Source
     from helpers.widgets.app_page import AppPage as AppPage
+    from helpers.widgets.compare_servers import compare_fan_out as compare_fan_out
+    from helpers.widgets.compare_servers import one_never_reads as one_never_reads
+    from helpers.widgets.compare_ways import compare_push as compare_push
+    from helpers.widgets.compare_ways import compare_requests as compare_requests
     from helpers.widgets.live_chart import LiveChart as LiveChart
     from helpers.widgets.panel import BrowserClient as BrowserClient
     from helpers.widgets.panel import ClientPanel as ClientPanel
@@ -76,10 +76,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'helpers' has no attribute {name!r}")
-    home = _HOMES[name]
-    if home.startswith("experiments."):
-        importlib.import_module("helpers.widgets.progress")  # so that they show how far they are
-    return getattr(importlib.import_module(f"helpers.{home}"), name)
+    return getattr(importlib.import_module(f"helpers.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

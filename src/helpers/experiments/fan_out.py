@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from helpers.arguments import kind, number
 from helpers.background.lifetime import BackgroundError
 from helpers.experiments.children.reach_everybody import FanOut, reach_everybody
-from helpers.experiments.run import Progress, comparison, ignore
+from helpers.experiments.run import Progress, ignore
 from helpers.experiments.servers import Served, ServersRun
 from helpers.figures.bars import Bars
 from helpers.figures.table import Comparison, Table, in_ms, times
@@ -243,9 +243,6 @@ class FanOutRun(ServersRun[FanOutComparison]):
             against=self._against,
             note=self._note,
         )
-
-
-compare_fan_out = comparison("compare_fan_out", FanOutRun)
 
 
 def affordable(clients: Sequence[int], servers: int, files: int) -> tuple[list[int], str]:

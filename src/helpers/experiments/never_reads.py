@@ -6,7 +6,7 @@ import dataclasses
 
 from helpers.arguments import number
 from helpers.experiments.children.watch_one_mute import watch_one_mute
-from helpers.experiments.run import Progress, comparison, ignore
+from helpers.experiments.run import Progress, ignore
 from helpers.experiments.servers import Served, ServersRun
 
 
@@ -114,6 +114,3 @@ class NeverReadsRun(ServersRun[NeverReads]):
             watch_one_mute, *self._talk, seconds=self._seconds + 60, progress=progress
         )
         return NeverReads(**seen)
-
-
-one_never_reads = comparison("one_never_reads", NeverReadsRun)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from helpers.arguments import number
 from helpers.experiments.children.hear_events import LATE_BY, SMALLEST_EVENT, Heard, hear_events
 from helpers.experiments.children.http_headers import HeaderSet
-from helpers.experiments.run import Progress, comparison, ignore
+from helpers.experiments.run import Progress, ignore
 from helpers.experiments.taps_by_way import Traffic
 from helpers.experiments.ways import WaysComparison, WaysRun
 from helpers.figures.bars import Bars
@@ -243,9 +243,6 @@ class PushRun(WaysRun[PushComparison]):
             },
             self.caption,
         )
-
-
-compare_push = comparison("compare_push", PushRun)
 
 
 def irregular(events: int, gap: float, burst: int, *, begin: float, seed: int | None) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Literal
 from helpers.arguments import number
 from helpers.experiments.children.exchange_messages import exchange_messages
 from helpers.experiments.children.http_headers import HeaderSet
-from helpers.experiments.run import Progress, comparison, ignore
+from helpers.experiments.run import Progress, ignore
 from helpers.experiments.taps_by_way import Traffic
 from helpers.experiments.ways import WaysComparison, WaysRun
 from helpers.figures.bars import Bars
@@ -200,6 +200,3 @@ class RequestRun(WaysRun[RequestComparison]):
             f"{count:,} messages of {self._size:,} bytes and their replies, "
             f"round trip {1000 * self.round_trip:g} ms, headers: {self.headers}",
         )
-
-
-compare_requests = comparison("compare_requests", RequestRun)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from functools import wraps
-from inspect import Signature, signature
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
 
 from helpers.background.child import Child
 from helpers.background.lifetime import BackgroundError
 from helpers.readers_code import in_words
 
-Options = ParamSpec("Options")
 Result = TypeVar("Result")
 
 Progress = Callable[[float], None]
@@ -23,15 +20,6 @@ Progress = Callable[[float], None]
 
 def ignore(share: float) -> None:
     """Nobody watches."""
-
-
-def no_bar() -> AbstractContextManager[Progress]:
-    """Show nothing."""
-    return nullcontext(ignore)
-
-
-progress_bar = no_bar
-"""Shows how far a comparison is while a cell awaits it; `helpers.widgets.progress` puts a real bar here."""
 
 
 class Run(ABC, Generic[Result]):
@@ -89,25 +77,3 @@ class Run(ABC, Generic[Result]):
                 raise
             why = f"not done after {seconds:g} s" if limit.expired() else in_words(error)
             raise BackgroundError(f"the client gave up: {why}") from error
-
-
-def comparison(
-    name: str, run: Callable[Options, Run[Result]]
-) -> Callable[Options, Coroutine[Any, Any, Result]]:
-    """The function that carries out such a run, with the same options, and shows a progress bar meanwhile.
-
-    Args:
-        name: what the function is called.
-        run: makes the run; its documentation becomes the function's.
-    """
-
-    @wraps(run, updated=())
-    async def compare(*args: Options.args, **options: Options.kwargs) -> Result:
-        measuring = run(*args, **options)
-        with progress_bar() as progress:
-            return await measuring.run(progress)
-
-    compare.__name__ = compare.__qualname__ = name
-    shown = signature(run).replace(return_annotation=Signature.empty)  # and not the None of `__init__`
-    compare.__signature__ = shown  # type: ignore[attr-defined]
-    return compare
