@@ -32,7 +32,7 @@ python3 run.py COMMAND [--newest] [arguments that are passed on]
 The first command makes .venv, once, and installs the workbook into it: a few seconds, or a minute or two
 if everything has to be downloaded. Everybody gets the exact versions of constraints.txt; --newest gets the
 newest that pyproject.toml allows, until the next `run.py setup`. `run.py test --nightly` adds slow tests,
-and the notebooks at a reader's pace, on this machine's other Pythons, and with the newest versions.
+and the notebooks at a reader's pace, on the other Pythons, and with the newest versions.
 `run.py test --pause 45 02` only reads a chapter, with 45 s before each cell."""
 
 

@@ -1,4 +1,4 @@
-"""Read every notebook slowly, and run it on the other Pythons of this machine and with the newest versions.
+"""Read every notebook slowly, and run it on the other Pythons and with the newest versions.
 
 `run.py test --nightly` calls it after the suite. Each environment is made with uv in a temporary folder.
 """
@@ -38,15 +38,15 @@ def other_pythons() -> list[str]:
 
 
 def environments() -> list[Environment]:
-    """This Python with the newest versions, and the others that are here with those of the lock."""
-    found = [Environment("the newest versions", sys.executable, ("--upgrade",))]
-    for version in other_pythons():
-        python = find_python(version)
-        if python is None or subprocess.call([python, "-c", ""], stderr=subprocess.DEVNULL):
-            print(f"nightly: there is no Python {version} here", flush=True)
-        else:
-            found.append(Environment(f"Python {version}", python, ("-c", "constraints.txt")))
-    return found
+    """This Python with the newest versions, and the others with those of the lock.
+
+    Where a Python isn't on this machine, its version stands for it: uv looks further, and fetches it.
+    """
+    others = [(version, find_python(version) or version) for version in other_pythons()]
+    return [
+        Environment("the newest versions", sys.executable, ("--upgrade",)),
+        *(Environment(f"Python {name}", python, ("-c", "constraints.txt")) for name, python in others),
+    ]
 
 
 def passes(uv: str, environment: Environment) -> bool:
