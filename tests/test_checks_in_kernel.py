@@ -86,6 +86,7 @@ def test_an_endless_loop_that_catches_everything_asks_for_a_restart(client: Note
     text, _ = shown(run(client, source + "checks.shout(shout)"))
     assert text.startswith("✗ not yet: the code at line ")
     assert "so it can't be ended, and runs on in the background: restart the kernel" in text
+    assert "→ restart the kernel, and catch only what you expect" in text
     right = "async def shout(connection):\n    async for message in connection:\n"
     right += "        await connection.send(message.upper())\n"
     text, _ = shown(run(client, right + "checks.shout(shout)"))

@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
 
+from helpers.background.journal import Refusal
 from helpers.background.server import BackgroundServer
 from helpers.background.tap import tapped
 from helpers.clients.conversation import NotConnectedError
@@ -530,7 +531,7 @@ def test_where_there_is_no_server_of_the_kernels(address: str, why: str) -> None
 
 
 def test_the_reason_of_an_earlier_refusal_is_not_told_again(server: BackgroundServer) -> None:
-    server._journal.say("a peer did not complete the handshake (403 Forbidden)")
+    server._journal.say(Refusal.because(" (403 Forbidden)"))
     server._journal.begun -= 5  # that was five seconds ago
     web = BrowserClient("Web", server.url)
     page = FakePage(web)

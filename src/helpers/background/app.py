@@ -49,7 +49,7 @@ class BackgroundApp(Background):
 
         options = {
             "timeout_graceful_shutdown": 1,
-            "h11_max_incomplete_event_size": LONGEST_HEAD,  # of uvicorn's own it is 16 KiB
+            "h11_max_incomplete_event_size": LONGEST_HEAD,  # uvicorn's own limit is 16 KiB
             "ws": TellingProtocol,
             **self._options,
             "log_config": None,

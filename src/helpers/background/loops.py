@@ -208,7 +208,7 @@ class BackgroundLoop:
                 loop.call_soon(end_by_force, task)
             if left:
                 loop.run_until_complete(asyncio.wait(left, timeout=0.1))
-        for transport in list(getattr(loop, "_transports", {}).values()):  # of connections nobody closed
+        for transport in list(getattr(loop, "_transports", {}).values()):  # nobody closed their connections
             transport.abort()
         loop.run_until_complete(asyncio.sleep(0))
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -242,7 +242,7 @@ class BackgroundLoop:
     def _is_blocked(self, where: str) -> None:
         self._blocked_since = time.monotonic()
         self.blocked_at = where
-        self.thread.was_reached = False  # of an earlier breaking off on this thread
+        self.thread.was_reached = False  # forget what was broken off here before
         for _, blocked in list(self._users.values()):
             blocked(f"the loop is blocked at {where}; nobody on it is served meanwhile")
 

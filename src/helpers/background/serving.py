@@ -100,7 +100,7 @@ class Serving:
             ended = isinstance(error, asyncio.CancelledError | GeneratorExit)
             if ended and (self._ending or not _is_running(me)):  # whoever ends the server wants it
                 raise
-            # Closed itself, it is no failure; still open, it talked to another one that was closed.
+            # That its own connection has closed is no failure; that another one has, which it wrote to, is.
             if not _is_connection_closed(error) or connection.state is State.OPEN:
                 self._fail(_from_the_handlers_line(error))
                 await connection.close(1011)

@@ -290,7 +290,8 @@ class _Talk:
 def _why_not(error: Exception, url: str) -> str:
     if isinstance(error, InvalidURI):
         return f"{url!r} is not a WebSocket address; one looks like ws://127.0.0.1:8765"
-    refused = f"[Errno {errno.ECONNREFUSED}]"  # of a name with several addresses, asyncio raises an OSError
+    # If a name has several addresses, asyncio raises an OSError whose text holds the reason of each.
+    refused = f"[Errno {errno.ECONNREFUSED}]"
     if isinstance(error, ConnectionRefusedError) or refused in str(error):
         return _nothing_listens(url)
     if isinstance(error, socket.gaierror):

@@ -168,7 +168,7 @@ class Table:
             cells = [row[column] for row in self.rows]
             words = [*head.replace("× ", "×").split(), *(cells if column else " ".join(cells).split())]
             characters += max(map(len, words), default=0)
-        return 0.66 * characters  # of bold letters and figures, on average
+        return 0.66 * characters  # the average width of bold letters and digits
 
     def _groups(self) -> list[tuple[int, int, str]]:
         groups: list[tuple[int, int, str]] = []

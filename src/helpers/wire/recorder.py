@@ -12,7 +12,7 @@ from helpers.wire.decode import Decoder
 from helpers.wire.events import Direction, Event, How
 
 _STEP_CHUNKS = 200
-_STEP_BYTES = 1 << 15  # of tiny frames: what takes some 10 ms to decode
+_STEP_BYTES = 1 << 15  # so many bytes of tiny frames take some 10 ms to decode
 
 
 @dataclass(frozen=True, slots=True)
