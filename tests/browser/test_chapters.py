@@ -297,10 +297,9 @@ def the_kittens_page_gets_in_until_the_origin_is_looked_at_and_the_door_shows_no
     eve.close()
 
 
-def test_the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> None:
-    page.open("04_talk_both_ways.ipynb")
+@by_hand("04_talk_both_ways.ipynb")
+def the_browser_is_served_while_the_kernel_is_busy(page: NotebookPage) -> None:
     blocking = page.find_cell("display(HBox([ann, web]))")
-    page.run_cell(page.find_cell("from helpers import"))
     for index in range(page.find_cell("async def tick("), blocking):
         page.run_cell(index)
 
