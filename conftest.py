@@ -217,7 +217,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """What `-n auto` means: none for a selection of tests, which is often done before workers are up.
 
-    Otherwise two more than there are processors, because many tests wait for something most of their time:
+    Otherwise three more than there are processors, because many tests wait for something most of their time:
     those of the browser keep a processor busy for two thirds of it, the others for a third.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
@@ -225,7 +225,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     option = config.option
     if not _is_whole(config) or option.keyword or option.markexpr or getattr(option, "lf", False):
         return 0
-    return (os.cpu_count() or 1) + 2
+    return (os.cpu_count() or 1) + 3
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -104,7 +104,7 @@ def test_workers_are_for_all_tests_and_not_for_a_selection(
     needs("xdist")
     code, said = run(project, "-p", "xdist", "-n", "auto", *arguments)
     assert code == 0, said
-    assert (f"{(os.cpu_count() or 1) + 2} workers" in said) == workers
+    assert (f"{(os.cpu_count() or 1) + 3} workers" in said) == workers
 
 
 def test_what_only_a_night_needs_is_left_out_and_counted(project: Path, spread: list[str]) -> None:

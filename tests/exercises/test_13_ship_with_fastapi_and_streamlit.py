@@ -264,6 +264,21 @@ class TestTellAll(Function):
 
         tell_all = TellAll()
         """,
+        """
+        import time
+
+        standing_still = [0.4]  # seconds of a machine in trouble, once
+
+        async def tell_all(websockets, text):
+            async def tell(websocket):
+                async with asyncio.timeout(0.5):
+                    await websocket.send_text(text)
+
+            if standing_still:
+                asyncio.get_running_loop().call_later(0.2, time.sleep, standing_still.pop())
+            told = await asyncio.gather(*map(tell, websockets), return_exceptions=True)
+            return [websocket for websocket, error in zip(websockets, told) if error]
+        """,
     ]
     wrong: ClassVar = [
         (

@@ -119,23 +119,30 @@ def tell_all(function: Any) -> Verdict:
     """Check `async def tell_all(websockets, text)`, which gives each half a second and returns who failed."""
 
     async def scenario(answer: Answer) -> str:
-        async with _room(answer) as (url, sockets), contextlib.AsyncExitStack() as stack:
-            ann, _, _, bob, late, _ = [
-                await Peer.join(f"{url}/{name}")
-                for name in ("ann", "gone", "hung_up", "bob", "late", "too_late")
-            ]
-            for name in MUTE:
-                await stack.enter_async_context(_mute(url, answer, sockets, name))
-            sockets["gone"].connection.transport.abort()
-            await sockets["gone"].closed()
-            sockets["hung_up"].hung_up = True
-            sockets["late"].takes, sockets["too_late"].takes = 0.3, 0.8
-            readers = (("Ann", ann), ("the late one, who needs 0.3 s", late), ("Bob", bob))
-            everybody = [sockets[name] for name in ("ann", *SLOW, *GONE, "late", "bob")]
-            failed = [sockets[name] for name in (*SLOW, *GONE)]
-            await _told(answer, everybody, failed, readers, "tea is ready")
-            await _told(answer, [sockets["ann"], sockets["bob"]], [], readers[::2], a_sentence())
-            await answer.watch.all_have_ended("`tell_all` has returned", CANCEL_THE_LATE)
+        for rest in (2, 1, 0):  # on a machine that stands still, `late` may get no turn in its half second
+            async with _room(answer) as (url, sockets), contextlib.AsyncExitStack() as stack:
+                ann, _, _, bob, late, _ = [
+                    await Peer.join(f"{url}/{name}")
+                    for name in ("ann", "gone", "hung_up", "bob", "late", "too_late")
+                ]
+                for name in MUTE:
+                    await stack.enter_async_context(_mute(url, answer, sockets, name))
+                sockets["gone"].connection.transport.abort()
+                await sockets["gone"].closed()
+                sockets["hung_up"].hung_up = True
+                sockets["late"].takes, sockets["too_late"].takes = 0.3, 0.8
+                readers = (("Ann", ann), ("the late one, who needs 0.3 s", late), ("Bob", bob))
+                everybody = [sockets[name] for name in ("ann", *SLOW, *GONE, "late", "bob")]
+                failed = [sockets[name] for name in (*SLOW, *GONE)]
+                try:
+                    await _told(answer, everybody, failed, readers, "tea is ready")
+                except NotYet:
+                    if rest and sockets["late"].overslept:
+                        continue
+                    raise
+                await _told(answer, [sockets["ann"], sockets["bob"]], [], readers[::2], a_sentence())
+                await answer.watch.all_have_ended("`tell_all` has returned", CANCEL_THE_LATE)
+                break
         return "those who read had the text; you named the three that were too slow and the two that are gone"
 
     return try_function(function, scenario, arguments="websockets, text")
@@ -256,6 +263,7 @@ class _WebSocket:
         self.connection = connection
         self.hung_up = False
         self.takes = 0.0
+        self.overslept = False
         self.told = 0
         self.began = 0.0
         self._name = connection.request.path.strip("/") if connection.request else ""
@@ -269,6 +277,9 @@ class _WebSocket:
         try:
             await asyncio.sleep(self.takes)
             await self.connection.send(text)
+        except asyncio.CancelledError:
+            self.overslept = 0 < self.takes < time.monotonic() - self.began  # it was due before
+            raise
         except ConnectionClosed:
             raise WebSocketDisconnect(1006) from None
 
