@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from typing import Any
 
 from helpers.background.held_loop import HeldLoop
+from helpers.background.journal import Journal, served_here
 from helpers.background.lifetime import Background, BackgroundError
 from helpers.readers_code import in_words
 from helpers.sockets import LONGEST_HEAD, listening_socket
@@ -77,8 +77,8 @@ class BackgroundApp(Background):
                 raise BackgroundError(f"{self.name!r} ended while it was starting. It said:\n{said}")
 
     async def _serve(self, sock: Any) -> None:
-        served_here.set(self)
-        teller = _UvicornLog(self)
+        served_here.set(self._journal)
+        teller = _UvicornLog(self._journal)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(teller)
         try:
@@ -105,17 +105,13 @@ class BackgroundApp(Background):
             connection.transport.abort()
 
 
-served_here: contextvars.ContextVar[BackgroundApp] = contextvars.ContextVar("app served here")
-"""All apps share uvicorn's loggers and its protocol; the context knows which app it is."""
-
-
 class _UvicornLog(logging.Handler):
     """Tells an app what uvicorn logs in the tasks that serve it: all apps share uvicorn's one logger."""
 
-    def __init__(self, app: BackgroundApp) -> None:
+    def __init__(self, journal: Journal) -> None:
         super().__init__(logging.WARNING)
-        self._app = app
+        self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        if served_here.get(None) is self._app:
-            self._app._journal.say(self.format(record))
+        if served_here.get(None) is self._journal:
+            self._journal.say(self.format(record))

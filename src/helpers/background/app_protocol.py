@@ -7,8 +7,7 @@ from asyncio.transports import BaseTransport
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Response
 
-from helpers.background.app import served_here
-from helpers.background.journal import Refusal
+from helpers.background.journal import Refusal, served_here
 from helpers.background.serving import with_causes
 
 
@@ -44,6 +43,6 @@ class TellingProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def _say(self, why: str) -> None:
-        app = served_here.get(None)
-        if app is not None:
-            app._journal.say(Refusal.because(why))
+        journal = served_here.get(None)
+        if journal is not None:
+            journal.say(Refusal.because(why))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import time
 import traceback
 from dataclasses import dataclass
@@ -103,3 +104,7 @@ class Journal:
         """What blocked a loop since it was last taken, in words."""
         blocked, self._blocked = self._blocked, None
         return blocked
+
+
+served_here: contextvars.ContextVar[Journal] = contextvars.ContextVar("journal of the app served here")
+"""All apps share uvicorn's loggers and its protocol; the context knows whose journal it is."""
