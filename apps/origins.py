@@ -39,7 +39,7 @@ def why_not(origins: Sequence[str], hosts: Sequence[str], allowed: Collection[st
 
 
 def is_ours(origin: str, host: str, allowed: Collection[str] = ()) -> bool:
-    """Whether a page of this origin may connect to a server that was asked for as `host`."""
+    """Whether a page of this origin may connect to the server that the request addressed as `host`."""
     page = with_port(origin.lower())
     if page is None:
         return False

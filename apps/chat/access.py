@@ -45,7 +45,7 @@ def objection(connection: HTTPConnection) -> str | None:
 
 
 def is_allowed(origin: str, host: str) -> bool:
-    """Whether a page of this origin may connect: from this machine, from `host`, or in CHAT_ORIGINS."""
+    """Whether a page of this origin may connect: one on localhost, on `host`, or listed in CHAT_ORIGINS."""
     if HERE.fullmatch(origin.lower()):
         return True
     return apps.origins.is_ours(origin, host, origins(os.environ.get("CHAT_ORIGINS", "")))
